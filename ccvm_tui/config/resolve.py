@@ -1,0 +1,82 @@
+"""Flag over variable over project section over user config over default, with the origin of every value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ccvm_tui import paths
+from ccvm_tui.config import file
+from ccvm_tui.config.file import ConfigFile
+from ccvm_tui.config.lines import Place
+from ccvm_tui.config.settings import SCHEMA, Setting, Settings, build
+from ccvm_tui.errors import ConfigError
+
+
+class Source(StrEnum):
+    DEFAULT = "default"
+    USER = "user config"
+    PROJECT = "project section"
+    VARIABLE = "variable"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from. ``detail`` names the variable or flag; ``place`` is set for values in the file."""
+
+    source: Source
+    detail: str = ""
+    place: Place = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """The settings that hold, and for each name the origin of its value."""
+
+    settings: Settings
+    values: dict[str, object]
+    origins: dict[str, Origin]
+    file: ConfigFile
+
+
+def resolve(
+    project: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object] | None = None,
+    config: Path | None = None,
+) -> Effective:
+    """What holds for ``project`` (a resolved path; None: outside of any).
+
+    ``flags`` maps names of settings to what the command line said, as text or as a value; None means not
+    given. Raises ConfigError for anything unknown or bad in any of the sources, whether it wins or not.
+    """
+    found = file.read(config if config is not None else paths.config_file())
+    values: dict[str, object] = {name: row.default for name, row in SCHEMA.items()}
+    origins = dict.fromkeys(SCHEMA, Origin(Source.DEFAULT))
+    sections = [(found.user, Source.USER)]
+    if project is not None and (section := found.projects.get(str(project))) is not None:
+        sections.append((section, Source.PROJECT))
+    for section, source in sections:
+        for name, value in section.values.items():
+            values[name] = value
+            origins[name] = Origin(source, place=section.places[name])
+    for row in SCHEMA.values():
+        if row.variable and (text := environ.get(row.variable, "")):
+            values[row.name] = _from_text(row, text, row.variable)
+            origins[row.name] = Origin(Source.VARIABLE, row.variable)
+    for name, given in (flags or {}).items():
+        if given is not None:
+            row = SCHEMA[name]
+            values[name] = _from_text(row, given, row.flag) if isinstance(given, str) else given
+            origins[name] = Origin(Source.FLAG, row.flag)
+    return Effective(build(values), values, origins, found)
+
+
+def _from_text(row: Setting, text: str, said_by: str) -> object:
+    try:
+        return row.kind.check(row.kind.parse(text))
+    except ValueError as error:
+        raise ConfigError(f"{said_by} must be {error}, not {text!r}", "see `ccvm-tui config`") from error

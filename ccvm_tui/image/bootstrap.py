@@ -1,0 +1,193 @@
+"""A Debian root file system, from mmdebstrap straight into squashfs; the kernel and its modules on the side."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from ccvm_tui.errors import ImageError, PrerequisiteError
+from ccvm_tui.image import mirrors
+from ccvm_tui.image.guestfiles import GUEST, GuestFile, as_tar, guest_files
+from ccvm_tui.image.recipe import Recipe
+from ccvm_tui.image.run import Running
+
+KERNEL_PACKAGES = {"x86_64": "linux-image-amd64", "aarch64": "linux-image-arm64"}
+REQUIRED = ("busybox-static", "kmod", "openssh-server", "python3", "systemd-standalone-sysusers", "zsh")
+"""Packages without which there is no guest, whatever the recipe says. Standalone sysusers keeps systemd out."""
+
+PROGRAMS = {"mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "setpriv": "util-linux"}
+"""Programs that a build runs, and the packages that have them."""
+
+_NEEDED_ROOM = 3 << 30
+_STAGE = "/ccvm-build"  # only while building: what the steps inside the chroot read and leave
+_PHASES = (
+    ("running apt-get update", "index"),
+    ("downloading packages", "download"),
+    ("extracting archives", "extract"),
+    ("installing essential", "essential"),
+    ("installing remaining", "install"),
+    ("running special hook: tar-in", "kernel"),
+    ("creating tarball", "squashfs"),
+)
+_EXCLUDED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "/usr/share/info/*")
+_KEPT = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
+
+# lz4 unpacks several times faster than zstd, and reading is what a boot under emulation mostly does.
+SQUASHFS = ("-comp", "lz4", "-noappend", "-no-progress", "-quiet")
+
+
+class Bootstrap:
+    """One run, in ``workdir``. The results are ``rootfs.squashfs`` and ``kernel.tar`` in it."""
+
+    def __init__(self, recipe: Recipe, workdir: Path, keep_open: tuple[int, ...] = ()) -> None:
+        self._recipe = recipe
+        self._workdir = workdir
+        self._keep_open = keep_open
+        self.rootfs = workdir / "rootfs.squashfs"
+        self.kernel = workdir / "kernel.tar"
+
+    def run(self, on_phase: Callable[[str], None], on_tick: Callable[[], None], cancel: threading.Event) -> None:
+        """Raises ImageError with the programs' last words, PrerequisiteError for what has to be installed."""
+        check_programs()
+        mode = build_mode()
+
+        def line(text: str) -> None:
+            for words, phase in _PHASES:
+                if words in text:
+                    on_phase(phase)
+
+        scratch = scratch_dir()
+        (self._workdir / "scratch").write_text(str(scratch))  # for whoever cleans up after us
+        # what runs inside the new root inherits this: no variable of ours may leave traces in the image
+        environment = {name: value for name, value in os.environ.items() if _for_downloads(name)}
+        environment |= {"HOME": "/root", "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
+        try:
+            with (
+                Running(
+                    self._mmdebstrap(mode), env=environment, stdout=subprocess.PIPE, keep_open=self._keep_open
+                ) as debian,
+                Running(["mksquashfs", "-", str(self.rootfs), "-tar", *SQUASHFS], stdin=_pipe(debian)) as packer,
+            ):
+                _pipe(debian).close()
+                debian.follow(line, on_tick, cancel)
+                packer.follow(lambda _: None, on_tick, cancel)
+        finally:
+            remove_scratch(scratch)
+
+    def _mmdebstrap(self, mode: str) -> list[str]:
+        stage = self._stage()
+        hooks = [
+            f"tar-in {shlex.quote(str(stage))} /",
+            # Its dependencies would bring an initramfs generator, which is slow and of no use here.
+            f'cd "$1{_STAGE}" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" sh ./fetch-kernel {_kernel_package()}',
+            f'chroot "$1" sh {_STAGE}/finish',
+            f"tar-out {_STAGE}/kernel {shlex.quote(str(self.kernel))}",
+            f'rm -rf "$1{_STAGE}" "$1/boot" "$1/etc/apt/apt.conf.d/99mmdebstrap"',
+        ]
+        return [
+            "mmdebstrap",
+            f"--mode={mode}",
+            "--variant=minbase",
+            f"--include={','.join(dict.fromkeys([*REQUIRED, *self._recipe.packages]))}",
+            *(f"--aptopt={option}" for option in mirrors.apt_options()),
+            *(f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED),
+            *(f"--dpkgopt=path-include={path}" for path in _KEPT),
+            *(f"--customize-hook={hook}" for hook in hooks),
+            self._recipe.suite,
+            "-",
+            *mirrors.source_lines(self._recipe),
+        ]
+
+    def _stage(self) -> Path:
+        build = GUEST / "build"
+        modules = " ".join(self._recipe.modules) + "\n"
+        stage = [GuestFile(f"{_STAGE}/{path.name}", path.read_bytes(), 0o755) for path in sorted(build.iterdir())]
+        stage.append(GuestFile(f"{_STAGE}/modules", modules.encode(), 0o644))
+        archive = self._workdir / "guest.tar"
+        archive.write_bytes(as_tar([*guest_files(), *self._recipe.files, *stage]))
+        return archive
+
+
+def check_programs() -> None:
+    """Raises PrerequisiteError that names every program a build lacks, with the command that installs them."""
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    if missing:
+        raise PrerequisiteError(
+            f"building an image needs {' and '.join(missing)}", f"sudo apt install {' '.join(missing)}"
+        )
+
+
+def build_mode() -> str:
+    """``root`` for uid 0, else ``unshare``. Raises PrerequisiteError where neither is possible."""
+    if os.getuid() == 0:
+        return "root"
+    user = pwd.getpwuid(os.getuid()).pw_name
+    if shutil.which("newuidmap") is None:
+        raise PrerequisiteError("building an image without root needs newuidmap", "sudo apt install uidmap")
+    if not _has_subuids(user):
+        raise PrerequisiteError(
+            f"building an image without root needs subordinate user ids, and {user} has none",
+            f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+        )
+    return "unshare"
+
+
+def _has_subuids(user: str) -> bool:
+    try:
+        lines = Path("/etc/subuid").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split(":")[0] in (user, str(os.getuid())) for line in lines)
+
+
+def scratch_dir() -> Path:
+    """A directory for the unpacked system, where the subordinate users can get at it (a home may be closed)."""
+    roomy = [path for path in (tempfile.gettempdir(), "/var/tmp") if shutil.disk_usage(path).free > _NEEDED_ROOM]  # noqa: S108
+    if not roomy:
+        raise ImageError(
+            f"building an image needs {_NEEDED_ROOM >> 30} GiB free in {tempfile.gettempdir()} or /var/tmp",
+            "free some space, or set TMPDIR to a directory that has it",
+        )
+    scratch = Path(tempfile.mkdtemp(prefix="ccvm-build-", dir=roomy[0]))
+    scratch.chmod(0o1777)
+    return scratch
+
+
+def remove_scratch(scratch: Path) -> None:
+    """Remove it with what an interrupted mmdebstrap left there, which belongs to subordinate users."""
+    leftovers = [str(path) for path in scratch.iterdir()] if scratch.is_dir() else []
+    if leftovers and os.getuid() != 0:
+        subprocess.run(
+            ["mmdebstrap", "--unshare-helper", "rm", "-rf", "--one-file-system", *leftovers],
+            capture_output=True,
+            check=False,
+        )
+    subprocess.run(["rm", "-rf", "--one-file-system", str(scratch)], capture_output=True, check=False)
+
+
+def _kernel_package() -> str:
+    try:
+        return KERNEL_PACKAGES[platform.machine()]
+    except KeyError:
+        raise PrerequisiteError(f"no guest kernel is known for the processor {platform.machine()}") from None
+
+
+def _pipe(running: Running) -> IO[bytes]:
+    stream = running.process.stdout
+    assert stream is not None
+    return stream
+
+
+def _for_downloads(variable: str) -> bool:
+    """Whether apt and its helpers need it: where programs are, and how the network is reached."""
+    reaching = variable.lower().endswith("_proxy") or variable.startswith(("SSL_CERT_", "APT_"))
+    return variable == "PATH" or reaching

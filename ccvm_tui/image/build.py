@@ -1,0 +1,119 @@
+"""From a recipe to a published image. Everything happens in a directory that only becomes an image when complete."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ccvm_tui.image import agent_layer, manifest
+from ccvm_tui.image.bootstrap import Bootstrap, check_programs
+from ccvm_tui.image.digest import image_digest
+from ccvm_tui.image.images import INITRD, KERNEL, ROOTFS, Image, current_layers, load_image
+from ccvm_tui.image.initrd import KernelFiles
+from ccvm_tui.image.progress import Phases, Progress
+from ccvm_tui.image.recipe import NO_LAYER, LayerRecipe, Recipe
+from ccvm_tui.image.run import BuildCancelled
+from ccvm_tui.image.store import Store
+
+# Initcalls of a distribution's kernel that a guest has no use for, by the time they take under emulation:
+# certificates for module signatures, self-tests of a jitter RNG and of key derivation, VGA.
+_SKIPPED_INITCALLS = (
+    "load_system_certificate_list", "jent_mod_init", "crypto_kdf108_init", "bpf_dummy_struct_ops_init",
+    "apparmor_nf_ip_init", "vga_arb_device_init",
+)  # fmt: skip
+
+CMDLINE = " ".join(
+    (
+        "quiet",
+        "panic=-1",
+        "oops=panic",
+        "cryptomgr.notests",
+        # The seed that counts comes from the host at `configure`; until then nothing secret is drawn.
+        "random.trust_cpu=on",
+        "lsm=landlock,yama",
+        f"initcall_blacklist={','.join(_SKIPPED_INITCALLS)}",
+    )
+)
+"""The part of the kernel's command line that does not depend on the machine. Console and the like come from there."""
+
+
+def build(
+    store: Store,
+    recipe: Recipe,
+    layers: Iterable[str] = (),
+    progress: Callable[[Progress], None] = lambda _: None,
+    cancel: threading.Event | None = None,
+    *,
+    force: bool = False,
+) -> Image:
+    """Build what is missing of ``recipe`` with the agent ``layers``; with ``force`` all of it. Blocks.
+
+    Safe against a second build at the same time (it waits, then finds everything there) and against being
+    killed (what was published stays as it was). Raises BuildCancelled soon after ``cancel`` is set,
+    PrerequisiteError for what is not installed, ImageError for a step that failed.
+    """
+    cancel = cancel or threading.Event()
+    wanted = [recipe.layer(name) for name in layers if name != NO_LAYER]
+    check_programs()
+
+    def waiting() -> None:
+        progress(Progress("waiting for another build to finish", 0.0, 0.0))
+
+    with store.locked(waiting, cancel) as lock:
+        target = store.directory_of(recipe)
+        base_needed = force or not (target / manifest.FILENAME).exists()
+        base_phases = {"index", "download", "extract", "essential", "install", "kernel", "squashfs", "initrd"}
+        phases = Phases(
+            progress,
+            store.durations,
+            {"publish"} | (base_phases if base_needed else set()) | ({"layer"} if wanted else set()),
+        )
+        if base_needed:
+            with store.workdir() as workdir:
+                _build_base(recipe, workdir, phases, cancel, lock)
+                phases.begin("publish")
+                store.publish(workdir, target)
+        for layer in wanted:
+            phases.begin("layer")
+            _build_layer(store, layer, phases, cancel, force=force)
+        phases.finish()
+        return load_image(target)
+
+
+def _build_base(recipe: Recipe, workdir: Path, phases: Phases, cancel: threading.Event, lock: int) -> None:
+    phases.begin("index")
+    # The programs inherit the lock: should we be killed, the next build waits until they are gone too.
+    bootstrap = Bootstrap(recipe, workdir, keep_open=(lock,))
+    bootstrap.run(phases.begin, phases.tick, cancel)
+    phases.begin("initrd")
+    digest = image_digest(recipe)
+    with KernelFiles(bootstrap.kernel) as kernel:
+        kernel.write_vmlinux(workdir / KERNEL)
+        kernel.write_initrd(workdir / INITRD, digest)
+        release = kernel.release
+    for path in (bootstrap.kernel, workdir / "guest.tar", workdir / "scratch"):
+        path.unlink(missing_ok=True)
+    if cancel.is_set():
+        raise BuildCancelled("the build was cancelled")
+    built = manifest.ImageManifest(
+        digest=digest,
+        recipe=recipe.name,
+        suite=recipe.suite,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        kernel_release=release,
+        cmdline=CMDLINE,
+        files={name: manifest.record(workdir / name) for name in (KERNEL, INITRD, ROOTFS)},
+    )
+    manifest.write(workdir, built)
+
+
+def _build_layer(store: Store, recipe: LayerRecipe, phases: Phases, cancel: threading.Event, *, force: bool) -> None:
+    source = agent_layer.locate(recipe)
+    current = [layer.digest for layer in current_layers(store.root) if layer.name == recipe.name]
+    if source.digest() in current and not force:
+        return
+    with store.workdir() as workdir:
+        agent_layer.build_layer(source, workdir, phases.tick, cancel)
+        store.publish_layer(workdir, recipe.name, source.digest())

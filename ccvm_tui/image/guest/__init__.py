@@ -1,0 +1,1 @@
+"""Files that go into the guest. Nothing here runs on the host, except in tests."""

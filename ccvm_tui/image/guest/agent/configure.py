@@ -1,0 +1,116 @@
+"""One `configure` message → a guest that can be worked in. The order is the order of waiting: sshd takes longest
+to start, so it starts first, and the rest is done meanwhile."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from . import account, files, home_files, login, machine, network, workspace
+
+TYPE_CHECKING = False  # importing typing costs more than it says
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_PREPARED = "/run/ccvm/prepared"
+_PATIENCE = 20.0
+_SESSION_SETTINGS = "/run/ccvm/session.env"
+
+
+class CannotConfigure(Exception):
+    """The guest cannot be made what the host asked for. ``hint`` is what a person could do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Settings:
+    """A `configure` message. Raises KeyError, TypeError or ValueError when something is missing or of a wrong kind."""
+
+    def __init__(self, message: dict[str, Any]) -> None:
+        user, ssh = message["user"], message["ssh"]
+        self.hostname = str(message["hostname"])
+        self.guest = str(message["guest"])
+        self.user = account.User("dev", int(user["uid"]), int(user["gid"]), bool(user.get("sudo", False)))
+        self.host_key = str(ssh["host_key"])
+        self.authorized_key = str(ssh["authorized_key"])
+        self.workspace: dict[str, Any] | None = message.get("workspace")
+        self.files: list[dict[str, Any]] = list(message.get("files", []))
+        self.time_ns = int(message["time_ns"])
+        self.entropy = bytes.fromhex(message["entropy"])
+        self.timezone = str(message.get("timezone", ""))
+        self.network = str(message.get("network", "none"))
+
+
+def parse(message: dict[str, Any]) -> Settings:
+    """Raises CannotConfigure when something is missing or of the wrong kind."""
+    try:
+        return Settings(message)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CannotConfigure(f"the host sent incomplete settings: {error!r}") from error
+
+
+def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Callable[[], None]) -> None:
+    """Make it so. ``start_login`` starts the SSH server. Raises CannotConfigure."""
+    user = settings.user
+    machine.seed(settings.entropy)
+    machine.set_clock(settings.time_ns)
+    on_phase("user")
+    account.create(user)
+    login.write_settings(settings.host_key, settings.authorized_key, user.name, user.uid)
+    on_phase("sshd")
+    start_login()
+    machine.name(settings.hostname)
+    machine.set_timezone(settings.timezone)
+    machine.harden()
+    _await_preparation()
+    account.own_home(user)
+    os.chown("/run/ccvm/sessions", *user.owner)
+    on_phase("mounts")
+    _mount_workspace(settings)
+    on_phase("network")
+    network.raise_loopback()
+    if settings.network != "none":
+        try:
+            network.configure()
+        except OSError as error:
+            raise CannotConfigure(f"the guest's network could not be set up: {error}") from error
+    try:
+        home_files.place(settings.files, user)
+    except (KeyError, ValueError, OSError) as error:
+        raise CannotConfigure(f"a file from the host could not be put in place: {error}") from error
+    home_files.add_hooks(user)
+    _tell_sessions(settings)
+
+
+def _mount_workspace(settings: Settings) -> None:
+    share = settings.workspace
+    if share is None:
+        return
+    try:
+        workspace.mount(str(share["tag"]), str(share["path"]), bool(share["read_only"]), settings.user.owner)
+    except (OSError, KeyError) as error:
+        raise CannotConfigure(
+            f"the project's directory could not be mounted: {error}", "does it still exist, and may you read it?"
+        ) from error
+
+
+def _tell_sessions(settings: Settings) -> None:
+    path = str(settings.workspace["path"]) if settings.workspace else account.HOME
+    lines = {"CCVM_GUEST": settings.guest, "CCVM_WORKSPACE": path}
+    files.write(_SESSION_SETTINGS, "".join(f"{key}={_quoted(value)}\n" for key, value in lines.items()))
+
+
+def _quoted(text: str) -> str:
+    """For a shell. shlex would be an import more."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def _await_preparation() -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not os.path.exists(_PREPARED):
+        if time.monotonic() > deadline:
+            raise CannotConfigure("the guest's modules and mounts were not ready in time")
+        time.sleep(0.005)

@@ -1,0 +1,62 @@
+"""The host's questions, one function each."""
+
+from __future__ import annotations
+
+from . import machine, processes, terminfo, workspace
+
+TYPE_CHECKING = False  # importing typing costs more than it says
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Request = dict[str, Any]
+    Answer = dict[str, object]
+
+
+def answer(request: Request) -> Answer:
+    """The reply to ``request``; one that says why, when it cannot be done."""
+    reply: Answer = {"type": "reply", "id": request.get("id")}
+    operation = _OPERATIONS.get(str(request.get("op")))
+    if operation is None:
+        return {**reply, "ok": False, "message": f"unknown operation {request.get('op')}"}
+    try:
+        return {**reply, "ok": True, **operation(request)}
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        return {**reply, "ok": False, "message": str(error) or repr(error)}
+
+
+def _stats(_: Request) -> Answer:
+    return processes.stats()
+
+
+def _time(request: Request) -> Answer:
+    machine.set_clock(int(request["time_ns"]))
+    return {}
+
+
+def _terminfo(request: Request) -> Answer:
+    return {"installed": terminfo.install(str(request["name"]), str(request["data"]))}
+
+
+def _overlay(_: Request) -> Answer:
+    count, names = workspace.edits()
+    return {"files": count, "names": names}
+
+
+def _signal(request: Request) -> Answer:
+    processes.signal_session(str(request["session"]), str(request["signal"]))
+    return {}
+
+
+def _processes(request: Request) -> Answer:
+    return processes.of_session(str(request["session"]))
+
+
+_OPERATIONS: dict[str, Callable[[Request], Answer]] = {
+    "stats": _stats,
+    "time": _time,
+    "terminfo": _terminfo,
+    "overlay": _overlay,
+    "signal": _signal,
+    "processes": _processes,
+}

@@ -1,0 +1,163 @@
+"""Recipes: what a guest image is made of. TOML in, frozen values out; anything unknown is an error."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ccvm_tui.errors import ImageError
+
+DEFAULT = Path(__file__).with_name("default.toml")
+NO_LAYER = "none"
+"""The name that asks for an image without an agent; no layer can have it."""
+
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_MIRROR = re.compile(r"[a-z+]+:/{0,3}[^\s\[\]]+")
+
+
+@dataclass(frozen=True)
+class LayerRecipe:
+    """An agent: ``program`` on the host's PATH, else the file ``binary`` of the package ``npm``."""
+
+    name: str
+    program: str
+    npm: str
+    binary: str
+
+
+@dataclass(frozen=True)
+class ExtraFile:
+    """A file of the user's own choosing, put into the image as root's."""
+
+    path: str
+    data: bytes
+    mode: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``mirror`` empty means: wherever this machine's own apt gets Debian from."""
+
+    name: str
+    suite: str
+    components: tuple[str, ...]
+    packages: tuple[str, ...]
+    modules: tuple[str, ...]
+    layers: tuple[LayerRecipe, ...]
+    files: tuple[ExtraFile, ...]
+    mirror: str = ""
+
+    def layer(self, name: str) -> LayerRecipe:
+        """Raises ImageError when the recipe has no such layer."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        known = ", ".join([*(layer.name for layer in self.layers), NO_LAYER])
+        raise ImageError(f"the recipe {self.name} has no agent layer {name!r}", f"it has: {known}")
+
+
+def load_recipe(path: Path | None = None) -> Recipe:
+    """Read ``path``, or the default recipe. Raises ImageError that names the file and what is wrong in it."""
+    source = DEFAULT if path is None else path
+    try:
+        table = tomllib.loads(source.read_text())
+    except OSError as error:
+        raise ImageError(f"cannot read the recipe {source}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ImageError(f"{source}: {error}", "a recipe is a TOML file") from error
+    return _Reader(source).recipe(table)
+
+
+class _Reader:
+    def __init__(self, source: Path) -> None:
+        self._source = source
+
+    def recipe(self, table: Mapping[str, Any]) -> Recipe:
+        self._only(table, ("suite", "components", "packages", "modules", "layers", "files", "mirror"), "")
+        if "suite" not in table:
+            raise self._error("the recipe does not say which suite of Debian it is for", 'add suite = "stable"')
+        layers = self._table(table.get("layers", {}), "layers")
+        files = self._table(table.get("files", {}), "files")
+        return Recipe(
+            name=self._source.stem,
+            suite=self._word(table["suite"], "suite", _WORD),
+            components=self._words(table.get("components", ["main"]), "components", _WORD),
+            packages=self._words(table.get("packages", []), "packages", _PACKAGE),
+            modules=self._words(table.get("modules", []), "modules", _WORD),
+            layers=tuple(self._layer(name, value) for name, value in layers.items()),
+            files=tuple(self._file(path, value) for path, value in sorted(files.items())),
+            mirror=self._word(table["mirror"], "mirror", _MIRROR) if "mirror" in table else "",
+        )
+
+    def _layer(self, name: str, value: object) -> LayerRecipe:
+        key = f"layers.{name}"
+        if name == NO_LAYER or not _WORD.fullmatch(name):
+            raise self._error(f"{key}: a layer cannot have this name")
+        table = self._table(value, key)
+        self._only(table, ("program", "npm", "binary"), f"{key}.")
+        program = self._text(table.get("program", ""), f"{key}.program")
+        npm = self._text(table.get("npm", ""), f"{key}.npm")
+        if not program and not npm:
+            raise self._error(f"{key} says neither `program` nor `npm`")
+        binary = self._text(table.get("binary", name), f"{key}.binary")
+        return LayerRecipe(name=name, program=program, npm=npm, binary=binary)
+
+    def _file(self, path: str, value: object) -> ExtraFile:
+        key = f'files."{path}"'
+        if not path.startswith("/") or path != str(PurePosixPath(path)) or ".." in PurePosixPath(path).parts:
+            raise self._error(f"{key}: not an absolute path in plain form")
+        table = self._table(value, key)
+        self._only(table, ("source", "text", "mode"), f"{key}.")
+        if ("source" in table) == ("text" in table):
+            raise self._error(f"{key} needs either `source` or `text`")
+        mode = table.get("mode", 0o644)
+        if type(mode) is not int or not 0 <= mode <= 0o7777:
+            raise self._error(f"{key}.mode: not a file mode; write it as 0o755")
+        return ExtraFile(path, self._content(table, key), mode)
+
+    def _content(self, table: Mapping[str, Any], key: str) -> bytes:
+        if "text" in table:
+            return self._text(table["text"], f"{key}.text").encode()
+        source = self._source.parent / self._text(table["source"], f"{key}.source")
+        try:
+            return source.read_bytes()
+        except OSError as error:
+            raise self._error(f"{key}: cannot read {source}: {error.strerror}") from error
+
+    def _only(self, table: Mapping[str, Any], known: Iterable[str], prefix: str) -> None:
+        names = list(known)
+        for key in table:
+            if key not in names:
+                near = difflib.get_close_matches(key, names, n=1)
+                hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known here: {', '.join(names)}"
+                raise self._error(f"unknown key `{prefix}{key}`", hint)
+
+    def _table(self, value: object, key: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self._error(f"{key}: has to be a table")
+        return value
+
+    def _text(self, value: object, key: str) -> str:
+        if not isinstance(value, str):
+            raise self._error(f"{key}: has to be a string")
+        return value
+
+    def _word(self, value: object, key: str, shape: re.Pattern[str]) -> str:
+        text = self._text(value, key)
+        if not shape.fullmatch(text):
+            raise self._error(f"{key}: {text!r} is not a valid name here")
+        return text
+
+    def _words(self, value: object, key: str, shape: re.Pattern[str]) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise self._error(f"{key}: has to be a list of strings")
+        return tuple(dict.fromkeys(self._word(item, key, shape) for item in value))
+
+    def _error(self, message: str, hint: str = "") -> ImageError:
+        return ImageError(f"{self._source}: {message}", hint)

@@ -1,0 +1,100 @@
+"""Which files the QEMU of a given machine may touch. The rest of the host does not exist for it.
+
+Not even the runtime directory is on the list: QEMU gets its sockets as open file descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from pathlib import Path
+
+from ccvm_tui.errors import PrerequisiteError
+from ccvm_tui.machine.confine import Access, Rule
+from ccvm_tui.machine.spec import MachineSpec
+
+_SYSTEM_TREES = ("/usr", "/lib", "/lib32", "/lib64", "/libx32")
+_NIX_STORE = Path("/nix/store")
+_ELF = b"\x7fELF\x02"
+_PT_INTERP = 3
+
+
+def find_program(spec: MachineSpec) -> Path:
+    """The real path of the machine's QEMU. Raises PrerequisiteError when it is not installed."""
+    found = shutil.which(spec.program)
+    if found is None:
+        raise PrerequisiteError(
+            f"{spec.program} is not installed",
+            "install it: `apt install qemu-system-x86` on Debian-like systems; `ccvm-tui doctor` checks the rest",
+        )
+    return Path(os.path.realpath(found))
+
+
+def qemu_rules(spec: MachineSpec, program: Path) -> tuple[Rule, ...]:
+    """The complete list for ``spec`` when run by ``program``."""
+    rules = [*_program_rules(program), *_device_rules(spec)]
+    images = [spec.kernel, spec.initrd, *(drive.path for drive in spec.drives)]
+    rules += [Rule(image, Access.READ) for image in images if image is not None]
+    rules += [Rule(share.path, Access.READ if share.read_only else Access.WRITE) for share in spec.all_shares]
+    if spec.network == "user":
+        rules += _resolver_rules()
+    return tuple(rules)
+
+
+def _program_rules(program: Path) -> list[Rule]:
+    """QEMU itself, its libraries and firmware. Only QEMU and its ELF interpreter may be executed."""
+    trees = [Path(tree) for tree in _SYSTEM_TREES]
+    if program.is_relative_to(_NIX_STORE):
+        trees.append(_NIX_STORE)
+    elif not program.is_relative_to("/usr"):
+        trees.append(program.parent.parent)
+    interpreter = elf_interpreter(program)
+    if interpreter is None:  # a wrapper script, as Nix makes them: what it runs is not known beforehand
+        return [Rule(tree, Access.EXECUTE) for tree in trees] + _LOADER_RULES
+    executables = [Rule(program, Access.EXECUTE), Rule(interpreter, Access.EXECUTE)]
+    return executables + [Rule(tree, Access.READ) for tree in trees] + _LOADER_RULES
+
+
+_LOADER_RULES = [Rule(Path("/etc/ld.so.cache"), Access.READ), Rule(Path("/etc/ld.so.conf"), Access.READ)]
+
+
+def _device_rules(spec: MachineSpec) -> list[Rule]:
+    devices = ["/dev/null", "/dev/urandom"]
+    if spec.accel == "kvm":
+        devices.append("/dev/kvm")
+    return [Rule(Path(device), Access.DEVICE) for device in devices]
+
+
+def _resolver_rules() -> list[Rule]:
+    """slirp reads /etc/resolv.conf again whenever it changes.
+
+    A resolver that owns a directory under /run replaces the file there, so the directory is granted. A plain
+    /etc/resolv.conf is granted as the file it is now: /etc as a whole would be too much.
+    """
+    configuration = Path("/etc/resolv.conf")
+    rules = [Rule(configuration, Access.READ)]
+    real = Path(os.path.realpath(configuration))
+    if real.is_relative_to("/run") and real.parent != Path("/run"):
+        rules.append(Rule(real.parent, Access.READ))
+    return rules
+
+
+def elf_interpreter(program: Path) -> Path | None:
+    """The loader that the 64-bit little-endian ELF ``program`` names (elf(5), PT_INTERP), or None."""
+    try:
+        with program.open("rb") as file:
+            header = file.read(64)
+            if len(header) < 64 or not header.startswith(_ELF):
+                return None
+            offset, size, count = struct.unpack_from("<Q14xHH", header, 32)
+            file.seek(offset)
+            table = file.read(size * count)
+            for entry in range(0, len(table) - 55, size):
+                kind, start, length = struct.unpack_from("<I4xQ16xQ", table, entry)
+                if kind == _PT_INTERP:
+                    file.seek(start)
+                    return Path(os.fsdecode(file.read(length).rstrip(b"\0")))
+    except (OSError, struct.error, ValueError):
+        return None
+    return None

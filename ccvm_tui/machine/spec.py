@@ -1,0 +1,113 @@
+"""What a machine is made of: frozen, and complete. Nothing else decides QEMU's command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ccvm_tui.machine.arch import Arch, host_arch
+
+Accel = Literal["kvm", "tcg"]
+Network = Literal["user", "none"]
+
+CONTROL_PORT = "ccvm.control"
+SSH_PORT = "ccvm.ssh"
+"""Names under /sys/class/virtio-ports: the guest goes by names, numbers are not to be relied on."""
+
+WORKSPACE_TAG = "workspace"
+SERIAL_MAX = 20
+"""Longest serial of a virtio disk in bytes (VIRTIO_BLK_ID_BYTES, virtio 1.2, 5.2.6)."""
+TAG_MAX = 31
+"""Longest 9p mount tag that QEMU takes (MAX_TAG_LEN in hw/9pfs/9p.h, less the NUL)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A host directory that the guest sees over 9p under ``tag``."""
+
+    path: Path
+    tag: str = WORKSPACE_TAG
+    read_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.tag.encode()) <= TAG_MAX:
+            raise ValueError(f"a 9p tag has 1 to {TAG_MAX} bytes: {self.tag!r}")
+        if not self.path.is_absolute():
+            raise ValueError(f"a share needs an absolute path: {self.path}")
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """A raw image, read-only, found in the guest as the disk whose serial is ``serial``."""
+
+    path: Path
+    serial: str
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.serial.encode()) <= SERIAL_MAX:
+            raise ValueError(f"a disk's serial has 1 to {SERIAL_MAX} bytes: {self.serial!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """One machine. ``kernel`` None makes a machine whose processors never start.
+
+    ``memory_mib`` in MiB. ``seccomp`` is QEMU's own filter, ``confine`` Landlock around QEMU. ``lock_memory``
+    keeps guest memory out of swap. ``name`` shows in ``ps``. ``qemu`` is the program, by name or path. ``tsc_khz`` is
+    the host's counter frequency; 0 lets ``Machine.start`` find it out.
+    """
+
+    kernel: Path | None
+    initrd: Path | None = None
+    drives: tuple[Drive, ...] = ()
+    cmdline: str = ""
+    machine: str = "microvm"
+    accel: Accel = "tcg"
+    memory_mib: int = 4096
+    cores: int = 4
+    workspace: Share | None = None
+    shares: tuple[Share, ...] = ()
+    network: Network = "user"
+    seccomp: bool = True
+    confine: bool = True
+    lock_memory: bool = False
+    tsc_khz: int = 0
+    name: str = "ccvm"
+    arch: Arch = field(default_factory=host_arch)
+    qemu: str = ""
+
+    def __post_init__(self) -> None:
+        if self.machine not in self.arch.machines:
+            known = ", ".join(self.arch.machines)
+            raise ValueError(f"no machine {self.machine!r} on {self.arch.name}: {known}")
+        if self.memory_mib < 1 or self.cores < 1:
+            raise ValueError(f"a machine of {self.memory_mib} MiB and {self.cores} cores")
+        tags = [share.tag for share in self.all_shares]
+        if len(set(tags)) != len(tags):
+            raise ValueError(f"two shares of one tag: {tags}")
+
+    @property
+    def all_shares(self) -> tuple[Share, ...]:
+        """The workspace, if any, and then the other shares."""
+        return (self.workspace, *self.shares) if self.workspace is not None else self.shares
+
+    @property
+    def program(self) -> str:
+        return self.qemu or self.arch.qemu
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFds:
+    """File descriptors that QEMU inherits: connected stream sockets, except ``ssh``, which listens.
+
+    None leaves the device out.
+    """
+
+    qmp: int | None = None
+    console: int | None = None
+    control: int | None = None
+    ssh: int | None = None
+
+    def all(self) -> tuple[int, ...]:
+        return tuple(fd for fd in (self.qmp, self.console, self.control, self.ssh) if fd is not None)

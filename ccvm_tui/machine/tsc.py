@@ -1,0 +1,82 @@
+"""How fast this host's time stamp counter runs.
+
+Under TCG the guest's counter is the host's (QEMU's cpu_get_host_ticks). A microvm with ACPI has no other clock to
+measure it by than the PIT, and on a busy host that measurement fails: the kernel then finds no clock at all and
+waits for ever in its delay loop, without a word. Told the frequency (``tsc_early_khz=``, the kernel's
+admin-guide/kernel-parameters) it has nothing to measure. KVM guests are told by KVM itself.
+
+No file or system call tells the frequency to an ordinary process, so the counter is read here, twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import mmap
+import os
+import platform
+import time
+from collections.abc import Callable
+
+_INTERVAL = 0.02
+"""Seconds between the two readings: enough for a few parts in a million."""
+
+_TRIES = 7
+_READ = b"\x0f\x31\x48\xc1\xe2\x20\x48\x09\xd0\xc3"  # rdtsc; shl rdx, 32; or rax, rdx; ret
+_PLAUSIBLE_KHZ = range(100_000, 20_000_000)
+
+_known: int | None = None
+
+
+async def host_khz() -> int | None:
+    """The frequency in kHz, or None where it cannot be had (another architecture, no executable memory)."""
+    global _known
+    if _known is None and platform.machine() in ("x86_64", "amd64"):
+        _known = await _measure()
+    return _known
+
+
+async def _measure() -> int | None:
+    try:
+        code = _executable(_READ)
+    except OSError:
+        return None
+    read = ctypes.CFUNCTYPE(ctypes.c_uint64)(code)
+    first_time, first = _reading(read)
+    await asyncio.sleep(_INTERVAL)
+    second_time, second = _reading(read)
+    khz = round((second - first) * 1_000_000 / (second_time - first_time))
+    return khz if khz in _PLAUSIBLE_KHZ else None
+
+
+def _reading(read: Callable[[], int]) -> tuple[int, int]:
+    """Nanoseconds and ticks of one moment: of several tries the one that was interrupted least."""
+    best: tuple[int, int, int] | None = None
+    for _ in range(_TRIES):
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        ticks = read()
+        after = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        if best is None or after - before < best[0]:
+            best = (after - before, (before + after) // 2, ticks)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _executable(code: bytes) -> int:
+    """Map ``code`` into memory, for good, and return its address. Raises OSError.
+
+    By way of a memory file, since hardened systems refuse memory that is writable and executable at once.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    fd = os.memfd_create("tsc")
+    try:
+        os.write(fd, code)
+        address = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, fd, 0)
+    finally:
+        os.close(fd)
+    if address in (None, ctypes.c_void_p(-1).value):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return int(address)

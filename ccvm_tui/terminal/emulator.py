@@ -1,0 +1,357 @@
+"""One terminal: what a program prints goes in; its screen, scrollback, modes, answers and events come out."""
+
+from typing import Final
+
+from ccvm_tui import __version__
+from ccvm_tui.guest import TermSize
+from ccvm_tui.terminal import engine, snapshot
+from ccvm_tui.terminal.callbacks import Callbacks, Outbox
+from ccvm_tui.terminal.cells import Colours, Cursor, CursorShape, Frame, Lines, Match, Mode, Modes, Row, Style
+from ccvm_tui.terminal.engine import Handle, check, ffi, lib
+from ccvm_tui.terminal.formatter import Pen, format_lines, read_pen
+from ccvm_tui.terminal.history import Numbering, linked_cells, read_lines, read_text, search
+from ccvm_tui.terminal.rows import RowReader
+
+SCROLLBACK: Final = 10_000
+FEED_MAX: Final = 64 * 1024
+TITLE_MAX: Final = 1024
+
+_FLAGS: Final[tuple[tuple[Mode, int, bool], ...]] = (
+    (Mode.APPLICATION_CURSOR, 1, False),
+    (Mode.APPLICATION_KEYPAD, 66, False),
+    (Mode.BRACKETED_PASTE, 2004, False),
+    (Mode.FOCUS_EVENTS, 1004, False),
+    (Mode.REVERSE_SCREEN, 5, False),
+    (Mode.ALTERNATE_SCROLL, 1007, False),
+    (Mode.BACKARROW_SENDS_BS, 67, False),
+    (Mode.ALT_SENDS_ESCAPE, 1036, False),
+    (Mode.NEWLINE, 20, True),
+    (Mode.SYNCHRONIZED, 2026, False),
+    (Mode.COLOUR_SCHEME_REPORTS, 2031, False),
+    (Mode.SIZE_REPORTS, 2048, False),
+)
+_MOUSE: Final = (9, 1000, 1002, 1003)
+_MOUSE_ENCODINGS: Final = (1005, 1015, 1006, 1016)
+
+_SHAPES: Final = {
+    lib.GHOSTTY_RENDER_STATE_CURSOR_VISUAL_STYLE_BLOCK: CursorShape.BLOCK,
+    lib.GHOSTTY_RENDER_STATE_CURSOR_VISUAL_STYLE_UNDERLINE: CursorShape.UNDERLINE,
+    lib.GHOSTTY_RENDER_STATE_CURSOR_VISUAL_STYLE_BAR: CursorShape.BAR,
+    lib.GHOSTTY_RENDER_STATE_CURSOR_VISUAL_STYLE_BLOCK_HOLLOW: CursorShape.HOLLOW,
+}
+
+
+class _ModeReader:
+    """Reads a fixed set of modes in one call."""
+
+    def __init__(self, terminal: Handle, modes: list[tuple[int, bool]]) -> None:
+        self._terminal = terminal
+        self._configs = ffi.new("GhosttyTerminalModeConfig[]", len(modes))
+        for config, (number, ansi) in zip(self._configs, modes, strict=True):
+            config.mode = number | (ansi << 15)
+        self._keys = ffi.new("GhosttyTerminalData[]", [lib.GHOSTTY_TERMINAL_DATA_MODE] * len(modes))
+        self._pointers = ffi.new("void*[]", [ffi.addressof(self._configs, i) for i in range(len(modes))])
+
+    def read(self) -> list[bool]:
+        check(
+            lib.ghostty_terminal_get_multi(self._terminal, len(self._configs), self._keys, self._pointers, ffi.NULL),
+            "get modes",
+        )
+        return [bool(config.value) for config in self._configs]
+
+
+def scrollback_bytes(lines: int, cols: int) -> int:
+    """The byte limit that keeps at least `lines` lines of that width.
+
+    The library packs 8 bytes per cell; styles and links come on top, so that plain text gets more lines. Its limit
+    in lines would be exact, but costs it three quarters of its speed.
+    """
+    return lines * (cols * 12 + 64) + (64 << 10 if lines else 0)
+
+
+class Emulator:
+    """A terminal emulator and the rows read from it.
+
+    `feed` takes output; `refresh` and `frame` give what changed since. Answers and events of the last feeds wait in
+    `outbox`.
+    """
+
+    def __init__(self, size: TermSize, scrollback: int = SCROLLBACK, _state: bytes | None = None) -> None:
+        self.outbox = Outbox()
+        self._scrollback = scrollback
+        if _state is None:
+            self._terminal = engine.new_terminal(size.cols, size.rows)
+            snapshot.keep_continuation(self._terminal)
+        else:
+            self._terminal = snapshot.decode(_state)
+            size = TermSize(
+                engine.get_number(self._terminal, "COLS", "uint16_t"),
+                engine.get_number(self._terminal, "ROWS", "uint16_t"),
+            )
+        self.size = size
+        self._callbacks = Callbacks(self._terminal, self.outbox, f"ccvm-tui {__version__}")
+        self._callbacks.cols, self._callbacks.rows = size.cols, size.rows
+        self._limit_scrollback()
+        # Pictures are not drawn here, so none may take memory.
+        engine.set_option(self._terminal, "KITTY_IMAGE_STORAGE_LIMIT", ffi.new("uint64_t*", 0))
+        self._reader = RowReader(self._terminal)
+        modes = [(number, ansi) for _, number, ansi in _FLAGS]
+        modes += [(number, False) for number in (*_MOUSE, *_MOUSE_ENCODINGS)]
+        self._modes = _ModeReader(self._terminal, modes)
+        self._cursor = engine.sized("GhosttyRenderStateCursor")
+        self._held = _ModeReader(self._terminal, [(2026, False)])
+        self.links = _state is not None
+        """Whether cells may have links; whoever feeds knows."""
+        self.rows: list[Row] = [Row(y, []) for y in range(size.rows)]
+        self._past: RowReader | None = None
+        self._numbering = Numbering(self._terminal)
+        self._numbering.follow(alternate=self.alternate)
+
+    @classmethod
+    def restore(cls, state: bytes, scrollback: int = SCROLLBACK) -> "Emulator":
+        """An emulator in the state that `snapshot` gave.
+
+        Raises:
+            EngineError: the bytes are not a state of this build of the library.
+        """
+        return cls(TermSize(), scrollback, state)
+
+    def close(self) -> None:
+        """Free the native parts. The emulator must not be used any more."""
+        self._numbering.free()
+        if self._past is not None:
+            self._past.free()
+        self._reader.free()
+        lib.ghostty_terminal_free(self._terminal)
+
+    def snapshot(self) -> bytes:
+        """The whole state; see `ccvm_tui.terminal.snapshot`."""
+        return snapshot.encode(self._terminal)
+
+    def copy(self) -> "Emulator":
+        """A second emulator in the same state.
+
+        Raises:
+            EngineError: the library cannot encode this state.
+        """
+        copy = Emulator.restore(self.snapshot(), self._scrollback)
+        copy.links = self.links
+        return copy
+
+    @property
+    def continuation(self) -> bytes:
+        """The unfinished sequence in which the output so far ends."""
+        return snapshot.continuation(self._terminal)
+
+    def feed(self, data: bytes) -> None:
+        """Interpret output of the program."""
+        for start in range(0, len(data), FEED_MAX):
+            piece = data[start : start + FEED_MAX] if len(data) > FEED_MAX else data
+            lib.ghostty_terminal_vt_write(self._terminal, piece, len(piece))
+            self._numbering.follow(alternate=self.alternate)
+
+    def resize(self, size: TermSize) -> None:
+        """Change the size; the primary screen and its scrollback are wrapped anew."""
+        if size == self.size:
+            return
+        self.size = size
+        self._callbacks.cols, self._callbacks.rows = size.cols, size.rows
+        self._limit_scrollback()
+        check(
+            lib.ghostty_terminal_resize(
+                self._terminal, size.cols, size.rows, engine.CELL_WIDTH_PX, engine.CELL_HEIGHT_PX
+            ),
+            "resize",
+        )
+        self._numbering.follow(alternate=self.alternate)
+
+    def _limit_scrollback(self) -> None:
+        limit = scrollback_bytes(self._scrollback, self.size.cols)
+        engine.set_option(self._terminal, "SCROLLBACK_MAX_BYTES", ffi.new("size_t*", limit))
+
+    def set_default_colours(self, foreground: int, background: int, cursor: int = -1) -> None:
+        """The colours (0xrrggbb) of the terminal that shows this; OSC 10, 11 and 12 are answered with them."""
+        for option, value in (("FOREGROUND", foreground), ("BACKGROUND", background), ("CURSOR", cursor)):
+            if value >= 0:
+                rgb = {"r": value >> 16 & 255, "g": value >> 8 & 255, "b": value & 255}
+                engine.set_option(self._terminal, f"COLOR_{option}", ffi.new("GhosttyColorRgb*", rgb))
+        if background >= 0:
+            red, green, blue = background >> 16 & 255, background >> 8 & 255, background & 255
+            self._callbacks.dark = 299 * red + 587 * green + 114 * blue < 128_000
+
+    @property
+    def held(self) -> bool:
+        """Whether the program is in the middle of a synchronized update (mode 2026)."""
+        return self._held.read()[0]
+
+    @property
+    def title(self) -> str:
+        return engine.get_string(self._terminal, "TITLE")[:TITLE_MAX]
+
+    @property
+    def alternate(self) -> bool:
+        """Whether the alternate screen is shown."""
+        return engine.get_number(self._terminal, "ACTIVE_SCREEN", "GhosttyTerminalScreen") != 0
+
+    @property
+    def history(self) -> int:
+        """Lines in the scrollback of the screen that is shown."""
+        return engine.get_number(self._terminal, "SCROLLBACK_ROWS", "size_t")
+
+    @property
+    def pending_wrap(self) -> bool:
+        """Whether the next character goes to the next line first."""
+        return engine.get_number(self._terminal, "CURSOR_PENDING_WRAP", "bool") != 0
+
+    def mode(self, number: int, *, ansi: bool = False) -> bool:
+        """Whether a mode is set: of DEC's private ones, or of ANSI's."""
+        return _ModeReader(self._terminal, [(number, ansi)]).read()[0]
+
+    def pen(self) -> Pen:
+        """What the next character will look like, margins, tab stops."""
+        return read_pen(self._terminal)
+
+    def modes(self) -> Modes:
+        """The modes as they are now."""
+        values = self._modes.read()
+        flags = sum(int(flag) for (flag, _, _), value in zip(_FLAGS, values, strict=False) if value)
+        if self.alternate:
+            flags |= Mode.ALTERNATE_SCREEN
+        mouse = encoding = 0
+        at = len(_FLAGS)
+        for number, value in zip(_MOUSE, values[at:], strict=False):
+            mouse = number if value else mouse
+        for number, value in zip(_MOUSE_ENCODINGS, values[at + len(_MOUSE) :], strict=False):
+            encoding = number if value else encoding
+        kitty = engine.get_number(self._terminal, "KITTY_KEYBOARD_FLAGS", "uint8_t")
+        return Modes(int(flags), kitty, mouse, encoding)
+
+    def cursor(self) -> Cursor:
+        """The cursor as of the last `refresh`."""
+        lib.ghostty_render_state_get(self._reader.state, lib.GHOSTTY_RENDER_STATE_DATA_CURSOR, self._cursor)
+        cursor = self._cursor
+        return Cursor(
+            cursor.viewport_x,
+            cursor.viewport_y,
+            bool(cursor.visible and cursor.viewport_has_value),
+            _SHAPES.get(cursor.visual_style, CursorShape.BLOCK),
+            bool(cursor.blinking),
+        )
+
+    def colours(self) -> Colours:
+        """The colours that the program changed."""
+        values = [
+            -1
+            if (now := engine.get_colour(self._terminal, f"COLOR_{name}"))
+            == engine.get_colour(self._terminal, f"COLOR_{name}_DEFAULT")
+            else now
+            for name in ("FOREGROUND", "BACKGROUND", "CURSOR")
+        ]
+        return Colours(values[0], values[1], values[2], self._palette())
+
+    def _palette(self) -> dict[int, int]:
+        now, default = ffi.new("GhosttyColorRgb[256]"), ffi.new("GhosttyColorRgb[256]")
+        lib.ghostty_terminal_get(self._terminal, lib.GHOSTTY_TERMINAL_DATA_COLOR_PALETTE, now)
+        lib.ghostty_terminal_get(self._terminal, lib.GHOSTTY_TERMINAL_DATA_COLOR_PALETTE_DEFAULT, default)
+        left, right = bytes(ffi.buffer(now)), bytes(ffi.buffer(default))
+        if left == right:
+            return {}
+        return {
+            index: int.from_bytes(left[index * 3 : index * 3 + 3], "big")
+            for index in range(256)
+            if left[index * 3 : index * 3 + 3] != right[index * 3 : index * 3 + 3]
+        }
+
+    def refresh(self, everything: bool = False) -> set[int] | None:
+        """Bring `rows` up to date. Returns the rows that changed, or None when all of them may have."""
+        full, changed = self._reader.read(everything)
+        if full:
+            self.rows = changed
+            return None
+        rows = self.rows
+        for row in changed:
+            rows[row.y] = row
+        return {row.y for row in changed}
+
+    def frame(self, session: str, seq: int, changed: set[int] | None) -> Frame:
+        """A frame of the rows named, or of all; `refresh` comes first."""
+        lines = self.rows if changed is None else [self.rows[y] for y in sorted(changed) if y < len(self.rows)]
+        history, top = self.position()
+        return Frame(
+            session=session,
+            seq=seq,
+            cols=self.size.cols,
+            rows=self.size.rows,
+            full=changed is None,
+            lines=lines,
+            styles=self._reader.table(lines),
+            cursor=self.cursor(),
+            modes=self.modes(),
+            history=history,
+            top=top,
+            title=self.title,
+            colours=self.colours(),
+        )
+
+    def position(self) -> tuple[int, int]:
+        """Lines in the scrollback, and the absolute number of the screen's first line."""
+        if self.alternate:
+            return 0, self._numbering.top
+        return self.history, self._numbering.top
+
+    def lines(self, first: int, count: int) -> Lines:
+        """Lines by absolute number, as far as they exist."""
+        history, top = self.position()
+        oldest = top - history
+        rows = self.past_rows(first - oldest, count)
+        numbered = [Row(row.y + oldest, row.runs, row.wrapped) for row in rows]
+        start = numbered[0].y if numbered else first
+        return Lines(start, numbered, self.past_table(rows), history, top, self.size.cols)
+
+    def past_rows(self, first: int, count: int) -> list[Row]:
+        """Rows by index into scrollback and screen; their styles are in `past_table`."""
+        return read_lines(self._terminal, self._past_reader(), first, count, self.history + self.size.rows)
+
+    def _past_reader(self) -> RowReader:
+        if self._past is None:
+            self._past = RowReader(self._terminal)
+        return self._past
+
+    def past_table(self, rows: list[Row]) -> dict[int, Style]:
+        """The styles of rows that `past_rows` gave last."""
+        return self._past_reader().table(rows)
+
+    def table(self, rows: list[Row]) -> dict[int, Style]:
+        """The styles of rows of the screen."""
+        return self._reader.table(rows)
+
+    def format_lines(self, first: int, last: int) -> bytes:
+        """Lines by index, both inclusive, as text with SGR sequences; see `formatter.format_lines`."""
+        return format_lines(self._terminal, first, last, self.size.cols, plain=False)
+
+    def columns(self) -> int:
+        """The width in cells."""
+        return self.size.cols
+
+    def linked_cells(self) -> int:
+        """How many cells of the screen have a link."""
+        return self._past_reader().linked_cells()
+
+    def linked_history(self, lines: int) -> int:
+        """How many cells of the newest lines of the scrollback have a link."""
+        history = self.history
+        return linked_cells(self._terminal, self._past_reader(), max(0, history - lines), history)
+
+    def search(self, needle: str, limit: int) -> tuple[list[Match], int]:
+        """Places of a text, upper and lower case alike, newest first; and how many there are in all."""
+        history, top = self.position()
+        return search(self._terminal, needle, limit, top - history)
+
+    def text(self, first: int, last: int) -> str:
+        """The text of lines by absolute number, both inclusive, soft wraps joined, as far as they exist."""
+        history, top = self.position()
+        oldest = top - history
+        first, last = max(0, first - oldest), min(last - oldest, history + self.size.rows - 1)
+        if first > last:
+            return ""
+        return read_text(self._terminal, first, last, self.size.cols)
