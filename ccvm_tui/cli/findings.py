@@ -1,0 +1,57 @@
+"""What ``doctor`` finds out besides the host: settings, image, terminal."""
+
+from __future__ import annotations
+
+import locale
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ccvm_tui import config
+from ccvm_tui.cli import terminfo
+from ccvm_tui.config import Settings
+from ccvm_tui.errors import ConfigError, ImageError
+from ccvm_tui.machine.checks import Check, Status
+
+
+def configuration(project: Path, environ: Mapping[str, str]) -> tuple[Settings, Check]:
+    """The settings (defaults, when they are broken) and whether they are broken."""
+    try:
+        found = config.resolve(project, environ)
+    except ConfigError as error:
+        return Settings(), Check("settings", Status.FAIL, error.message, error.hint or "correct it")
+    there = str(found.file.path) if found.file.path.exists() else f"all defaults, there is no {found.file.path}"
+    return found.settings, Check("settings", Status.OK, there)
+
+
+def image(settings: Settings) -> tuple[Check, Path | None]:
+    """Whether there is an image to start from, and its kernel, to try the accelerator with."""
+    from ccvm_tui.cli import images
+
+    try:
+        found = images.best(settings)
+    except ImageError as error:
+        return Check("image", Status.FAIL, error.message, error.hint), None
+    if found is None:
+        return Check("image", Status.WARN, "not built yet", "`ccvm-tui image build`, or just `ccvm-tui run`"), None
+    return Check("image", Status.OK, f"{found.digest[:12]} in {found.directory}"), found.kernel
+
+
+def terminal(environ: Mapping[str, str]) -> list[Check]:
+    """What the terminal that we are on can do. Guests run without one, so nothing here is a failure."""
+    checks = []
+    encoding = locale.getpreferredencoding(False)
+    if encoding.lower().replace("-", "") != "utf8":
+        checks.append(Check("locale", Status.WARN, f"the character set is {encoding}", "`export LANG=C.UTF-8`"))
+    else:
+        checks.append(Check("locale", Status.OK, encoding))
+    if not sys.stdout.isatty():
+        return [*checks, Check("terminal", Status.OK, "none here")]
+    term = environ.get("TERM", "")
+    if not term or term == "dumb":
+        return [*checks, Check("terminal", Status.WARN, f"TERM is {term or 'not set'}", "set TERM to your terminal")]
+    if not terminfo.compiled_entry(term, environ):
+        mend = "install its terminfo entry (ncurses-term on Debian-like systems)"
+        return [*checks, Check("terminal", Status.WARN, f"no terminfo entry for {term}", mend)]
+    colours = environ.get("COLORTERM", "") in ("truecolor", "24bit")
+    return [*checks, Check("terminal", Status.OK, f"{term}, {'true colour' if colours else 'COLORTERM is not set'}")]

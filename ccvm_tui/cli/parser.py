@@ -1,0 +1,101 @@
+"""From words to the verb that runs them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from types import ModuleType
+from typing import NoReturn
+
+from ccvm_tui import __version__
+
+PROGRAM = "ccvm-tui"
+USAGE_STATUS = 2
+
+VERBS = {
+    "run": "open an agent or a shell in a project's guest, starting the guest if need be",
+    "attach": "show a session on this terminal",
+    "ls": "list running guests and their sessions",
+    "exec": "run a program in a guest, with pipes instead of a terminal",
+    "stop": "stop guests",
+    "pause": "freeze a guest",
+    "resume": "let a paused guest go on",
+    "logs": "what a guest printed, or what happened to it",
+    "image": "build and look after guest images",
+    "config": "show the settings in effect and where they come from",
+    "doctor": "check that this machine can run guests",
+    "gc": "remove what dead guests and old images left behind",
+    "completion": "print a completion script for your shell",
+    "version": "print versions",
+}
+"""The verbs, in the order of the help. Each has a module of its own."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors point at the help and use the documented status."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}\n  → see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(USAGE_STATUS)
+
+
+def dispatch(words: list[str]) -> int:
+    """Run the verb in ``words``; none opens the dashboard. Returns the exit status."""
+    if words and words[0] in VERBS:
+        return _run(words[0], words[1:])
+    if not words:
+        return _dashboard()
+    try:
+        _top().parse_args(words)
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    return 0
+
+
+def _run(verb: str, words: list[str]) -> int:
+    module = verb_module(verb)
+    parser = _Parser(prog=f"{PROGRAM} {verb}", description=VERBS[verb], allow_abbrev=False)
+    module.configure(parser)
+    split = getattr(module, "split", None)
+    ours, rest = (words, []) if split is None else split(words)
+    try:
+        args = parser.parse_args(ours)
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    args.rest = rest
+    return int(module.run(args))
+
+
+def verb_module(verb: str) -> ModuleType:
+    return importlib.import_module(f"ccvm_tui.cli.verbs.{verb}")
+
+
+def _top() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description="A disposable virtual machine for every project. Without a verb: the dashboard.",
+        epilog=f"`{PROGRAM} VERB --help` tells more about a verb.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb, about in VERBS.items():
+        verbs.add_parser(verb, help=about, add_help=False)
+    return parser
+
+
+def complete_parser() -> argparse.ArgumentParser:
+    """Every verb with all its options in one parser, for completion scripts and the documentation's test."""
+    parser = _Parser(prog=PROGRAM)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", dest="verb")
+    for verb, about in VERBS.items():
+        verb_module(verb).configure(verbs.add_parser(verb, help=about, description=about))
+    return parser
+
+
+def _dashboard() -> int:
+    from ccvm_tui.cli import dashboard
+
+    return dashboard.run()

@@ -1,0 +1,74 @@
+"""What the user asked for, as the keeper wants to hear it: settings and terminal → guest and session. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ccvm_tui.cli import terminfo, tty
+from ccvm_tui.config import Settings
+from ccvm_tui.guest import SessionKind
+from ccvm_tui.project import Project
+from ccvm_tui.protocol import LaunchSpec, SessionSpec
+
+_PASSED_ON = ("COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION")
+"""What programs ask the environment about the terminal. Not LANG: the guest has locales of its own."""
+
+
+def launch_spec(project: Project, name: str, settings: Settings, environ: Mapping[str, str]) -> LaunchSpec:
+    """The guest that ``settings`` ask for. Its image is chosen later, and only if a guest must be started."""
+    return LaunchSpec(
+        name=name,
+        project=str(project.path),
+        layer=settings.agent,
+        machine=settings.machine,
+        accel=settings.accel,
+        memory_mib=settings.memory,
+        cores=settings.cores,
+        read_only=not settings.writable_cwd,
+        network=settings.network,
+        seccomp=settings.seccomp,
+        confine=settings.confine,
+        sudo=settings.agent_sudo,
+        linger=settings.linger,
+        scrollback=settings.scrollback,
+        waiting_titles=settings.waiting_titles,
+        hostname=project.hostname,
+        timezone=timezone(environ),
+    )
+
+
+def session_spec(
+    kind: SessionKind,
+    argv: tuple[str, ...],
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    name: str = "",
+    detached: bool = False,
+) -> SessionSpec:
+    """A session for the terminal we are on, with the user's API keys in its environment."""
+    wanted = (*_PASSED_ON, *settings.api_key_variables)
+    term = environ.get("TERM", "") or "xterm-256color"
+    return SessionSpec(
+        kind=kind,
+        argv=argv,
+        env={variable: environ[variable] for variable in wanted if environ.get(variable)},
+        term=term,
+        terminfo=terminfo.compiled_entry(term, environ),
+        size=tty.size(),
+        name=name,
+        detached=detached,
+    )
+
+
+def timezone(environ: Mapping[str, str], localtime: Path = Path("/etc/localtime")) -> str:
+    """The host's time zone by its name in the tz database; empty when it cannot be told."""
+    if named := environ.get("TZ", "").removeprefix(":"):
+        return named if not named.startswith("/") else ""
+    try:
+        target = os.path.realpath(localtime, strict=True)
+    except OSError:
+        return ""
+    return target.partition("/zoneinfo/")[2]

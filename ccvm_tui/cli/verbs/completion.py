@@ -1,0 +1,64 @@
+"""``ccvm-tui completion``: a script that makes the shell complete verbs, flags and guests."""
+
+from __future__ import annotations
+
+import argparse
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+DESCRIPTION = """\
+bash: ccvm-tui completion bash > ~/.local/share/bash-completion/completions/ccvm-tui
+zsh:  ccvm-tui completion zsh > ~/.zfunc/_ccvm-tui   (a directory of your fpath)
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = DESCRIPTION
+    parser.add_argument("shell", choices=SHELLS)
+
+
+def run(args: argparse.Namespace) -> int:
+    import shtab
+
+    from ccvm_tui.cli.parser import complete_parser
+
+    parser = complete_parser()
+    for verb in _verbs(parser):
+        for action in verb._actions:
+            if choice := _CHOICES.get(action.dest):
+                action.complete = choice  # type: ignore[attr-defined]
+    print(shtab.complete(parser, args.shell, preamble=_PREAMBLE.get(args.shell, "")))
+    return 0
+
+
+def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parsers of the verbs, which argparse keeps to itself."""
+    return [
+        verb
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for verb in action.choices.values()
+    ]
+
+
+_GUESTS = {"bash": "_ccvm_tui_guests", "zsh": "_ccvm_tui_guests"}
+_DIRECTORIES = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
+_CHOICES = {"guest": _GUESTS, "target": _GUESTS, "path": _DIRECTORIES}
+"""How shtab completes an argument, by its name."""
+
+_PREAMBLE = {
+    "bash": r"""
+_ccvm_tui_guests() {
+  compgen -W "$(ccvm-tui ls --json 2>/dev/null | sed -n 's/^      "name": "\(.*\)",$/\1/p')" -- "$1"
+}
+""",
+    "zsh": r"""
+_ccvm_tui_guests() {
+  local -a guests
+  guests=(${(f)"$(ccvm-tui ls --json 2>/dev/null | sed -n 's/^      "name": "\(.*\)",$/\1/p')"})
+  _describe guest guests
+}
+""",
+}
+"""Guests by name. In ``ls --json`` the name of each stands on a line of its own, six columns in."""

@@ -1,0 +1,112 @@
+"""``ccvm-tui gc``: remove what dead guests, interrupted builds and old images left behind."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+KEPT_DAYS = 30
+"""Days that reports of crashes and records of ended guests are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that nobody needs. ``size`` in bytes."""
+
+    what: str
+    path: Path
+    size: int
+    remove: Callable[[], object]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, remove nothing")
+    parser.add_argument("--images", action="store_true", help="also images that the configured recipe does not make")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ccvm_tui.cli.format import size
+
+    leftovers = [*dead_guests(), *_old_records(time.time()), *_images(all_others=args.images)]
+    verb = "would remove" if args.dry_run else "removed"
+    for leftover in leftovers:
+        if not args.dry_run:
+            leftover.remove()
+        print(f"{verb} {leftover.what}: {leftover.path} ({size(leftover.size)})")
+    print(f"{verb} {size(sum(leftover.size for leftover in leftovers))} in all" if leftovers else "nothing to remove")
+    return 0
+
+
+def dead_guests() -> list[Leftover]:
+    """Runtime directories whose keeper is gone."""
+    from ccvm_tui import claim
+    from ccvm_tui.paths import runtime_dir
+
+    return [
+        Leftover("a dead guest", directory, _size(directory), partial(claim.remove_if_dead, directory))
+        for directory in sorted(runtime_dir().iterdir())
+        if directory.is_dir() and not claim.alive(directory / "lock")
+    ]
+
+
+def _old_records(now: float) -> list[Leftover]:
+    """Crash reports, and records of how guests ended."""
+    from ccvm_tui.paths import state_dir
+
+    found = []
+    for kind, what in (("crashes", "an old crash report"), ("last", "an old record")):
+        for file in sorted((state_dir() / kind).glob("*")):
+            info = file.lstat()
+            if now - info.st_mtime > KEPT_DAYS * 86400:
+                found.append(Leftover(what, file, info.st_size, file.unlink))
+    return found
+
+
+def _images(*, all_others: bool) -> list[Leftover]:
+    """Layers of agents that newer ones have replaced, what killed builds left, and other recipes' images if asked."""
+    from ccvm_tui import config
+    from ccvm_tui.cli import images
+    from ccvm_tui.image import Store
+    from ccvm_tui.image.images import current_layers
+
+    store = Store()
+    current = {layer.directory for layer in current_layers(store.root)}
+    found = [
+        Leftover(
+            f"layer {layer.name} {layer.version}", layer.directory, layer.size, partial(store.remove, layer.digest)
+        )
+        for layer in store.layers()
+        if layer.directory not in current
+    ]
+    stale = sum(_size(path) for path in store.root.glob(".building-*"))
+    if stale and not _building(store.root / ".lock"):
+        found.append(Leftover("what interrupted builds left", store.root, stale, store.clean_stale))
+    if all_others:
+        mine = store.directory_of(images.recipe_of(config.resolve(None, os.environ).settings))
+        for image in store.list():
+            if image.directory != mine:
+                what = f"image {image.digest[:12]} of {image.manifest.recipe}"
+                found.append(Leftover(what, image.directory, image.size, partial(store.remove, image.digest)))
+    return found
+
+
+def _building(lock: Path) -> bool:
+    """Whether a build holds the store's lock right now: then what looks left over is its work."""
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def _size(directory: Path) -> int:
+    return sum(file.lstat().st_size for file in directory.rglob("*") if file.is_file())

@@ -1,0 +1,91 @@
+"""``ccvm-tui logs``: what a guest's console, QEMU or the keeper said, and what happened to the guest.
+
+While the guest runs these are files in its runtime directory. Afterwards there is the keeper's record of
+how it ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ccvm_tui.paths import GuestPaths
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("guest", nargs="?", metavar="GUEST", help="default: this directory's guest")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--console", dest="log", action="store_const", const="console", help="the guest's console")
+    which.add_argument("--qemu", dest="log", action="store_const", const="qemu", help="what QEMU said")
+    which.add_argument("--keeper", dest="log", action="store_const", const="keeper", help="what the keeper said")
+    which.add_argument("--events", dest="log", action="store_const", const="events", help="what happened (default)")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the guest ends")
+    parser.set_defaults(log="events")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ccvm_tui import claim
+    from ccvm_tui.cli import follow, target
+    from ccvm_tui.errors import NoSuchGuest
+    from ccvm_tui.paths import GuestPaths
+
+    try:
+        name = target.guest(args.guest)
+    except NoSuchGuest:
+        if args.guest is None or not _tell_last(args.guest, args.log):
+            raise
+        return 0
+    paths = GuestPaths(name)
+    show = _event if args.log == "events" else _plain
+    for line in follow.lines(_file(paths, args.log), lambda: args.follow and claim.alive(paths.lock)):
+        show(line)
+    if args.follow:
+        _tell_last(name, "events")
+    return 0
+
+
+def _file(paths: GuestPaths, log: str) -> Path:
+    files = {"console": paths.console_log, "qemu": paths.qemu_log, "keeper": paths.keeper_log}
+    return files.get(log, paths.events_log)
+
+
+def _plain(line: str) -> None:
+    from ccvm_tui.cli import format
+
+    print(format.plain(line), flush=True)
+
+
+def _event(line: str) -> None:
+    from ccvm_tui.cli.format import printable
+
+    try:
+        event = json.loads(line)
+        clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(event["time"])))
+        words = [clock, str(event["kind"]), str(event.get("session", "")), str(event["text"])]
+    except (ValueError, KeyError, TypeError):
+        return  # a line cut in two by a full disk
+    print("  ".join(printable(word) for word in words if word), flush=True)
+
+
+def _tell_last(name: str, log: str) -> bool:
+    """How the guest ended last time, if that is known."""
+    from ccvm_tui.cli.format import printable
+    from ccvm_tui.client.ends import end_of
+
+    try:
+        record = end_of(name)
+    except ValueError:
+        return False
+    if record is None:
+        return False
+    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.ended))
+    print(f"{record.guest} ended on {clock}: {printable(record.reason)}", file=sys.stderr)
+    if log == "console" or record.failed:
+        for line in record.console_tail.splitlines():
+            _plain(line)
+    return True

@@ -1,0 +1,44 @@
+"""``ccvm-tui version``: of the program, of its protocol, and of what it runs on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ccvm_tui import __version__
+    from ccvm_tui.protocol import PROTOCOL
+
+    versions = {
+        "ccvm-tui": __version__,
+        "protocol": PROTOCOL,
+        "python": platform.python_version(),
+        "qemu": _qemu_version(),
+    }
+    if args.json:
+        print(json.dumps(versions, indent=2))
+    else:
+        for name, version in versions.items():
+            print(f"{name} {version or 'not found'}")
+    return 0
+
+
+def _qemu_version() -> str:
+    """Of the QEMU that runs guests; empty when there is none."""
+    import re
+    import subprocess
+
+    try:
+        said = subprocess.run(
+            [f"qemu-system-{platform.machine()}", "--version"], capture_output=True, text=True, timeout=10, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = re.search(r"version (\S+)", said)
+    return found[1] if found else ""

@@ -1,0 +1,267 @@
+"""Lasting connections to a keeper: requests and events, attached terminals, views, and exec."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from ccvm_tui import claim, errors, protocol
+from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch
+from ccvm_tui.guest import GuestInfo, SessionInfo, TermSize
+from ccvm_tui.paths import GuestPaths
+from ccvm_tui.protocol import SessionSpec, ToClient, ToKeeper
+
+R = TypeVar("R", bound=protocol.Result)
+
+GONE_WITHIN = 10.0
+"""Seconds that a keeper has to end after it said that its guest has."""
+
+
+class Stream:
+    """One connection after its opening message: messages both ways. Closing it is always safe."""
+
+    def __init__(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.name = name
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, name: str, opening: protocol.Opening) -> Self:
+        """Raises NoSuchGuest, VersionMismatch, KeeperLost."""
+        paths = GuestPaths(name)
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(paths.keeper_socket))
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NoSuchGuest(f"no guest {name!r} is running", "see `ccvm-tui ls`") from error
+        stream = cls(name, reader, writer)
+        try:
+            await stream._greet(opening)
+        except BaseException:
+            writer.close()
+            raise
+        return stream
+
+    async def _greet(self, opening: protocol.Opening) -> None:
+        greeting = protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"})
+        self._writer.write(greeting + protocol.pack(opening))
+        body = await protocol.read_frame(self._reader)
+        if body is None:
+            raise KeeperLost(f"the keeper of {self.name} closed the connection", "see `ccvm-tui ls`")
+        answer = protocol.unpack_json(body)
+        if answer.get("protocol") != protocol.PROTOCOL:
+            raise VersionMismatch(
+                f"the guest {self.name} was started by version {answer.get('version', '?')}, "
+                "which speaks another protocol",
+                f"`ccvm-tui stop {self.name}` stops it; what it shows is not lost until then",
+            )
+
+    def send(self, message: ToKeeper) -> None:
+        """Queue a message; a stream that is gone swallows it (``receive`` tells)."""
+        if not self._writer.is_closing():
+            self._writer.write(protocol.pack(message))
+
+    async def drain(self) -> None:
+        try:
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise KeeperLost(f"the keeper of {self.name} went away", "see `ccvm-tui ls`") from error
+
+    async def receive(self) -> ToClient:
+        """The next message. Raises KeeperLost at the end, or the UserError that refused the opening."""
+        body = await protocol.read_frame(self._reader)
+        if body is None:
+            raise KeeperLost(
+                f"the keeper of {self.name} went away", f"see `ccvm-tui ls` and `ccvm-tui logs {self.name}`"
+            )
+        message = protocol.unpack_from_keeper(body)
+        if isinstance(message, protocol.Failure) and message.id == 0:
+            raise _error(message)
+        return message
+
+    async def close(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class Keeper:
+    """The control connection: ask and be answered, and hear what happens.
+
+    ::
+
+        async with await connect("proj-3f2a", events=True) as keeper:
+            info = await keeper.info()
+            async for event in keeper.events():   # Info, Happened, Console
+                ...
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[protocol.Result]] = {}
+        self._events: asyncio.Queue[ToClient | None] = asyncio.Queue(maxsize=1000)
+        self._lost: UserError | None = None
+        self._reading = asyncio.create_task(self._read(), name=f"client: control of {stream.name}")
+
+    @property
+    def name(self) -> str:
+        return self._stream.name
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._stream.receive()
+                match message:
+                    case protocol.Answer(id=id_, result=result):
+                        if (future := self._waiting.pop(id_, None)) is not None and not future.done():
+                            future.set_result(result)
+                    case protocol.Failure(id=id_):
+                        if (future := self._waiting.pop(id_, None)) is not None and not future.done():
+                            future.set_exception(_error(message))
+                    case _:
+                        if self._events.full():  # an idle listener loses the oldest, states come again
+                            self._events.get_nowait()
+                        self._events.put_nowait(message)
+        except ProtocolError as error:
+            self._lost = KeeperLost(f"the keeper of {self.name} sent nonsense: {error}", "see `ccvm-tui ls`")
+        except UserError as error:
+            self._lost = error
+        finally:
+            lost = self._lost or KeeperLost(f"the connection to {self.name} was closed")
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(lost)
+            self._waiting.clear()
+            if self._events.full():
+                self._events.get_nowait()
+            self._events.put_nowait(None)
+
+    async def ask(self, request: protocol.Request, answer: type[R]) -> R:
+        """Send ``request``; raises what the keeper refused it with, KeeperLost, or ProtocolError."""
+        if self._lost is not None or self._reading.done():
+            raise self._lost or KeeperLost(f"the connection to {self.name} was closed")
+        id_ = next(self._ids)
+        future: asyncio.Future[protocol.Result] = asyncio.get_running_loop().create_future()
+        self._waiting[id_] = future
+        self._stream.send(protocol.Ask(id_, request))
+        try:
+            result = await future
+        finally:
+            self._waiting.pop(id_, None)
+        if not isinstance(result, answer):
+            raise ProtocolError(f"{type(request).__name__} was answered by {type(result).__name__}")
+        return result
+
+    async def events(self) -> AsyncIterator[protocol.Info | protocol.Happened | protocol.Console]:
+        """What happens, until the keeper goes away (then the iterator ends; ``lost`` says why)."""
+        while (message := await self._events.get()) is not None:
+            if isinstance(message, protocol.Info | protocol.Happened | protocol.Console):
+                yield message
+
+    @property
+    def lost(self) -> UserError | None:
+        return self._lost
+
+    async def info(self) -> GuestInfo:
+        return (await self.ask(protocol.GetInfo(), protocol.Info)).guest
+
+    async def start_session(self, spec: SessionSpec) -> SessionInfo:
+        """Waits for a boot that is under way; returns once the program runs."""
+        return (await self.ask(protocol.StartSession(spec), protocol.Started)).session
+
+    async def end_session(self, session: str, *, force: bool = False) -> None:
+        await self.ask(protocol.EndSession(session, force), protocol.Done)
+
+    async def stop(self, *, force: bool = False) -> None:
+        """Returns when the guest and its keeper are gone. Raises KeeperLost when that takes too long."""
+        with contextlib.suppress(KeeperLost):
+            await self.ask(protocol.StopGuest(force), protocol.Done)
+        paths = GuestPaths(self.name)
+        try:
+            async with asyncio.timeout(GONE_WITHIN):
+                while claim.alive(paths.lock):  # noqa: ASYNC110 - a lock of another process sends no event
+                    await asyncio.sleep(0.01)
+        except TimeoutError as error:
+            raise KeeperLost(f"the keeper of {self.name} hangs", f"try `ccvm-tui stop --force {self.name}`") from error
+
+    async def pause(self) -> None:
+        await self.ask(protocol.PauseGuest(), protocol.Done)
+
+    async def resume(self) -> None:
+        await self.ask(protocol.ResumeGuest(), protocol.Done)
+
+    async def rows(self, session: str, first: int, count: int) -> bytes:
+        """Encoded ``ccvm_tui.terminal.cells.Lines``."""
+        return (await self.ask(protocol.GetRows(session, first, count), protocol.Blob)).data
+
+    async def text(self, session: str, first: int, last: int) -> str:
+        return (await self.ask(protocol.GetText(session, first, last), protocol.Text)).text
+
+    async def find_text(self, session: str, needle: str, limit: int = 10_000) -> protocol.Matches:
+        return await self.ask(protocol.FindText(session, needle, limit), protocol.Matches)
+
+    async def busy(self) -> tuple[tuple[str, str], ...]:
+        return (await self.ask(protocol.CheckBusy(), protocol.Busy)).sessions
+
+    async def edits(self) -> protocol.Edits:
+        return await self.ask(protocol.CheckEdits(), protocol.Edits)
+
+    async def seen(self, session: str) -> None:
+        await self.ask(protocol.Seen(session), protocol.Done)
+
+    async def mute(self, session: str, muted: bool) -> None:
+        await self.ask(protocol.Mute(session, muted), protocol.Done)
+
+    async def close(self) -> None:
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        await self._stream.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def connect(name: str, *, events: bool = False, console: bool = False) -> Keeper:
+    """A control connection to the guest's keeper. Raises NoSuchGuest, VersionMismatch, KeeperLost."""
+    return Keeper(await Stream.open(name, protocol.Control(events=events, console=console)))
+
+
+async def attach(
+    name: str, session: str, size: TermSize, *, scrollback: bool = True, watch_only: bool = False
+) -> Stream:
+    """A raw terminal on ``session``: send Input and Resize; receive Output and at last Exited."""
+    return await Stream.open(name, protocol.Attach(session, size, scrollback, watch_only))
+
+
+async def view(name: str, session: str, size: TermSize) -> Stream:
+    """A drawn terminal: receive FrameData, send an Ack for each once it is drawn; Input and Resize as above."""
+    return await Stream.open(name, protocol.View(session, size))
+
+
+async def execute(name: str, argv: tuple[str, ...], env: dict[str, str]) -> Stream:
+    """A program without a pty: Data both ways, Exited at last."""
+    return await Stream.open(name, protocol.Exec(argv, env))
+
+
+def _error(failure: protocol.Failure) -> UserError:
+    kind = getattr(errors, failure.kind, UserError)
+    if not (isinstance(kind, type) and issubclass(kind, UserError)):
+        kind = UserError
+    return kind(failure.message, failure.hint)

@@ -1,0 +1,127 @@
+"""The keeper's end of the guest agent's control port.
+
+Frames are a 32-bit big-endian length and that many bytes of JSON. The guest may be hostile: what it sends is
+bounded, typed on arrival, and can at worst end this connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from ccvm_tui.errors import BootError, ProtocolError, UserError
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+FRAME_MAX = 8 << 20
+ANSWER_WITHIN = 10.0
+_LENGTH = struct.Struct(">I")
+
+Message = dict[str, Any]
+
+
+class GuestAgent:
+    """One port, opened once for the guest's life. ``on_event`` hears what the guest reports by itself."""
+
+    def __init__(self, on_event: Callable[[Message], None], on_phase: Callable[[str], None]) -> None:
+        self._on_event = on_event
+        self._on_phase = on_phase
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Message]] = {}
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+        self.hello: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def open(self, sock: socket.socket) -> None:
+        self._reader, self._writer = await asyncio.open_connection(sock=sock)
+
+    async def run(self) -> None:
+        """Read until the port ends. Raises ProtocolError when the guest breaks the framing."""
+        error: Exception = BootError("the guest's control port was closed")
+        try:
+            while True:
+                self._take(await self._read())
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        except ProtocolError as nonsense:
+            error = nonsense
+            raise
+        finally:
+            futures: list[asyncio.Future[Any]] = [self.hello, self.ready, *self._waiting.values()]
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # whoever waits is told; nobody waiting is no fault
+
+    async def _read(self) -> Message:
+        (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+        if length > FRAME_MAX:
+            raise ProtocolError(f"the guest sent a frame of {length} bytes")
+        body = await self._reader.readexactly(length)
+        try:
+            message = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError("the guest sent a frame that is not JSON") from error
+        if not isinstance(message, dict):
+            raise ProtocolError("the guest sent a frame that is not an object")
+        return message
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case {"type": "hello", "version": int(version)}:
+                if version != VERSION:
+                    self._fail(f"the guest agent speaks version {version} of its protocol, this keeper {VERSION}")
+                elif not self.hello.done():
+                    self.hello.set_result(message)
+            case {"type": "phase", "name": str(name)}:
+                self._on_phase(name[:40])
+            case {"type": "ready"}:
+                if not self.ready.done():
+                    self.ready.set_result(None)
+            case {"type": "failed", "message": str(text)}:
+                self._fail(f"the guest could not be set up: {text[:500]}", str(message.get("hint", ""))[:500])
+            case {"type": "reply", "id": int(id_)}:
+                if (future := self._waiting.pop(id_, None)) is not None and not future.done():
+                    future.set_result(message)
+            case {"type": "event", "kind": str()}:
+                self._on_event(message)
+            case _:
+                log.debug("the guest sent %.200r", message)
+
+    def _fail(self, message: str, hint: str = "") -> None:
+        futures: list[asyncio.Future[Any]] = [self.hello, self.ready]
+        for future in futures:
+            if not future.done():
+                future.set_exception(BootError(message, hint or "`ccvm-tui image build` renews the image"))
+                future.exception()
+
+    def send(self, message: Message) -> None:
+        body = json.dumps(message).encode()
+        if not self._writer.is_closing():
+            self._writer.write(_LENGTH.pack(len(body)) + body)
+
+    async def request(self, op: str, within: float = ANSWER_WITHIN, **arguments: Any) -> Message:
+        """Raises UserError when the guest refuses, TimeoutError when it does not answer."""
+        id_ = next(self._ids)
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[id_] = future
+        try:
+            self.send({"type": "request", "id": id_, "op": op, **arguments})
+            async with asyncio.timeout(within):
+                reply = await future
+        finally:
+            self._waiting.pop(id_, None)
+        if reply.get("ok") is not True:
+            raise UserError(f"the guest refused {op}: {str(reply.get('message', ''))[:500]}")
+        return reply
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,56 @@
+"""What a control connection may ask of its keeper."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from ccvm_tui import protocol
+from ccvm_tui.keeper.keeper import Keeper
+from ccvm_tui.protocol import Request, Result
+
+
+async def answer(keeper: Keeper, request: Request) -> Result:
+    """Do what ``request`` asks. Raises UserError to refuse."""
+    match request:
+        case protocol.GetInfo():
+            return protocol.Info(keeper.info())
+        case protocol.StartSession(spec=spec):
+            return protocol.Started(await keeper.open_session(spec))
+        case protocol.EndSession(session=id_, force=force):
+            session = await keeper.session(id_)
+            session.kill() if force else session.hang_up()
+        case protocol.StopGuest(force=force):
+            keeper.stop(force=force)
+            await keeper.over.wait()
+        case protocol.PauseGuest():
+            await keeper.pause()
+        case protocol.ResumeGuest():
+            await keeper.resume()
+        case protocol.GetRows(session=id_, first=first, count=count):
+            await keeper.session(id_)
+            return protocol.Blob(msgspec.msgpack.encode(await keeper.screen.lines(id_, first, count)))
+        case protocol.GetText(session=id_, first=first, last=last):
+            await keeper.session(id_)
+            return protocol.Text(await keeper.screen.text(id_, first, last))
+        case protocol.FindText(session=id_, needle=needle, limit=limit):
+            await keeper.session(id_)
+            matches, total = await keeper.screen.search(id_, needle, limit)
+            places = ((match.line, match.column, match.end_line, match.end_column) for match in reversed(matches))
+            return protocol.Matches(tuple(places), total)
+        case protocol.CheckBusy():
+            return protocol.Busy(await _busy(keeper))
+        case protocol.CheckEdits():
+            return await keeper.guest.edits()
+        case protocol.Seen(session=id_):
+            (await keeper.session(id_)).seen()
+        case protocol.Mute(session=id_, muted=muted):
+            (await keeper.session(id_)).mute(muted)
+    return protocol.Done()
+
+
+async def _busy(keeper: Keeper) -> tuple[tuple[str, str], ...]:
+    ids = list(keeper.sessions)
+    commands = await asyncio.gather(*(keeper.guest.busy(id_) for id_ in ids))
+    return tuple((id_, command) for id_, command in zip(ids, commands, strict=True) if command)

@@ -1,0 +1,308 @@
+"""The keeper's unix socket: who may connect, the greeting, and the four kinds of connection.
+
+What one client does wrong ends that client's connection and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from ccvm_tui import __version__, protocol
+from ccvm_tui.aio import Background
+from ccvm_tui.errors import ProtocolError, UserError
+from ccvm_tui.guest import SessionKind
+from ccvm_tui.keeper import requests
+from ccvm_tui.keeper.keeper import Keeper
+from ccvm_tui.protocol import Data, Exited, Failure, SessionSpec, ToClient, ToKeeper
+from ccvm_tui.session.channel import Channel, Transport
+from ccvm_tui.session.clients import Client, RawClient, ViewClient
+from ccvm_tui.session.outbox import Outbox
+from ccvm_tui.session.session import Session
+
+log = logging.getLogger(__name__)
+
+GREETING_MAX = 1 << 16
+REQUESTS_AT_ONCE = 32
+EVENTS_BACKLOG = 4 << 20
+OUTPUT_BACKLOG = 4 << 20
+"""Bytes of a program's output that may wait for its one reader before the program has to."""
+
+LAST_WORDS_WITHIN = 1.0
+
+
+class Server:
+    """Listens while its block runs; at the end of that it waits until clients have been sent their last words."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._connections = Background(f"clients of {keeper.spec.name}")
+        self._server: asyncio.Server | None = None
+
+    async def listen(self) -> None:
+        """Bind the guest's socket; again, when its directory was removed and has been made anew. Raises OSError."""
+        path = self._keeper.paths.keeper_socket
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        old = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(old)
+        former, self._server = self._server, await asyncio.start_unix_server(self._accept, sock=listener, backlog=128)
+        if former is not None:
+            former.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.start(_connection(self._keeper, reader, writer), "client")
+
+    async def __aenter__(self) -> Server:
+        await self.listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._connections.finish(LAST_WORDS_WITHIN)
+
+
+async def _connection(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        if _peer_uid(writer) not in (os.getuid(), 0):
+            return
+        if await _greeting(keeper, reader, writer):
+            await _opened(keeper, reader, writer)
+    except (ProtocolError, ConnectionError, TimeoutError) as error:
+        log.info("client dropped: %s", error)
+    except UserError as error:
+        with contextlib.suppress(ConnectionError):
+            writer.write(protocol.pack(_failure(0, error)))
+            await writer.drain()
+    finally:
+        await _hang_up(reader, writer)
+
+
+async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close so that our last words arrive.
+
+    Who still sends when we are gone gets EPIPE, and then throws away what it has not read yet: so end our side,
+    and take what comes until the client has closed too, or hangs.
+    """
+    with contextlib.suppress(OSError, TimeoutError):
+        writer.write_eof()
+        async with asyncio.timeout(LAST_WORDS_WITHIN):
+            while await reader.read(1 << 16):
+                pass
+    writer.close()
+
+
+def _peer_uid(writer: asyncio.StreamWriter) -> int:
+    """The user at the other end, as the kernel knows it (unix(7), SO_PEERCRED)."""
+    sock = writer.get_extra_info("socket")
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
+
+
+async def _greeting(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Greet; True when the client goes on with messages."""
+    async with asyncio.timeout(10):
+        body = await protocol.read_frame(reader, GREETING_MAX)
+    if body is None:
+        return False
+    asked = protocol.unpack_json(body)
+    answer: dict[str, Any] = {"protocol": protocol.PROTOCOL, "version": __version__}
+    match asked.get("op"):
+        case "open":
+            writer.write(protocol.pack_json(answer))
+            await writer.drain()
+            return asked.get("protocol") == protocol.PROTOCOL
+        case "stop":
+            keeper.stop(force=bool(asked.get("force")))
+            await keeper.over.wait()
+    writer.write(protocol.pack_json({**answer, "guest": dataclasses.asdict(keeper.info())}))
+    await writer.drain()
+    return False
+
+
+async def _opened(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    body = await protocol.read_frame(reader)
+    if body is None:
+        return
+    outbox = Outbox(writer)
+    match protocol.unpack_from_client(body):
+        case protocol.Control() as opening:
+            await _control(keeper, opening, reader, outbox)
+        case protocol.Attach() as opening:
+            session = await keeper.session(opening.session)
+            raw = RawClient(session.id, opening.size, outbox, keeper.screen, scrollback=opening.scrollback)
+            await _terminal(session, raw, reader, outbox, watch_only=opening.watch_only)
+        case protocol.View() as opening:
+            session = await keeper.session(opening.session)
+            view = ViewClient(session.id, opening.size, outbox, keeper.screen)
+            await _terminal(session, view, reader, outbox, watch_only=False)
+        case protocol.Exec() as opening:
+            await _exec(keeper, opening, reader, outbox)
+        case other:
+            raise ProtocolError(f"a connection cannot begin with {type(other).__name__}")
+
+
+async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[ToKeeper]:
+    while (body := await protocol.read_frame(reader)) is not None:
+        yield protocol.unpack_from_client(body)
+
+
+async def _both(outbox: Outbox, reading: Callable[[], Any]) -> None:
+    """Run ``reading`` and the outbox until either ends: the client left, or all was said."""
+    tasks = [asyncio.ensure_future(reading()), asyncio.ensure_future(outbox.run())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+# --- control ----------------------------------------------------------------------------------------------
+
+
+class _EventQueue:
+    """Events for one listener. One that does not read loses events; infos come again anyway."""
+
+    def __init__(self, outbox: Outbox, *, console: bool) -> None:
+        self._outbox = outbox
+        self._console = console
+
+    def tell(self, message: ToClient) -> None:
+        if isinstance(message, protocol.Console) and not self._console:
+            return
+        if self._outbox.queued < EVENTS_BACKLOG:
+            self._outbox.put(message)
+
+
+async def _control(keeper: Keeper, opening: protocol.Control, reader: asyncio.StreamReader, outbox: Outbox) -> None:
+    listener = _EventQueue(outbox, console=opening.console)
+    asked = Background("requests")
+    slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+
+    async def read() -> None:
+        async for message in _messages(reader):
+            if not isinstance(message, protocol.Ask):
+                raise ProtocolError(f"{type(message).__name__} on a control connection")
+            await slots.acquire()
+            asked.start(_answer(keeper, message, outbox, slots), type(message.request).__name__)
+
+    if opening.events:
+        listener.tell(protocol.Info(keeper.info()))
+        keeper.listeners.add(listener)
+    try:
+        await _both(outbox, read)
+    finally:
+        keeper.listeners.discard(listener)
+        await asked.close()
+
+
+async def _answer(keeper: Keeper, ask: protocol.Ask, outbox: Outbox, slots: asyncio.Semaphore) -> None:
+    try:
+        outbox.put(protocol.Answer(ask.id, await requests.answer(keeper, ask.request)))
+    except UserError as error:
+        outbox.put(_failure(ask.id, error))
+    except TimeoutError:
+        outbox.put(Failure(ask.id, "KeeperLost", "the guest does not answer", "it may be paused or very busy"))
+    finally:
+        slots.release()
+
+
+def _failure(id_: int, error: UserError) -> Failure:
+    return Failure(id_, type(error).__name__, error.message, error.hint)
+
+
+# --- terminals --------------------------------------------------------------------------------------------
+
+
+async def _terminal(
+    session: Session, client: Client, reader: asyncio.StreamReader, outbox: Outbox, *, watch_only: bool
+) -> None:
+    async def read() -> None:
+        async for message in _messages(reader):
+            match message:
+                case protocol.Input(data=data):
+                    if not watch_only:
+                        session.typed(client, data)
+                        if session.channel is not None:
+                            await session.channel.room()
+                case protocol.Resize(size=size):
+                    session.resized(client, size)
+                case protocol.Ack():
+                    client.acknowledged()
+                case _:
+                    raise ProtocolError(f"{type(message).__name__} on a terminal's connection")
+
+    try:
+        await session.add(client, lead=not watch_only)
+        await _both(outbox, read)
+    finally:
+        session.remove(client)
+
+
+# --- exec -------------------------------------------------------------------------------------------------
+
+
+class _ExecOutput:
+    """Sends what the program prints to its one client, at the pace at which that reads."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.channel: Channel | None = None
+        self._held = False
+        outbox.on_empty = self._caught_up
+
+    def output(self, data: bytes, stream: int) -> None:
+        self._outbox.put(Data(stream, data))
+        if self._outbox.queued > OUTPUT_BACKLOG and self.channel is not None and not self._held:
+            self._held = True
+            self.channel.hold()
+
+    def _caught_up(self) -> None:
+        if self._held and self.channel is not None:
+            self._held = False
+            self.channel.release()
+
+    def ended(self, status: int, reason: str) -> None:
+        self._outbox.put(Exited(status, reason))
+        self._outbox.close()
+
+
+async def _exec(keeper: Keeper, opening: protocol.Exec, reader: asyncio.StreamReader, outbox: Outbox) -> None:
+    with keeper.needed():
+        await _run_exec(await keeper.transport(), opening, reader, outbox)
+
+
+async def _run_exec(transport: Transport, opening: protocol.Exec, reader: asyncio.StreamReader, outbox: Outbox) -> None:
+    owner = _ExecOutput(outbox)
+    spec = SessionSpec(SessionKind.COMMAND, opening.argv, opening.env)
+    channel = owner.channel = await transport.start("exec", spec, owner, pty=False)
+
+    async def read() -> None:
+        async for message in _messages(reader):
+            if not isinstance(message, Data):
+                raise ProtocolError(f"{type(message).__name__} on an exec connection")
+            if message.data:
+                channel.write(message.data)
+                await channel.room()
+            else:
+                channel.write_eof()
+
+    try:
+        await _both(outbox, read)
+    finally:
+        channel.hang_up()

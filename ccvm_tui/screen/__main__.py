@@ -1,0 +1,69 @@
+"""`python -P -m ccvm_tui.screen PARENT BLAME`: the screen process, with the keeper's socket as fd 0.
+
+`PARENT` is the keeper's pid, `BLAME` the fd of the shared page of `blame`. Everything is imported before the door
+is shut.
+"""
+
+import gc
+import resource
+import socket
+import sys
+import zlib
+
+from ccvm_tui.guest import TermSize
+from ccvm_tui.machine.confine import confine, die_with_parent, no_core_dump
+from ccvm_tui.screen.blame import Blame
+from ccvm_tui.screen.process import ScreenProcess
+from ccvm_tui.screen.session import ScreenSession
+from ccvm_tui.screen.views import FrameView, WindowView
+from ccvm_tui.terminal.emulator import Emulator
+from ccvm_tui.terminal.restore import restore_bytes, window_bytes
+
+MEMORY_MAX = 4 << 30
+
+
+def rehearse() -> None:
+    """Do everything once: codecs and other modules that load at first use cannot be read once confined."""
+    emulator = Emulator(TermSize(20, 4), 10)
+    screen = ScreenSession("", emulator, strict=False)
+    screen.views["frame"], screen.views["window"] = (
+        FrameView("frame", ""),
+        WindowView("window", TermSize(10, 2)),
+    )
+    screen.feed(
+        "\x1b]8;;http://x\x1b\\a\x1b]8;;\x1b\\\x1b[1;44m漢e\u0301\x1b[K\n\r🙂\n\n\n\x1b[?2026l".encode(),
+        0.0,
+        lambda _: None,
+    )
+    for _, data in screen.frames(1.0):
+        assert data
+    state = screen.checkpoint(lambda: 0.0)
+    assert state is not None
+    Emulator.restore(zlib.decompress(state), 10).close()
+    emulator.lines(0, 10)
+    emulator.search("a", 10)
+    emulator.text(0, 10)
+    restore_bytes(emulator, 10)
+    window_bytes(emulator, TermSize(10, 2))
+    emulator.close()
+
+
+def main() -> int:
+    """Confine the process, then serve."""
+    die_with_parent(int(sys.argv[1]))
+    no_core_dump()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
+    connection = socket.socket(fileno=0)
+    process = ScreenProcess(connection, Blame(int(sys.argv[2])))
+    rehearse()
+    active = confine(())
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    parts = [name for name, on in (("files", active.files), ("tcp", active.tcp), ("scopes", active.scopes)) if on]
+    # Frames are trees that die young; what lives long need not be looked at again.
+    gc.freeze()
+    process.run(",".join(parts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
