@@ -1,0 +1,51 @@
+"""The frame of all dialogs: a titled box in the middle, Escape leaves."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, TypeVar
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widget import Widget
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(Vertical):
+    """The box."""
+
+    DEFAULT_CSS = """
+    Dialog {
+        width: 64; max-width: 95%; height: auto; max-height: 90%; background: $panel; padding: 1 2;
+        border: round $line; border-title-color: $primary; border-title-style: bold;
+    }
+    Dialog Input { border: none; height: 1; padding: 0 1; background: $background; }
+    Dialog Input:focus { border: none; }
+    Dialog .note { color: $muted; }
+    Dialog .error { color: $error; }
+    Dialog Static { width: 1fr; height: auto; }
+    """
+
+
+class DialogScreen(ModalScreen[Answer | None], Generic[Answer]):
+    """``title_text`` stands in the border; ``inside`` yields the content. None is the answer of Escape."""
+
+    BINDINGS: ClassVar = [("escape", "leave", "leave")]
+
+    DEFAULT_CSS = """
+    DialogScreen { align: center middle; background: $background 40%; }
+    """
+
+    title_text = ""
+
+    def compose(self) -> ComposeResult:
+        box = Dialog(*self.inside())
+        box.border_title = self.title_text
+        yield box
+
+    def inside(self) -> list[Widget]:
+        return []
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
