@@ -1,0 +1,72 @@
+"""The command line as users meet it: a process of its own, in pipes or on a real terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui import project
+from ccvm_tui.client import spawn
+from ccvm_tui.guest import SessionKind
+from ccvm_tui.protocol import LaunchSpec, SessionSpec
+from tests.cli.ptys import Pty
+
+COMMAND = (sys.executable, "-P", "-m", "ccvm_tui")
+
+Start = Callable[..., str]
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+Open = Callable[..., Pty]
+
+
+@pytest.fixture
+def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's directory, which is the current one too."""
+    path = home / "project"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return path
+
+
+@pytest.fixture
+def start(here: Path) -> Start:
+    """``start("cat", "-v")`` starts the project's guest with that session s1; returns the guest's name."""
+
+    def run(*argv: str, linger: bool = False) -> str:
+        place = project.resolve(here)
+        session = SessionSpec(SessionKind.COMMAND, argv, {"PS1": "$ "}, detached=True)
+        spec = LaunchSpec(place.name, str(place.path), session=session, linger=linger)
+        assert asyncio.run(spawn.launch(spec))
+        return place.name
+
+    return run
+
+
+@pytest.fixture
+def ccvm_tui(here: Path) -> Run:
+    """``ccvm_tui("ls", "--json")`` in pipes, to its end."""
+
+    def run(*words: str, stdin: bytes = b"", within: float = 30) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([*COMMAND, *words], input=stdin, capture_output=True, timeout=within, check=False)
+
+    return run
+
+
+@pytest.fixture
+def on_terminal(here: Path) -> Iterator[Open]:
+    """``on_terminal("attach")`` on a terminal of its own, which the test types into and reads."""
+    opened: list[Pty] = []
+
+    def run(*words: str, cols: int = 80, rows: int = 24) -> Pty:
+        terminal = Pty([*COMMAND, *words], cols, rows)
+        opened.append(terminal)
+        return terminal
+
+    yield run
+    for terminal in opened:
+        terminal.close()

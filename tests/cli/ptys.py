@@ -1,0 +1,86 @@
+"""A program on a real terminal: typed into, read from with deadlines, resized, and looked at when it is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable
+
+WITHIN = 20.0
+
+
+class Pty:
+    """``until`` waits for words and remembers where it found them, so that each is seen once."""
+
+    def __init__(self, argv: list[str], cols: int, rows: int) -> None:
+        self.master, self._slave = pty.openpty()
+        self.resize(cols, rows)
+        self.before = self.attributes
+        self.shown = b""
+        self._read_to = 0
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", *argv], stdin=self._slave, stdout=self._slave, stderr=self._slave
+        )
+
+    @property
+    def attributes(self) -> list[object]:
+        """termios attributes, as tcgetattr has them."""
+        return termios.tcgetattr(self._slave)
+
+    def type(self, text: str | bytes) -> None:
+        data = text.encode() if isinstance(text, str) else text
+        while data:
+            data = data[os.write(self.master, data) :]
+
+    def resize(self, cols: int, rows: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+    def until(self, text: str | bytes, within: float = WITHIN) -> bytes:
+        """Everything shown since the last call up to ``text``."""
+        wanted = text.encode() if isinstance(text, str) else text
+        self._until(lambda: wanted in self.shown[self._read_to :], wanted, within)
+        end = self.shown.index(wanted, self._read_to) + len(wanted)
+        seen, self._read_to = self.shown[self._read_to : end], end
+        return seen
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def ended(self, within: float = WITHIN) -> int:
+        """Exit status; what it printed last is in ``shown``."""
+        self._until(lambda: self._process.poll() is not None, "the end", within)
+        while self._read(0):
+            pass
+        return self._process.wait()
+
+    def wait(self, within: float = WITHIN) -> int:
+        """Exit status, without reading anything that it prints meanwhile."""
+        return self._process.wait(within)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self.master)
+        os.close(self._slave)
+
+    def _until(self, holds: Callable[[], bool], wanted: object, within: float) -> None:
+        deadline = time.monotonic() + within
+        while not holds():
+            if time.monotonic() > deadline or (self._process.poll() is not None and not self._read(0)):
+                if holds():
+                    return
+                raise AssertionError(f"{wanted!r} did not come; shown: {self.shown[-2000:]!r}")
+            self._read(0.02)
+
+    def _read(self, within: float) -> bool:
+        if not select.select([self.master], [], [], within)[0]:
+            return False
+        self.shown += os.read(self.master, 1 << 16)
+        return True

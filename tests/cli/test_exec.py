@@ -1,0 +1,110 @@
+"""``ccvm-tui exec``: streams apart, binary, with the program's status, in pipes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.cli.conftest import COMMAND, Run, Start
+
+LARGE = 5_000_000
+
+
+def test_binary_input_and_output(start: Start, ccvm_tui: Run) -> None:
+    start("cat")
+    data = os.urandom(LARGE)
+    done = ccvm_tui("exec", "project", "--", "cat", stdin=data)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == data
+
+
+def test_streams_apart_and_status_through(start: Start, ccvm_tui: Run) -> None:
+    start("cat")
+    done = ccvm_tui("exec", ".", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
+
+
+def test_arguments_arrive_untouched(start: Start, ccvm_tui: Run) -> None:
+    start("cat")
+    words = ["two words", "", "*", "$HOME", "--", "-x", "a'b\"c", "é"]
+    done = ccvm_tui("exec", "project", "--", "printf", "%s\\0", *words)
+    assert done.stdout.decode().split("\0")[:-1] == words
+
+
+def test_no_standard_input(start: Start, ccvm_tui: Run) -> None:
+    start("cat")
+    assert ccvm_tui("exec", "-n", "project", "--", "cat", stdin=b"unread").stdout == b""
+
+
+def test_a_closed_standard_input_is_an_empty_one(start: Start, here: Path) -> None:
+    start("cat")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "exec", "project", "--", "sh", "-c", "cat; echo end"],
+        capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"end\n")
+
+
+def test_in_a_pipeline(start: Start, here: Path) -> None:
+    start("cat")
+    (here / "from").mkdir()
+    (here / "from" / "file").write_bytes(os.urandom(300_000))
+    (here / "to").mkdir()
+    ours = " ".join(COMMAND)
+    script = f"tar -C from -c . | {ours} exec project -- tar -C to -x"
+    assert subprocess.run(["sh", "-c", script], timeout=30, check=False).returncode == 0
+    assert (here / "to" / "file").read_bytes() == (here / "from" / "file").read_bytes()
+
+
+def test_a_reader_who_has_seen_enough(start: Start, here: Path) -> None:
+    start("cat")
+    script = f"{{ {' '.join(COMMAND)} exec -n project -- yes; echo $? >status; }} | head -n 1"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == (b"y\n", b"")
+    assert (here / "status").read_text() == "141\n"
+
+
+def test_an_interrupt_ends_the_program(start: Start, here: Path) -> None:
+    start("cat")
+    argv = [*COMMAND, "exec", "project", "--", "sh", "-c", "echo $$; exec sleep 1000"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, "the program goes on"
+        time.sleep(0.01)
+
+
+def test_a_program_that_reads_nothing_ends_all_the_same(start: Start, here: Path) -> None:
+    start("cat")
+    argv = [*COMMAND, "exec", "project", "--", "echo", "done"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.wait(20) == 0
+
+
+def test_a_program_that_ends_while_input_is_on_its_way(start: Start, here: Path) -> None:
+    """The keeper has said the last word and closed; what we still send must not make us miss that word."""
+    start("cat")
+    script = f"yes | {' '.join(COMMAND)} exec project -- sh -c 'echo last; exit 7'"
+    for _ in range(5):
+        done = subprocess.run(["sh", "-c", script], capture_output=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (7, b"last\n", b"")
+
+
+def test_mistakes(start: Start, ccvm_tui: Run) -> None:
+    start("cat")
+    missing = ccvm_tui("exec", "project")
+    assert (missing.returncode, missing.stdout) == (2, b"")
+    assert b"no command" in missing.stderr
+    unknown = ccvm_tui("exec", "other", "--", "true")
+    assert unknown.returncode == 3
+    assert b"'other' is not running (running: project-" in unknown.stderr
+    absent = ccvm_tui("exec", "project", "--", "no-such-program")
+    assert absent.returncode != 0
+    assert b"no-such-program" in absent.stderr

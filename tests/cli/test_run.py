@@ -1,0 +1,123 @@
+"""``ccvm-tui run`` and ``ccvm`` with real guests: booting, joining, interrupting, ending."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui import claim, paths, project
+from ccvm_tui.client import listing
+from ccvm_tui.image import Image
+from ccvm_tui.paths import GuestPaths
+from ccvm_tui.project.history import History
+from tests.cli.conftest import COMMAND, Open, Run
+from tests.cli.ptys import Pty
+
+BOOT = 120.0
+"""Seconds that a boot may take on a machine that is busy with others."""
+
+LEADER = b"\x1c"
+pytestmark = pytest.mark.usefixtures("image")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, image: Image) -> None:
+    monkeypatch.setenv("CCVM_MEMORY", "768")
+    monkeypatch.setenv("CCVM_CORES", "1")
+    monkeypatch.setenv("CCVM_AGENT", "none")
+
+
+def machines_of(guest: str) -> list[str]:
+    """Command lines of processes that run this guest."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if any(f"guest={guest}" in word for word in words):
+                found.append(" ".join(words))
+    return found
+
+
+def test_a_read_only_shell_and_what_stopping_it_would_lose(on_terminal: Open, ccvm_tui: Run, here: Path) -> None:
+    (here / "old").write_text("old\n")
+    guest = project.resolve(here).name
+    terminal = on_terminal("run", "--shell", "--read-only", cols=90, rows=20)
+    terminal.until("kernel", BOOT)
+    terminal.until("❯", BOOT)
+    terminal.type("echo new >old; stty size; echo $TERM; pwd; id -u; hostname\r")
+    for line in ("20 90", "xterm-256color", str(here), str(here.stat().st_uid), "project"):
+        terminal.until(line)
+    terminal.type(LEADER + b"d")
+    assert terminal.ended() == 0
+    assert [seen.path for seen in History().list()] == [str(here)]
+    assert ccvm_tui("exec", "-n", guest, "--", "cat", "old").stdout == b"new\n"
+    refused = ccvm_tui("stop", guest)
+    assert refused.returncode == 1
+    assert b"1 changed files live in the guest only: old" in refused.stderr
+    asked = on_terminal("stop", guest)
+    asked.until("1 changed files")
+    asked.until("[y/N]")
+    asked.type("y\r")
+    assert asked.ended() == 0
+    assert (here / "old").read_text() == "old\n"
+    assert machines_of(guest) == []
+    assert not GuestPaths(guest).dir.exists()
+
+
+def test_two_runs_at_once_make_one_guest(ccvm_tui: Run, here: Path) -> None:
+    both = [
+        subprocess.Popen([*COMMAND, "run", "--detach", "--shell"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = sorted(process.communicate(timeout=BOOT)[0].decode().strip() for process in both)
+    guest = project.resolve(here).name
+    assert said == [f"{guest}/s1", f"{guest}/s2"]
+    assert [process.returncode for process in both] == [0, 0]
+    assert listing.names() == [guest]
+    assert len(machines_of(guest)) == 1
+    assert ccvm_tui("stop", "--yes").returncode == 0
+
+
+@pytest.mark.parametrize("phase", ["starting", "machine", "kernel", "configure"])
+def test_an_interrupt_at_any_phase_leaves_nothing(on_terminal: Open, here: Path, phase: str) -> None:
+    guest = project.resolve(here).name
+    terminal = on_terminal("run", "--shell")
+    terminal.until(phase, BOOT)
+    terminal.type(b"\x03")
+    assert terminal.ended() == 130
+    assert terminal.attributes == terminal.before
+    assert machines_of(guest) == []
+    assert list(paths.runtime_dir().iterdir()) == []
+
+
+def test_ccvm_destroys_its_guest_when_the_agent_exits(here: Path) -> None:
+    """With a shell in place of the agent: what counts is the status, and that nothing is left."""
+    guest = project.resolve(here).name
+    terminal = Pty([sys.executable, "-P", "-c", "import sys; from ccvm_tui.cli.ccvm import main; sys.exit(main())",
+                    "--shell", "--ccvm-debug"], 80, 24)  # fmt: skip
+    try:
+        terminal.until("❯", BOOT)
+        terminal.type("exit 42\r")
+        assert terminal.ended() == 42
+    finally:
+        terminal.close()
+    assert not claim.alive(GuestPaths(guest).lock)
+    assert machines_of(guest) == []
+    assert (paths.state_dir() / "last" / f"{guest}.console.log").exists()
+
+
+def test_a_command_without_a_terminal_runs_in_pipes(ccvm_tui: Run, here: Path) -> None:
+    guest = project.resolve(here).name
+    done = ccvm_tui("run", "--command", "sh", "-c", "cat; echo err >&2; exit 3", stdin=b"\0in", within=BOOT)
+    assert (done.returncode, done.stdout) == (3, b"\0in")
+    *told, err = done.stderr.decode().splitlines()
+    assert any(line.startswith(f"{guest} is ready after ") for line in told), told
+    assert err == "err"
+    assert not claim.alive(GuestPaths(guest).lock)
+    assert machines_of(guest) == []

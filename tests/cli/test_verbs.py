@@ -1,0 +1,342 @@
+"""The verbs that look after guests, as processes of their own against real keepers."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui import claim, paths
+from ccvm_tui.cli.verbs import ls
+from ccvm_tui.client import listing
+from ccvm_tui.paths import GuestPaths
+from tests.cli.conftest import COMMAND, Open, Run, Start
+
+
+def wait_for_text(path: Path, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"no {text!r} in {path}"
+        time.sleep(0.01)
+
+
+def test_ls(start: Start, ccvm_tui: Run, here: Path) -> None:
+    empty = ccvm_tui("ls")
+    assert (empty.returncode, empty.stdout) == (0, b"")
+    assert json.loads(ccvm_tui("ls", "--json").stdout) == {"guests": []}
+    guest = start("cat", "-v")
+    shown = ccvm_tui("ls").stdout.decode()
+    assert [line.split()[:2] for line in shown.splitlines()] == [["GUEST", "STATE"], [guest, "running"]]
+    assert "command cat -v" in shown
+    (told,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
+    assert list(told) == [*ls.GUEST_FIELDS, "sessions"]
+    assert (told["name"], told["project"], told["state"]) == (guest, str(here), "running")
+    (session,) = told["sessions"]
+    assert list(session) == list(ls.SESSION_FIELDS)
+    assert (session["id"], session["argv"], session["size"]) == ("s1", ["cat", "-v"], {"cols": 80, "rows": 24})
+
+
+def test_ls_shows_no_escape_sequences_of_guests(start: Start, ccvm_tui: Run) -> None:
+    start("sh", "-c", "printf '\\033]2;evil\\007'; exec cat", "\x1b[2Jx")
+    assert b"\x1b" not in ccvm_tui("ls").stdout
+
+
+def test_ls_imports_neither_textual_nor_asyncio() -> None:
+    script = (
+        "import sys; from ccvm_tui.cli import main; main(['ls', '--json'])\n"
+        "print([n for n in ('textual', 'asyncio', 'msgspec', 'asyncssh', 'psutil', 'rich') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_stop_what_is_idle(start: Start, ccvm_tui: Run) -> None:
+    guest = start("cat")
+    done = ccvm_tui("stop")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", f"stopped {guest}\n".encode())
+    assert not GuestPaths(guest).dir.exists()
+    again = ccvm_tui("stop")
+    assert again.returncode == 3
+    assert b"no guest is running" in again.stderr
+
+
+def test_stop_refuses_to_lose_work_without_asking(start: Start, ccvm_tui: Run, here: Path) -> None:
+    guest = start("bash", "-c", "set -m; sleep 1000 & echo $! >job; fg")
+    wait_for_text(here / "job", "\n")
+    refused = ccvm_tui("stop", guest)
+    assert refused.returncode == 1
+    assert b"s1 is running sleep" in refused.stderr
+    assert b"--yes" in refused.stderr
+    assert claim.alive(GuestPaths(guest).lock)
+    assert ccvm_tui("stop", guest, "--yes").returncode == 0
+
+
+def test_stop_asks_on_a_terminal(start: Start, on_terminal: Open, here: Path) -> None:
+    guest = start("bash", "-c", "set -m; sleep 1000 & echo $! >job; fg")
+    wait_for_text(here / "job", "\n")
+    no = on_terminal("stop")
+    no.until("s1 is running sleep")
+    no.until("[y/N]")
+    no.type("\r")
+    assert no.ended() == 1
+    assert claim.alive(GuestPaths(guest).lock)
+    yes = on_terminal("stop")
+    yes.until("[y/N]")
+    yes.type("y\r")
+    assert yes.ended() == 0
+    assert not claim.alive(GuestPaths(guest).lock)
+
+
+def test_stop_all(start: Start, ccvm_tui: Run) -> None:
+    guest = start("cat")
+    assert ccvm_tui("stop", "--all", guest).returncode != 0
+    assert ccvm_tui("stop", "--all").returncode == 0
+    assert listing.names() == []
+    assert b"no guest is running" in ccvm_tui("stop", "--all").stderr
+
+
+def test_stop_by_force_ends_a_keeper_that_hangs(start: Start, ccvm_tui: Run) -> None:
+    guest = start("cat")
+    keeper = listing.ask_once(guest)["keeper_pid"]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        hung = json.loads(ccvm_tui("ls", "--json").stdout)["guests"][0]
+        assert (hung["name"], hung["state"]) == (guest, "hung")
+        assert ccvm_tui("stop", "--force", guest).returncode == 0
+        assert not GuestPaths(guest).dir.exists()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(keeper, signal.SIGCONT)
+
+
+def test_pause_and_resume(start: Start, ccvm_tui: Run) -> None:
+    guest = start("cat")
+    assert ccvm_tui("pause").returncode == 0
+    assert listing.ask_once(guest)["state"] == "paused"
+    twice = ccvm_tui("pause", guest)
+    assert twice.returncode == 1
+    assert b"is paused, not running" in twice.stderr
+    assert ccvm_tui("resume", guest).returncode == 0
+    assert listing.ask_once(guest)["state"] == "running"
+
+
+def test_logs_while_it_runs_and_afterwards(start: Start, ccvm_tui: Run) -> None:
+    guest = start("cat")
+    assert b"session  s1  command started" in ccvm_tui("logs").stdout
+    assert ccvm_tui("logs", "--keeper").returncode == 0
+    with subprocess.Popen([*COMMAND, "logs", "-f", guest], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as following:
+        assert following.stdout is not None
+        assert b"started" in following.stdout.readline()
+        ccvm_tui("stop", guest)
+        _, said = following.communicate(timeout=20)
+    assert f"{guest} ended on ".encode() in said
+    after = ccvm_tui("logs", guest)
+    assert after.returncode == 0
+    assert b": stopped" in after.stderr
+    never = ccvm_tui("logs", "never-was")
+    assert never.returncode == 3
+
+
+def test_a_keeper_of_another_version_is_listed_and_stopped(ccvm_tui: Run, here: Path) -> None:
+    """Only the greeting is common to all versions; this keeper knows nothing else."""
+    guest = GuestPaths("future")
+    script = f"""
+import json, socket, struct, sys
+from pathlib import Path
+from ccvm_tui import claim
+lock = claim.claim(Path({str(guest.lock)!r}))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind({str(guest.keeper_socket)!r})
+listener.listen()
+print("up", flush=True)
+def send(sock, value):
+    body = json.dumps(value).encode()
+    sock.sendall(struct.pack(">I", len(body)) + body)
+while True:
+    sock, _ = listener.accept()
+    asked = json.loads(sock.recv(65536)[4:].split(b"}}")[0] + b"}}")
+    send(sock, {{"protocol": 99, "version": "9.9", "guest": {{"name": "future", "state": "running", "new": 1}}}})
+    if asked["op"] == "stop":
+        sys.exit()
+    sock.shutdown(socket.SHUT_WR)
+    while sock.recv(65536):
+        pass
+    sock.close()
+"""
+    keeper = subprocess.Popen([sys.executable, "-P", "-c", script], stdout=subprocess.PIPE)
+    try:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == b"up\n"
+        (told,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
+        assert (told["name"], told["state"], told["project"]) == ("future", "running", None)
+        assert b"future" in ccvm_tui("ls").stdout
+        other = ccvm_tui("exec", "future", "--", "true")
+        assert other.returncode == 6
+        assert b"9.9" in other.stderr
+        assert b"ccvm-tui stop future" in other.stderr
+        refused = ccvm_tui("stop", "future")
+        assert refused.returncode == 1
+        assert ccvm_tui("stop", "--yes", "future").returncode == 0
+        assert keeper.wait(20) == 0
+    finally:
+        keeper.kill()
+        keeper.wait()
+    assert not guest.dir.exists()
+
+
+def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
+    start: Start, ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here.parent / "cache"))
+    images = paths.images_dir()
+    building = images / ".building-x"
+    building.mkdir(parents=True)
+    (building / "rootfs").write_bytes(bytes(4096))
+    dead = GuestPaths("dead").dir
+    dead.mkdir()
+    (dead / "console.log").write_bytes(bytes(2048))
+    alive = start("cat")
+    old = paths.state_dir() / "crashes" / "old.txt"
+    old.parent.mkdir(parents=True)
+    old.write_text("x")
+    os.utime(old, (0, 0))
+    tried = ccvm_tui("gc", "--dry-run").stdout.decode()
+    assert f"would remove a dead guest: {dead} (2.0 KiB)" in tried
+    assert dead.exists()
+    assert old.exists()
+    assert f"would remove what interrupted builds left: {images} (4.0 KiB)" in tried
+    with (images / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "interrupted" not in ccvm_tui("gc", "--dry-run").stdout.decode()
+    ccvm_tui("gc")
+    assert not building.exists()
+    assert not dead.exists()
+    assert not old.exists()
+    assert claim.alive(GuestPaths(alive).lock)
+    assert ccvm_tui("gc").stdout == b"nothing to remove\n"
+
+
+def test_config_shows_values_and_where_they_come_from(
+    ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = paths.config_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f'# mine\ncores = 2\n[project."{here}"]\nmachine = "q35"\n')
+    monkeypatch.setenv("CCVM_MEMORY", "512")
+    lines = {line.split()[0]: line for line in ccvm_tui("config").stdout.decode().splitlines()}
+    assert lines["cores"].split(maxsplit=2)[1:] == ["2", "user config, line 2"]
+    assert lines["machine"].split(maxsplit=2)[1:] == ['"q35"', "project section, line 4"]
+    assert lines["memory"].split(maxsplit=2)[1:] == ["512", "variable CCVM_MEMORY"]
+    assert lines["accel"].split(maxsplit=2)[1:] == ['"auto"', "default"]
+    told = json.loads(ccvm_tui("config", "--json").stdout)
+    assert told["settings"]["cores"] == {"value": 2, "source": "user config", "variable": None, "line": 2}
+    assert ccvm_tui("config", "--file").stdout.decode() == f"{file}\n"
+    file.write_text("memroy = 1\n")
+    broken = ccvm_tui("config")
+    assert broken.returncode == 2
+    assert f"{file}:1: unknown key memroy" in broken.stderr.decode()
+
+
+def test_mistakes_in_words(ccvm_tui: Run) -> None:
+    for words in (["lss"], ["run", "--bogus"], ["stop", "--all=1"], ["config", "a", "b"]):
+        done = ccvm_tui(*words)
+        assert done.returncode == 2, words
+        assert b"--help" in done.stderr
+        assert done.stdout == b""
+    assert ccvm_tui("--help").returncode == 0
+    assert ccvm_tui("run", "--help").returncode == 0
+    assert ccvm_tui("--version").stdout.startswith(b"ccvm-tui ")
+
+
+def test_run_refuses_what_makes_no_sense(ccvm_tui: Run, here: Path) -> None:
+    cases = {
+        ("run", "/", "--detach"): b"home directory",
+        ("run", "--memory", "lots", "--detach"): b"--memory must be a positive integer",
+        ("run", "--read-only", "--writable", "--detach"): b"exclude each other",
+        ("run", "--detach", "--command"): b"--command without a command",
+        ("run", "--shell", "--detach", "--", "x"): b"words after --",
+        ("run", "--name", "a/b", "--detach"): b"not a guest name",
+        ("run", "nowhere", "--detach"): b"No such file",
+    }
+    for words, said in cases.items():
+        done = ccvm_tui(*words)
+        assert done.returncode in (1, 2), words
+        assert said in done.stderr, done.stderr
+    assert listing.names() == []
+
+
+def test_run_joins_the_projects_guest(start: Start, ccvm_tui: Run, on_terminal: Open, here: Path) -> None:
+    guest = start("cat")
+    done = ccvm_tui("run", "--detach", "--command", "sh", "-c", "echo $COLORTERM-$TERM > there; exec cat")
+    assert (done.returncode, done.stdout) == (0, f"{guest}/s2\n".encode())
+    wait_for_text(here / "there", "xterm-256color")
+    refused = ccvm_tui("run", "--detach", "--read-only", "--shell")
+    assert refused.returncode == 1
+    assert b"is running already, and it may write" in refused.stderr
+    terminal = on_terminal("run", "--command", "sh -c 'exit 9'")
+    assert terminal.ended() == 9
+
+
+def test_an_api_key_crosses_to_the_session_and_nowhere_else(
+    start: Start, ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = start("cat")
+    secret = "sk-ant-very-secret"
+    monkeypatch.setenv("ANTHROPIC_API_KEY", secret)
+    ccvm_tui("run", "--detach", "--command", "sh", "-c", "echo $ANTHROPIC_API_KEY > key; exec cat")
+    wait_for_text(here / "key", secret)
+    (here / "key").unlink()
+    keeper = listing.ask_once(guest)["keeper_pid"]
+    assert secret.encode() not in Path(f"/proc/{keeper}/environ").read_bytes()
+    for file in here.parent.rglob("*"):
+        if file.is_file():
+            assert secret.encode() not in file.read_bytes(), file
+
+
+def test_an_unexpected_error_is_kept_in_a_file(ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime directory that cannot be listed is nothing that anybody foresaw."""
+    runtime = paths.runtime_dir()
+    (runtime / "guest").mkdir()
+    (runtime / "guest" / "lock").symlink_to("lock")
+    done = ccvm_tui("ls")
+    assert done.returncode == 70
+    assert b"unexpected error" in done.stderr
+    assert b"Traceback" not in done.stderr
+    (report,) = (paths.state_dir() / "crashes").iterdir()
+    assert str(report).encode() in done.stderr
+    assert "Traceback" in report.read_text()
+    (runtime / "guest" / "lock").unlink()
+
+
+def test_completion(ccvm_tui: Run) -> None:
+    for shell in ("bash", "zsh"):
+        script = ccvm_tui("completion", shell)
+        assert script.returncode == 0
+        assert b"_ccvm_tui_guests" in script.stdout
+        subprocess.run([shell, "-n"], input=script.stdout, check=True)
+
+
+def test_version(ccvm_tui: Run) -> None:
+    told = json.loads(ccvm_tui("version", "--json").stdout)
+    assert set(told) == {"ccvm-tui", "protocol", "python", "qemu"}
+
+
+def test_the_socket_of_a_stranger_is_not_asked(ccvm_tui: Run, here: Path) -> None:
+    """Something that listens but says nonsense must not break the listing."""
+    strange = GuestPaths("strange")
+    lock = claim.claim(strange.lock)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(strange.keeper_socket))
+        listener.listen()
+        (told,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
+        assert told["state"] == "hung"
+    os.close(lock)

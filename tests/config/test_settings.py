@@ -1,0 +1,195 @@
+"""Settings: which source wins, and what is said about mistakes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccvm_tui import config
+from ccvm_tui.config import SCHEMA, Settings, Source, nearest, resolve
+from ccvm_tui.config.settings import build
+from ccvm_tui.errors import ConfigError
+
+PROJECT = Path("/srv/project")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def test_defaults_hold_without_a_file(file: Path) -> None:
+    found = resolve(None, {}, config=file)
+    assert found.settings == Settings()
+    assert {origin.source for origin in found.origins.values()} == {Source.DEFAULT}
+
+
+def test_each_source_wins_over_the_ones_before_it(file: Path) -> None:
+    def memory(environ: dict[str, str], flag: str | None = None, project: Path | None = PROJECT) -> tuple[int, str]:
+        found = resolve(project, environ, {"memory": flag}, config=file)
+        return found.settings.memory, str(found.origins["memory"].source)
+
+    assert memory({}) == (4096, "default")
+    file.write_text("memory = 1")
+    assert memory({}) == (1, "user config")
+    file.write_text(f'memory = 1\n[project."{PROJECT}"]\nmemory = 2')
+    assert memory({}) == (2, "project section")
+    assert memory({}, project=Path("/srv/other")) == (1, "user config")
+    assert memory({"CCVM_MEMORY": "3"}) == (3, "variable")
+    assert memory({"CCVM_MEMORY": "3"}, "4") == (4, "flag")
+
+
+def test_an_empty_variable_is_none(file: Path) -> None:
+    assert resolve(None, {"CCVM_MEMORY": ""}, config=file).settings.memory == 4096
+
+
+def test_a_section_may_name_a_home_and_a_symbolic_link(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    file.write_text('[project."~/link"]\ncores = 1')
+    assert resolve(tmp_path / "real", {}, config=file).settings.cores == 1
+
+
+def test_groups(file: Path) -> None:
+    file.write_text('keys.detach = "q"\n[theme]\nname = "nord"')
+    settings = resolve(None, {}, config=file).settings
+    assert (settings.keys.detach, settings.keys.help, settings.theme.name) == ("q", "?", "nord")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("\n\nmemroy = 1", 3, ['unknown key memroy (did you mean "memory"?)']),
+        ("writableCwd = true", 1, ['did you mean "writable_cwd"?']),
+        ("[project.'/a']\n\n# x\nmemroy = 1", 4, ['did you mean "memory"?']),
+        ("[keys]\ndetatch = 'd'", 2, ['did you mean "keys.detach"?']),
+        ("xyzzy = 1", 1, ["unknown key xyzzy"]),
+        ("memory = 0", 1, ["memory must be a positive integer, not 0"]),
+        ("memory = true", 1, ["positive integer", "not true"]),
+        ("memory = '4096'", 1, ["positive integer"]),
+        ("cores = 1.5", 1, ["positive integer"]),
+        ("accel = 'xen'", 1, ['"auto", "kvm", "tcg"']),
+        ("linger = 1", 1, ["true or false"]),
+        ("x = '''\nmemory = 0\n'''\n", 1, ["unknown key x"]),
+        ("agent = 'none'\napi_key_variables = [\n  'A',\n  'B C',\n]", 2, ["names of environment variables"]),
+        ("image = 'recipe.toml'", 1, ["absolute path"]),
+        ("leader = 'ctrl-['", 1, ["leader must be"]),
+        ("keys = 1", 1, ["[keys]"]),
+        ("[keys]\nhelp = 'd'", 2, ['keys.help and keys.detach are both on the key "d"']),
+        ("[memory]\n", 1, ["positive integer"]),
+        ("project = 1", 1, ["must be sections"]),
+        ("[project]\nmemory = 1", 2, ["must be a section"]),
+        ("[project.here]\nmemory = 1", 1, ["must be absolute"]),
+        ("[project.'/a']\nleader = 'ctrl-a'", 2, ["cannot differ from project to project"]),
+        ("[project.'/a']\n[project.'/a/.']", 2, ["two sections name the project /a"]),
+        ("memory = 1\nmemory = 2", 2, ["Cannot overwrite"]),
+        ("memory =", 1, ["Invalid value"]),
+        ("x = 'é\n", 1, []),
+    ],
+)
+def test_mistakes_name_the_file_and_the_line(file: Path, text: str, line: int, words: list[str]) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        resolve(None, {}, config=file)
+    assert caught.value.message.startswith(f"{file}:{line}: ")
+    for word in words:
+        assert word in caught.value.message
+
+
+def test_a_file_that_cannot_be_read(file: Path) -> None:
+    file.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        resolve(None, {}, config=file)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(ConfigError, match="cannot read"):
+        resolve(None, {}, config=file)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("CCVM_MEMORY", "4G", "CCVM_MEMORY must be a positive integer, not '4G'"),
+        ("CCVM_MEMORY", "0", "positive integer"),
+        ("CCVM_MEMORY", "-1", "positive integer"),
+        ("CCVM_MEMORY", " ", "positive integer"),
+        ("CCVM_WRITABLE_CWD", "maybe", "CCVM_WRITABLE_CWD must be 0 or 1"),
+        ("CCVM_ACCEL", "xen", 'one of "auto", "kvm", "tcg"'),
+    ],
+)
+def test_bad_variables_are_errors(file: Path, variable: str, value: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(None, {variable: value}, config=file)
+    assert words in caught.value.message
+
+
+def test_a_bad_flag_is_named_as_it_was_typed(file: Path) -> None:
+    with pytest.raises(ConfigError, match="--memory must be a positive integer, not 'much'"):
+        resolve(None, {}, {"memory": "much"}, config=file)
+
+
+@pytest.mark.parametrize(("word", "value"), [("1", True), ("0", False), ("Yes", True), ("off", False), ("true", True)])
+def test_how_a_variable_says_yes_and_no(file: Path, word: str, value: bool) -> None:
+    assert resolve(None, {"CCVM_QEMU_SANDBOX": word}, config=file).settings.seccomp is value
+
+
+def test_nothing_is_read_from_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("config.toml", "ccvm.toml", ".ccvm.toml"):
+        (tmp_path / name).write_text("memory = 1")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path)
+    assert resolve(tmp_path, {}).settings.memory == 4096
+
+
+def test_the_table_and_the_dataclasses_agree() -> None:
+    assert build({name: row.default for name, row in SCHEMA.items()}) == Settings()
+    for row in SCHEMA.values():
+        assert row.kind.check(list(row.default) if isinstance(row.default, tuple) else row.default) == row.default
+    variables = [row.variable for row in SCHEMA.values() if row.variable]
+    assert len(variables) == len(set(variables))
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().memory = 1  # type: ignore[misc]
+
+
+def test_nearest() -> None:
+    assert nearest("memery", list(SCHEMA)) == "memory"
+    assert nearest("qqqqq", list(SCHEMA)) == ""
+
+
+values = st.one_of(st.integers(-5, 5), st.booleans(), st.just("'text'"), st.just("[\n 1,\n]"), st.just("'''\na\n'''"))
+
+
+@given(st.text(max_size=200))
+def test_any_text_gives_settings_or_an_error_for_people(text: str) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "config.toml"
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        try:
+            config.resolve(None, {}, config=path)
+        except ConfigError as error:
+            assert str(path) in error.message
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "# comment", "  "]), values), min_size=1, max_size=8))
+def test_the_line_of_a_bad_key_is_found_among_any_others(parts: list[tuple[str, object]]) -> None:
+    from ccvm_tui.config.lines import key_lines
+
+    lines: list[str] = []
+    expected: dict[tuple[str, ...], int] = {}
+    for number, (before, value) in enumerate(parts):
+        lines.append(before)
+        expected[(f"key{number}",)] = sum(line.count("\n") + 1 for line in lines) + 1
+        lines.append(f"key{number} = {str(value).lower() if isinstance(value, bool) else value}")
+    assert key_lines("\n".join(lines)) == expected

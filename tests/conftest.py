@@ -1,0 +1,92 @@
+"""Fixtures that every part shares: a home of one's own, keepers without a guest, and one real guest."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from ccvm_tui.client import connection, listing, spawn
+from ccvm_tui.errors import CcvmError
+from ccvm_tui.guest import SessionKind
+from ccvm_tui.image import NO_LAYER, Image, Store, build, load_recipe
+from ccvm_tui.protocol import LaunchSpec, SessionSpec
+
+# a checkout that the tests may only read has no room for a database of examples
+hypothesis.settings.register_profile("ccvm", database=None, deadline=None)
+hypothesis.settings.load_profile("ccvm")
+
+_numbers = itertools.count(1)
+
+XDG = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of the test's own; see ``own_home``."""
+    with own_home(monkeypatch) as root:
+        yield root
+
+
+@contextlib.contextmanager
+def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for everything but the cache, whose image is worth keeping. Short, since sockets live in it."""
+    root = Path(tempfile.mkdtemp(prefix="ccvm-t"))
+    for name in XDG:
+        path = root / name[4:-4].lower().replace("_", "")
+        path.mkdir(mode=0o700)
+        monkeypatch.setenv(name, str(path))
+    for name in list(os.environ):
+        if name.startswith("CCVM_"):
+            monkeypatch.delenv(name)
+    yield root
+    for guest in listing.names():
+        with contextlib.suppress(CcvmError):
+            listing.stop_any(guest, force=True)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+Launch = Callable[..., Awaitable[connection.Keeper]]
+
+
+@pytest.fixture
+async def local(home: Path) -> AsyncIterator[Launch]:
+    """``await local("cat", "-v")`` starts a keeper without a guest and its first session s1, and connects."""
+    keepers: list[connection.Keeper] = []
+
+    async def launch(*argv: str, linger: bool = False, **settings: object) -> connection.Keeper:
+        project = home / "project"
+        project.mkdir(exist_ok=True)
+        session = SessionSpec(SessionKind.COMMAND, argv, {"HOME": str(home), "PS1": "$ "}) if argv else None
+        spec = LaunchSpec(
+            name=f"local-{next(_numbers)}",
+            project=str(project),
+            session=session,
+            linger=linger,
+            **settings,  # type: ignore[arg-type]
+        )
+        assert await spawn.launch(spec)
+        keeper = await connection.connect(spec.name, events=True)
+        keepers.append(keeper)
+        return keeper
+
+    yield launch
+    for keeper in keepers:
+        with contextlib.suppress(CcvmError):
+            await keeper.stop(force=True)
+        await keeper.close()
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    """The default image without an agent, from the user's cache; built by the first test that needs it."""
+    recipe, store = load_recipe(), Store()
+    return store.find(recipe, NO_LAYER) or build(store, recipe, (), lambda progress: print(progress, file=sys.stderr))

@@ -1,0 +1,75 @@
+"""Our way to a session: ``ccvm-tui attach`` in a terminal, left and come back to as a user does it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ccvm_tui.guest import TermSize
+from tests.fidelity.tmux import Pane, Screen, Tmux
+
+ATTACH = (sys.executable, "-P", "-m", "ccvm_tui", "attach")
+
+_AGAIN = 'while "$@"; do read -r _ || exit; clear; done'
+"""What the user's shell does here: attach, and after a detach wait for Enter and attach again.
+
+It clears the terminal, for tmux fills a growing screen from its scrollback, and the reference would have nothing there.
+"""
+
+
+class Plain:
+    """A program right in its terminal: what the others are measured by."""
+
+    def __init__(self, pane: Pane) -> None:
+        self.pane = pane
+
+    def look(self) -> Screen:
+        return self.pane.screen()
+
+    def resize(self, size: TermSize) -> None:
+        self.pane.resize(size)
+
+    def interrupt(self) -> None:
+        pass
+
+
+class Attached(Plain):
+    """Attached once, and for good."""
+
+    def __init__(self, server: Tmux, target: str, size: TermSize, directory: Path) -> None:
+        self._server = server
+        self._target = target
+        self._size = size
+        self._directory = directory
+        super().__init__(self._open())
+
+    def _open(self) -> Pane:
+        return self._server.open(("sh", "-c", _AGAIN, "sh", *ATTACH, self._target), self._size, self._directory)
+
+    def resize(self, size: TermSize) -> None:
+        self._size = size
+        super().resize(size)
+
+
+class Returning(Attached):
+    """Leaves in the middle and comes back: by the leader key and in the same terminal, or else in a new one."""
+
+    def __init__(self, server: Tmux, target: str, size: TermSize, directory: Path) -> None:
+        super().__init__(server, target, size, directory)
+        self._interruptions = 0
+
+    def interrupt(self) -> None:
+        self._interruptions += 1
+        if self._interruptions % 2:
+            self.leave()
+            self.come_back()
+        else:
+            self.pane.close()
+            self.pane = self._open()
+
+    def leave(self) -> None:
+        self.pane.type("\x1cd")
+        self.pane.until(f"[detached from {self._target}")
+
+    def come_back(self) -> None:
+        self.pane.type("\r")

@@ -1,0 +1,152 @@
+"""What ``tmux capture-pane -e`` prints → cells, so that screens compare by what they look like.
+
+A rendition can be spelled in many ways, and a drawn line as a character or by a character set; here both become
+the same value. SGR as in ECMA-48 8.3.117 and xterm's ctlseqs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+ATTRIBUTES = {
+    1: "bold",
+    2: "dim",
+    3: "italic",
+    5: "blink",
+    6: "blink",
+    7: "reverse",
+    8: "conceal",
+    9: "strike",
+    53: "overline",
+}
+_OFF = {
+    22: {"bold", "dim"},
+    23: {"italic"},
+    25: {"blink"},
+    27: {"reverse"},
+    28: {"conceal"},
+    29: {"strike"},
+    55: {"overline"},
+}
+_UNDERLINES = ("", "single", "double", "curly", "dotted", "dashed")
+_DRAWN = dict(zip("`abcdefghijklmnopqrstuvwxyz{|}~", "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·", strict=True))
+"""The special graphics set of VT100, by the ASCII characters that stand for its signs."""
+
+_token = re.compile(
+    r"\x1b\[(?P<sgr>[0-9;:]*)m|\x1b\]8;[^;]*;(?P<link>[^\x1b]*)\x1b\\|(?P<shift>[\x0e\x0f])|(?P<text>.)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """How a cell looks. Colours: "" default, "7" by number, "#ff8000"."""
+
+    attributes: frozenset[str] = frozenset()
+    underline: str = ""
+    foreground: str = ""
+    background: str = ""
+    underline_colour: str = ""
+    link: str = ""
+
+    def __str__(self) -> str:
+        parts = sorted(self.attributes)
+        for name in ("underline", "foreground", "background", "underline_colour", "link"):
+            if value := getattr(self, name):
+                parts.append(f"{name} {value}")
+        return ", ".join(parts) or "plain"
+
+
+PLAIN = Rendition()
+
+Cell = tuple[str, Rendition]
+"""A character with its combining marks as tmux gives them, one code point each, and how it looks."""
+
+BLANK: Cell = (" ", PLAIN)
+
+
+def parse(captured: str) -> tuple[tuple[Cell, ...], ...]:
+    """Rows of cells, as far as tmux tells them: before 3.4, not what was erased in colour at a row's end."""
+    rows: list[tuple[Cell, ...]] = []
+    style, drawing = PLAIN, False
+    for line in captured.split("\n"):
+        cells: list[Cell] = []
+        for match in _token.finditer(line):
+            match match.lastgroup:
+                case "sgr":
+                    style = rendition(style, match["sgr"])
+                case "link":
+                    style = replace(style, link=match["link"])
+                case "shift":
+                    drawing = match["shift"] == "\x0e"
+                case _:
+                    text = match["text"]
+                    cells.append((_DRAWN.get(text, text) if drawing else text, style))
+        rows.append(tuple(cells))
+    return tuple(rows)
+
+
+def trimmed(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:
+    """The rows without blank ends, whatever their background, and without blank rows at the end."""
+    shortened = []
+    for row in rows:
+        end = len(row)
+        while end and row[end - 1][0] == " " and replace(row[end - 1][1], background="") == PLAIN:
+            end -= 1
+        shortened.append(row[:end])
+    while shortened and not shortened[-1]:
+        shortened.pop()
+    return tuple(shortened)
+
+
+def rendition(style: Rendition, parameters: str) -> Rendition:
+    """The rendition after SGR with these parameters."""
+    groups = iter([group.split(":") for group in (parameters or "0").split(";")])
+    for group in groups:
+        code = int(group[0] or 0)
+        if code == 0:
+            style = Rendition(link=style.link)
+        elif code == 4:
+            style = replace(style, underline=_UNDERLINES[int(group[1]) if len(group) > 1 else 1])
+        elif code == 21:
+            style = replace(style, underline="double")
+        elif code == 24:
+            style = replace(style, underline="")
+        elif code in ATTRIBUTES:
+            style = replace(style, attributes=style.attributes | {ATTRIBUTES[code]})
+        elif code in _OFF:
+            style = replace(style, attributes=style.attributes - _OFF[code])
+        else:
+            style = _coloured(style, code, group[1:], groups)
+    return style
+
+
+def _coloured(style: Rendition, code: int, rest: list[str], following: Iterator[list[str]]) -> Rendition:
+    if 30 <= code <= 37 or 90 <= code <= 97:
+        return replace(style, foreground=str(code - 30 if code < 90 else code - 82))
+    if 40 <= code <= 47 or 100 <= code <= 107:
+        return replace(style, background=str(code - 40 if code < 100 else code - 92))
+    match code:
+        case 38:
+            return replace(style, foreground=_extended(rest, following))
+        case 48:
+            return replace(style, background=_extended(rest, following))
+        case 58:
+            return replace(style, underline_colour=_extended(rest, following))
+        case 39:
+            return replace(style, foreground="")
+        case 49:
+            return replace(style, background="")
+        case 59:
+            return replace(style, underline_colour="")
+    raise AssertionError(f"SGR {code} is not known here")
+
+
+def _extended(rest: list[str], following: Iterator[list[str]]) -> str:
+    """``5;N`` or ``2;R;G;B``, with colons or semicolons, and between colons with an empty colour space."""
+    values = rest or next(following)
+    if values[0] == "5":
+        return str(int(values[1] if rest else next(following)[0]))
+    components = [value for value in values[1:] if value] if rest else [next(following)[0] for _ in range(3)]
+    return "#" + "".join(f"{int(value):02x}" for value in components[-3:])

@@ -1,0 +1,42 @@
+"""Switches on one set of modes after the other, and prints every byte that comes in; Q goes on to the next set.
+
+Only where the focus is said to be once more is not printed: some terminals say it whenever they are asked for it.
+"""
+
+import os
+import re
+import sys
+import termios
+import tty
+
+SETS = ("?2004h", "?2004h ?1h", "?1000h ?1006h", "?1002h ?1006h", "?1003h ?1006h ?1004h", "?1000h", "?9h", ">4;2m")
+
+focus = b""
+
+
+def news(match: re.Match[bytes]) -> bytes:
+    global focus
+    before, focus = focus, match[0]
+    return b"" if focus == before else focus
+
+
+def show(data: bytes) -> None:
+    for byte in re.sub(rb"\x1b\[[IO]", news, data):
+        sys.stdout.write("<ESC>" if byte == 27 else chr(byte) if 32 < byte < 127 else f"<{byte:02x}>")
+    sys.stdout.flush()
+
+
+before = termios.tcgetattr(0)
+tty.setraw(0)
+try:
+    for modes in SETS:
+        for mode in modes.split():
+            sys.stdout.write(f"\x1b[{mode}")
+        print(f"\x1b[H\x1b[2J\x1b[3Jon: {modes}", end="\r\n", flush=True)
+        while b"Q" not in (data := os.read(0, 4096)):
+            show(data)
+        for mode in modes.split():
+            sys.stdout.write(f"\x1b[{mode[:-1]}l" if mode.endswith("h") else "\x1b[>4m")
+finally:
+    print("done", end="\r\n", flush=True)
+    termios.tcsetattr(0, termios.TCSANOW, before)

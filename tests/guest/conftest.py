@@ -1,0 +1,169 @@
+"""A real guest, shared by every test that does not break it, and the means to start one of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ccvm_tui.client import listing
+from ccvm_tui.errors import CcvmError
+from ccvm_tui.paths import GuestPaths
+from tests.conftest import XDG
+
+BOOT_WITHIN = 240
+
+
+@dataclass(frozen=True)
+class RealGuest:
+    """``name`` as every verb takes it; ``project`` the directory that it sees."""
+
+    name: str
+    project: Path
+
+    def run(self, *argv: str, data: bytes = b"", within: float = 60) -> subprocess.CompletedProcess[bytes]:
+        """``ccvm-tui exec``: a program in the guest, its streams and its status."""
+        return ccvm_tui("exec", self.name, "--", *argv, data=data, within=within)
+
+    def sh(self, script: str, within: float = 60) -> str:
+        """What a shell script in the guest prints; it must succeed."""
+        result = self.run("sh", "-ec", script, within=within)
+        assert result.returncode == 0, result.stderr.decode()
+        return result.stdout.decode()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return listing.ask_once(self.name)
+
+    @property
+    def keeper(self) -> psutil.Process:
+        return psutil.Process(self.info["keeper_pid"])
+
+    @property
+    def qemu(self) -> psutil.Process:
+        return psutil.Process(self.info["qemu_pid"])
+
+    @property
+    def screen(self) -> psutil.Process:
+        return next(child for child in self.keeper.children() if "ccvm_tui.screen" in child.cmdline())
+
+    @property
+    def directory(self) -> Path:
+        """What it has in the runtime directory."""
+        return GuestPaths(self.name).dir
+
+    def open(self, *options: str) -> str:
+        """Another session, detached; returns its id. A shell unless ``options`` say otherwise."""
+        result = ccvm_tui("run", "--detach", *(options or ("--shell",)), within=60, cwd=self.project)
+        assert result.returncode == 0, result.stderr.decode()
+        return result.stdout.decode().strip().partition("/")[2]
+
+
+COMMAND = (sys.executable, "-P", "-m", "ccvm_tui")
+
+
+def ccvm_tui(
+    *words: str, data: bytes = b"", within: float = 60, cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """The real command, in its own process."""
+    return subprocess.run(
+        [*COMMAND, *words],
+        input=data,
+        capture_output=True,
+        timeout=within,
+        cwd=cwd,
+        env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+    )
+
+
+def start(project: Path, *options: str) -> RealGuest:
+    """Boot a guest for ``project`` with a shell in it, detached."""
+    result = ccvm_tui("run", "--detach", "--shell", "--memory", "1024", *options, str(project), within=BOOT_WITHIN)
+    assert result.returncode == 0, result.stderr.decode()
+    return RealGuest(result.stdout.decode().strip().partition("/")[0], project)
+
+
+@contextlib.contextmanager
+def lasting_home() -> Iterator[Path]:
+    """Runtime, configuration and state for guests that outlive a test."""
+    root = Path(tempfile.mkdtemp(prefix="ccvm-g"))
+    for name in XDG:
+        (root / name).mkdir(mode=0o700)
+    yield root
+    with pytest.MonkeyPatch.context() as patch:
+        for name in XDG:
+            patch.setenv(name, str(root / name))
+        for guest in listing.names():
+            with contextlib.suppress(CcvmError):
+                listing.stop_any(guest, force=True)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def at_home(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> RealGuest:
+    """The one guest of a lasting home, booted if it does not run."""
+    for name in XDG:
+        monkeypatch.setenv(name, str(home / name))
+    if names := listing.names():
+        return RealGuest(names[0], project)
+    project.mkdir(exist_ok=True)
+    (project / "hello.txt").write_text("from the host\n")
+    return start(project, "--linger", *options)
+
+
+@pytest.fixture(scope="session")
+def shared_home() -> Iterator[Path]:
+    with lasting_home() as home:
+        yield home
+
+
+@pytest.fixture
+def guest(shared_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+    """The shared guest. Leave it as you found it."""
+    return at_home(shared_home, shared_home / "a project, it's «shared»", monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def spare_home() -> Iterator[Path]:
+    with lasting_home() as home:
+        yield home
+
+
+@pytest.fixture
+def spare(spare_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+    """A guest to break, with little memory. One that survives its test serves the next: open your own sessions."""
+    return at_home(spare_home, spare_home / "project", monkeypatch, "--memory", "512")
+
+
+Starter = Callable[..., RealGuest]
+
+
+@pytest.fixture
+def own_guest(home: Path, image: object) -> Starter:
+    """``own_guest("--read-only")`` boots a guest that the test may break."""
+
+    def starter(*options: str) -> RealGuest:
+        project = home / "project"
+        project.mkdir(exist_ok=True)
+        return start(project, *options)
+
+    return starter
+
+
+async def in_thread(function: Callable[..., object], *arguments: object) -> object:
+    """Run what blocks beside the event loop."""
+    return await asyncio.to_thread(function, *arguments)
+
+
+def own_uid() -> int:
+    return os.getuid()

@@ -1,0 +1,35 @@
+"""The real agent in a real guest, as far as it goes without a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui import image as images
+from ccvm_tui.client import listing
+from ccvm_tui.image import Image, Store
+from tests.guest.conftest import RealGuest, ccvm_tui
+from tests.terminals import attached
+
+
+@pytest.fixture
+def agent_guest(home: Path, image: Image) -> Iterator[RealGuest]:
+    """A guest with Claude Code in it, from this machine's own installation or from the npm registry."""
+    assert shutil.which("claude") or shutil.which("npm"), "the layer needs claude or npm on this machine"
+    images.build(Store(), images.load_recipe(), ("claude",), lambda progress: None)
+    project = home / "agent"
+    project.mkdir()
+    result = ccvm_tui("run", "--detach", "--memory", "2048", "--network", "none", str(project), within=240)
+    assert result.returncode == 0, result.stderr.decode()
+    name = result.stdout.decode().partition("/")[0]
+    yield RealGuest(name, project)
+    listing.stop_any(name, force=True)
+
+
+@pytest.mark.timeout(600)
+async def test_claude_code_shows_its_first_screen(agent_guest: RealGuest) -> None:
+    async with attached(agent_guest.name, "s1", cols=100, rows=40) as terminal:
+        await terminal.until("Claude Code", within=240)

@@ -1,0 +1,61 @@
+"""The dashboard with a real guest: started from it, worked in, left, and found again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.guest.conftest import BOOT_WITHIN, COMMAND
+from tests.tui.outer import OuterTerminal
+
+LEADER = "\x1c"
+
+
+async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, image: object) -> None:
+    config = home / "config" / "ccvm"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text("memory = 1024\nlinger = true\n")
+    project = home / "project"
+    project.mkdir()
+    environment = {"HOME": os.environ["HOME"]}  # the image is in the cache below it
+    async with OuterTerminal(home, 100, 30, *COMMAND, env=environment) as outer:
+        await outer.until("Press + to add a directory")
+        await outer.type("+")
+        await outer.until("Add a project")
+        await outer.type(f"{project}\r")
+        await outer.until("start with a shell")
+        await outer.type("c")
+        await outer.until("Ctrl+\\ then", BOOT_WITHIN)
+        await outer.type("uname -n; echo in-$((40+2))\r")
+        await outer.until("in-42", 60)
+        await outer.type("vim -N note.txt\r")
+        await outer.until(lambda: outer.text.count("~") > 10, 60)
+        await outer.type("ifrom the guest\x1b")
+        await outer.until("from the guest")
+        outer.resize(120, 40)
+        await outer.until(lambda: outer.text.count("~") > 25, 60)
+        await outer.type(":w\r")
+        await outer.until("written", 60)
+        await outer.type(LEADER + "c")
+        await outer.until("2 sessions", 60)
+        await outer.type("echo second-$((1+1))\r")
+        await outer.until("second-2", 60)
+        await outer.type(LEADER + "\t")
+        await outer.until("from the guest")
+        await outer.type(LEADER + "d")
+        await outer.until("q quit")
+        await outer.type("q")
+        assert await outer.ended() == 0
+        assert "1 guest goes on without the dashboard" in outer.text
+    assert (project / "note.txt").read_text() == "from the guest\n"
+    async with OuterTerminal(home, 120, 40, *COMMAND, env=environment) as outer:
+        await outer.until("2 sessions", 60)
+        await outer.type(LEADER + "1")
+        await outer.until("from the guest", 60)
+        await outer.type(LEADER + "d")
+        await outer.until("q quit")
+        await outer.type("S")
+        await outer.until("Stop ")
+        await outer.until("vim")
+        await outer.type("y")
+        await outer.until("0 running", 60)

@@ -1,0 +1,112 @@
+"""What is wrong with the host when a real guest is started: full disks, missing directories, awkward paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui.client import listing
+from tests.guest.conftest import BOOT_WITHIN, ccvm_tui, start
+from tests.terminals import attached, eventually
+
+AWKWARD = 'it\'s "a" project, with=all,, «kinds» of ünïcödé 文字 $HOME *;&|<>(){}[]\\ %s ~#!? ,readonly=on'
+
+
+async def test_any_path_can_be_a_project(home: Path, image: object) -> None:
+    """QEMU's options, the guest's mount and every shell on the way have special characters of their own."""
+    project = home / AWKWARD / "sub,dir"
+    project.mkdir(parents=True)
+    (project / "read me.txt").write_text("from the host\n")
+    guest = start(project)
+    assert guest.sh("pwd") == f"{project}\n"
+    assert guest.sh("cat 'read me.txt'; echo from the guest > 'made, here'") == "from the host\n"
+    assert (project / "made, here").read_text() == "from the guest\n"
+    directory = guest.directory
+    async with attached(guest.name, "s1", cols=200) as terminal:
+        await terminal.until("❯")
+        terminal.type("pwd > 'from a shell'; exit\r")
+        assert (await terminal.ended()).status == 0
+    assert (project / "from a shell").read_text() == f"{project}\n"
+    await eventually(lambda: not directory.exists())  # its last session has ended, and so has the guest
+    assert listing.names() == []
+
+
+def test_without_a_runtime_directory_of_the_system_one_is_made(
+    home: Path, image: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    project = home / "no runtime directory"
+    project.mkdir()
+    guest = start(project)
+    try:
+        directory = guest.directory
+        assert directory.parent in (Path(f"/run/user/{os.getuid()}/ccvm"), Path(f"/tmp/ccvm-{os.getuid()}"))
+        for place in (directory, directory.parent):
+            assert place.stat().st_mode & 0o777 == 0o700
+            assert place.stat().st_uid == os.getuid()
+        assert guest.sh("echo well") == "well\n"
+        assert guest.name in ccvm_tui("ls").stdout.decode()
+    finally:
+        stopped = ccvm_tui("stop", "--yes", guest.name)
+    assert stopped.returncode == 0, stopped.stderr
+    assert not directory.exists()
+
+
+FULL = """
+import json, os, subprocess
+from pathlib import Path
+from tests.guest.conftest import ccvm_tui, start
+
+runtime = Path(os.environ["XDG_RUNTIME_DIR"])
+project = Path(os.environ["PROJECT"])
+project.mkdir()
+
+def fresh(size):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700," + size, "none", runtime], check=True)
+    (runtime / "ccvm").mkdir(mode=0o700)
+
+def fill():
+    try:
+        with open(runtime / "filler", "ab", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+    except OSError:
+        pass
+
+told = {}
+fresh("nr_inodes=2")
+refused = ccvm_tui("run", "--detach", "--shell", str(project))
+told["without a directory"] = [refused.returncode, refused.stderr.decode()]
+fresh("size=64k")
+fill()
+guest = start(project)
+told["exec"] = guest.sh("echo line | sudo tee /dev/console; echo well")
+told["session"] = guest.open()
+told["logs"] = [file.stat().st_size for file in guest.directory.iterdir()]
+told["listed"] = guest.name in ccvm_tui("ls").stdout.decode()
+told["stopped"] = ccvm_tui("stop", "--yes", guest.name).returncode
+told["left"] = len(list((runtime / "ccvm").iterdir()))
+print(json.dumps(told))
+"""
+
+
+def test_a_full_runtime_directory_costs_logs_and_no_guest(home: Path, image: object) -> None:
+    """On a tmpfs of a few pages, in a mount namespace of its own."""
+    result = subprocess.run(
+        ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", sys.executable, "-P", "-c", FULL],
+        capture_output=True,
+        timeout=2 * BOOT_WITHIN,
+        env={**os.environ, "PROJECT": str(home / "project"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    told = json.loads(result.stdout.splitlines()[-1])
+    status, said = told.pop("without a directory")
+    assert status == 1
+    assert "No space left on device" in said
+    assert sum(told.pop("logs")) == 0
+    assert told == {"exec": "line\nwell\n", "session": "s2", "listed": True, "stopped": 0, "left": 0}

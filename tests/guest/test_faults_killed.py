@@ -1,0 +1,167 @@
+"""Killed from outside, with a real guest at stake: its keeper, its QEMU, its screen process, a client, its kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import struct
+from pathlib import Path
+
+import psutil
+
+from ccvm_tui import protocol
+from ccvm_tui.client.ends import End, end_of
+from ccvm_tui.guest import TermSize
+from ccvm_tui.paths import GuestPaths
+from ccvm_tui.protocol import Attach
+from tests.cli.ptys import Pty
+from tests.guest.conftest import COMMAND, RealGuest, ccvm_tui
+from tests.terminals import Terminal, attached, eventually
+
+LOST = 6
+"""Exit status of a client whose guest or keeper died under it."""
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def nothing_left(guest: RealGuest, directory: Path) -> bool:
+    """``ls`` has nothing to say, and nothing of the guest is in the runtime directory."""
+    listed = ccvm_tui("ls")
+    assert listed.returncode == 0
+    assert guest.name not in listed.stdout.decode()
+    return not directory.exists()
+
+
+def how_it_ended(guest: RealGuest) -> End:
+    record = end_of(guest.name)
+    assert record is not None
+    assert record.project == str(guest.project)
+    return record
+
+
+async def test_a_killed_keeper_takes_the_guest_along(spare: RealGuest) -> None:
+    keeper, directory = spare.keeper, spare.directory
+    family = keeper.children(recursive=True)
+    assert spare.qemu in family
+    terminal = Pty([*COMMAND, "attach", f"{spare.name}/{spare.open()}"], 80, 24)
+    terminal.until("❯")
+    keeper.kill()
+    await eventually(lambda: not any(runs(process) for process in family), within=2)
+    assert nothing_left(spare, directory)
+    assert terminal.ended() == LOST
+    assert b"went away" in terminal.shown
+    assert terminal.attributes == terminal.before
+    terminal.close()
+
+
+async def test_clients_of_a_killed_machine_are_told_why(spare: RealGuest) -> None:
+    directory = spare.directory
+    spare.sh("echo last words of the guest | sudo tee /dev/console")
+    terminal = Pty([*COMMAND, "attach", f"{spare.name}/{spare.open()}"], 80, 24)
+    terminal.until("❯")
+    spare.qemu.kill()
+    assert terminal.ended() == LOST
+    said = terminal.shown.decode()
+    assert "QEMU was killed by signal 9" in said
+    assert "last words of the guest" in said
+    assert terminal.attributes == terminal.before
+    terminal.close()
+    await eventually(lambda: not directory.exists())
+    assert nothing_left(spare, directory)
+    record = how_it_ended(spare)
+    assert record.failed
+    assert "killed by signal 9" in record.reason
+    assert "last words of the guest" in record.console_tail
+
+
+async def test_a_panic_of_the_kernel_is_told_as_such(spare: RealGuest) -> None:
+    directory = spare.directory
+    async with attached(spare.name, spare.open()) as terminal:
+        await terminal.until("❯")
+        terminal.type("echo c | sudo tee /proc/sysrq-trigger\r")
+        exited = await terminal.ended()
+    assert exited.reason == "the guest's kernel panicked"
+    assert "Kernel panic - not syncing" in exited.console_tail
+    await eventually(lambda: not directory.exists())
+    assert nothing_left(spare, directory)
+    record = how_it_ended(spare)
+    assert record.failed
+    assert record.reason == "the guest's kernel panicked"
+    assert "sysrq triggered crash" in record.console_tail
+
+
+async def vim_shows(terminal: Terminal, text: str) -> None:
+    """Wait for ``text`` while vim is made to redraw by changes of size: what it has read meanwhile, it sometimes looks
+    at no sooner than the next key."""
+    async with asyncio.timeout(15):
+        while text not in terminal.text:
+            await asyncio.sleep(0.3)
+            terminal.type("\x1b")
+
+
+async def test_a_killed_screen_process_costs_no_session(spare: RealGuest) -> None:
+    async with attached(spare.name, spare.open()) as terminal:
+        await terminal.until("❯")
+        terminal.type("vim -u NONE -N\r")
+        await terminal.until("VIM - Vi IMproved")
+        terminal.type("iwritten before\x1b")
+        await terminal.until("written before")
+        screen = spare.screen
+        screen.kill()
+        await eventually(lambda: not runs(screen))
+        terminal.type("owritten after\x1b")
+        await vim_shows(terminal, "written after")
+    events = ccvm_tui("logs", spare.name, "--events").stdout.decode()
+    assert "the screen process died and was started again" in events
+
+
+async def test_the_screen_is_whole_after_its_process_was_killed(spare: RealGuest) -> None:
+    session = spare.open()
+    async with attached(spare.name, session) as terminal:
+        await terminal.until("❯")
+        terminal.type("seq 500; vim -u NONE -N\r")
+        await terminal.until("VIM - Vi IMproved")
+        terminal.type("iwritten before\x1b:sleep 2 | echo 'sa' .. 'ved'\r")  # quiet lets the screen be saved
+        await terminal.until("saved")
+    spare.screen.kill()
+    async with attached(spare.name, session) as again:
+        await again.until("written before")
+        again.type(":q!\r")
+        await vim_shows(again, "500")
+        assert b"\n123\r" in bytes(again.received)
+
+
+async def test_a_client_killed_in_the_middle_of_a_frame_harms_nobody(spare: RealGuest) -> None:
+    session = spare.open()
+    async with attached(spare.name, session) as terminal:
+        await terminal.until("❯")
+        clients = [_half_a_frame(spare.name, session) for _ in range(3)]
+        await eventually(lambda: spare.info["sessions"][-1]["clients"] == 1 + len(clients))
+        for pid in clients:
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(os.waitpid, pid, 0)
+        await eventually(lambda: spare.info["sessions"][-1]["clients"] == 1)
+        terminal.type("echo still$((1+1))here\r")
+        await terminal.until("still2here")
+
+
+def _half_a_frame(guest: str, session: str) -> int:
+    """A process that attaches, begins a message and never ends it; returns its pid."""
+    if pid := os.fork():
+        return pid
+    try:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(GuestPaths(guest).keeper_socket))
+        sock.sendall(protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
+        sock.sendall(protocol.pack(Attach(session, TermSize())))
+        sock.sendall(struct.pack(">I", 1000) + b"half of it")
+        signal.pause()
+    finally:
+        os._exit(1)

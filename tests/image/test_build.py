@@ -1,0 +1,245 @@
+"""Building: what surrounds it with real programs, and once the whole of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui.errors import ImageError, PrerequisiteError
+from ccvm_tui.image import BuildCancelled, Image, Progress, Store, agent_layer, build, load_recipe, mirrors, verify
+from ccvm_tui.image.progress import PHASES, Phases
+from ccvm_tui.image.recipe import LayerRecipe
+from ccvm_tui.image.run import Running
+
+SCRATCH = "ccvm-build-*"
+
+
+def scratch_dirs() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(SCRATCH))
+
+
+def test_the_real_image_is_sound_and_small(image: Image) -> None:
+    assert verify(image) == []
+    assert image.size < 450 << 20
+    assert image.kernel.read_bytes()[:4] == b"\x7fELF"
+    assert image.manifest.files.keys() == {"vmlinux", "initrd", "rootfs.squashfs"}
+
+
+def test_a_second_build_finds_the_first(image: Image) -> None:
+    before = image.rootfs.stat()
+    assert build(Store(), load_recipe()) == image
+    assert image.rootfs.stat() == before
+
+
+def test_a_cancelled_build_leaves_nothing(tmp_path: Path) -> None:
+    store, cancel, seen = Store(tmp_path / "images"), threading.Event(), []
+    before = scratch_dirs()
+
+    def show(progress: Progress) -> None:
+        seen.append(progress.phase)
+        if progress.phase != "index":
+            cancel.set()
+
+    with pytest.raises(BuildCancelled):
+        build(store, load_recipe(), (), show, cancel)
+    assert seen[-1] != "publish"
+    assert store.list() == []
+    assert [path.name for path in store.root.iterdir()] == [".lock"]
+    assert scratch_dirs() == before
+
+
+def test_a_killed_build_leaves_nothing_that_cleaning_does_not_remove(tmp_path: Path) -> None:
+    store = Store(tmp_path / "images")
+    before = scratch_dirs()
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom ccvm_tui.image import Store, build, load_recipe\n"
+        "build(Store(Path(sys.argv[1])), load_recipe(), (), lambda p: print(p.phase, flush=True))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", script, str(store.root)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "extract":
+                break
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 60
+    while store.clean_stale() == 0:  # until its programs, which hold the lock, have ended too
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert [path.name for path in store.root.iterdir()] == [".lock"]
+    assert scratch_dirs() == before
+
+
+def test_a_package_that_does_not_exist_is_an_error_with_the_reason(tmp_path: Path) -> None:
+    recipe = replace(load_recipe(), packages=("no-such-package-anywhere",))
+    with pytest.raises(ImageError, match="no-such-package-anywhere"):
+        build(Store(tmp_path / "images"), recipe)
+    assert [path.name for path in (tmp_path / "images").iterdir()] == [".lock"]
+
+
+def test_missing_programs_are_named_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PrerequisiteError, match="mmdebstrap") as caught:
+        build(Store(tmp_path / "images"), load_recipe())
+    assert "sudo apt install mmdebstrap squashfs-tools" in caught.value.hint
+
+
+def test_an_unknown_layer_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cloud"):
+        build(Store(tmp_path / "images"), load_recipe(), ("cloud",))
+    assert not (tmp_path / "images").exists()
+
+
+# --- mirrors ----------------------------------------------------------------------------------------------------
+
+TARGETS = """\
+Packages|http://third.example/apt/|stable|Other|Other
+Translations|http://a.example/debian/|bookworm|Debian|Debian
+Packages|http://a.example/debian/|bookworm|Debian|Debian
+Packages|http://a.example/debian/|bookworm-updates|Debian|Debian
+Packages|http://s.example/sec/|bookworm-security|Debian|Debian-Security
+"""
+
+
+def test_mirrors_are_those_of_the_machine() -> None:
+    assert mirrors._mirrors(TARGETS) == ("http://a.example/debian/", "http://s.example/sec/")
+
+
+def test_a_machine_without_debian_is_told_what_to_do() -> None:
+    with pytest.raises(PrerequisiteError) as caught:
+        mirrors._mirrors("Packages|http://u.example/ubuntu/|noble|Ubuntu|Ubuntu\n")
+    assert "mirror" in caught.value.hint
+
+
+def test_this_machines_own_configuration_is_enough() -> None:
+    lines = mirrors.source_lines(load_recipe())
+    assert lines[0].startswith("deb ") and lines[0].endswith(" trixie main")
+    assert all(option.startswith("Acquire::") and option.endswith('";') for option in mirrors.apt_options())
+
+
+def test_a_recipes_own_mirror_stands_above_it() -> None:
+    recipe = replace(load_recipe(), mirror="http://mine.example/debian")
+    assert mirrors.source_lines(recipe) == ["deb http://mine.example/debian trixie main"]
+
+
+# --- progress ---------------------------------------------------------------------------------------------------
+
+
+def test_progress_only_grows_and_is_remembered(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    phases = Phases(seen.append, tmp_path / "durations", set(PHASES))
+    for phase in PHASES:
+        phases.begin(phase)
+        phases.tick()
+        phases.begin("index")  # a late line of a program does not turn the clock back
+    phases.finish()
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert "%" in str(seen[0])
+    again = Phases(seen.append, tmp_path / "durations", set(PHASES))
+    again.begin("index")
+    assert seen[-1].remaining < 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"index": "long"}', '{"index": null}'])
+def test_a_damaged_memory_is_ignored(tmp_path: Path, text: str) -> None:
+    (tmp_path / "durations").write_text(text)
+    Phases(lambda _: None, tmp_path / "durations", set(PHASES)).begin("index")
+
+
+# --- programs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_program_that_fails_is_quoted() -> None:
+    with (
+        pytest.raises(ImageError, match="because of this"),
+        Running(["sh", "-c", "echo because of this; exit 3"]) as it,
+    ):
+        it.follow(lambda _: None, lambda: None, threading.Event())
+
+
+def test_cancelling_ends_the_program_and_what_it_started() -> None:
+    cancel = threading.Event()
+    with pytest.raises(BuildCancelled), Running(["sh", "-c", "sleep 300 & echo $!; wait"]) as running:
+        grandchild: list[str] = []
+
+        def line(text: str) -> None:
+            grandchild.append(text)
+            cancel.set()
+
+        running.follow(line, lambda: None, cancel)
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{grandchild[0]}/cwd").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- agent layers -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of our own, installed as people's are: a link on PATH to the one real file."""
+    real = tmp_path / "share" / "versions" / "1.2.3"
+    real.parent.mkdir(parents=True)
+    real.write_bytes(Path("/bin/echo").read_bytes() + b"\0" * (11 << 20))
+    real.chmod(0o700)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tool").symlink_to(real)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return real
+
+
+RECIPE = LayerRecipe("tool", "tool", "", "tool")
+
+
+def test_the_users_own_installation_is_taken(installed: Path, tmp_path: Path) -> None:
+    source = agent_layer.locate(RECIPE)
+    assert source.path == installed
+    workdir = tmp_path / "work"
+    workdir.mkdir()
+    layer = agent_layer.build_layer(source, workdir, lambda: None, threading.Event())
+    assert layer.agent == "/opt/ccvm/tool/tool"
+    listing = subprocess.run(
+        ["unsquashfs", "-lln", str(workdir / "layer.squashfs")], capture_output=True, text=True, check=True
+    ).stdout
+    assert "squashfs-root/opt/ccvm/agent -> /opt/ccvm/tool/tool" in listing
+    assert "squashfs-root/usr/local/bin/tool -> /opt/ccvm/tool/tool" in listing
+    assert "-rwxr-xr-x 0/0" in listing
+    assert {path.name for path in workdir.iterdir()} == {"layer.squashfs", "manifest.json"}
+
+
+def test_a_new_version_has_a_new_digest(installed: Path) -> None:
+    before = agent_layer.locate(RECIPE).digest()
+    assert agent_layer.locate(RECIPE).digest() == before
+    installed.write_bytes(installed.read_bytes() + b"\0")
+    assert agent_layer.locate(RECIPE).digest() != before
+
+
+def test_a_script_is_not_taken_for_a_whole_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "tool"
+    script.write_text("#!/usr/bin/env node\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(PrerequisiteError, match="tool"):
+        agent_layer.locate(RECIPE)
+
+
+def test_neither_program_nor_npm_is_an_error_with_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PrerequisiteError) as caught:
+        agent_layer.locate(LayerRecipe("claude", "claude", "@x/y-{arch}", "claude"))
+    assert "npm" in caught.value.hint

@@ -1,0 +1,199 @@
+"""The guest's side, as far as it runs anywhere: framing, parsers, account files."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccvm_tui.image.guest.agent import account, attention, configure, home_files, jsontext, oom, ports, processes
+from ccvm_tui.image.guest.agent import requests as agent_requests
+from ccvm_tui.image.guest.agent.frames import FRAME_MAX, Decoder, FramingError, encode
+from ccvm_tui.image.guest.agent.terminfo import install
+from ccvm_tui.image.guest.agent.workspace import edits
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+MESSAGES = st.dictionaries(st.text(), JSON, max_size=4)
+
+
+@given(JSON)
+def test_json_is_what_everybody_calls_json(value: object) -> None:
+    assert jsontext.loads(json.dumps(value)) == value
+    assert json.loads(jsontext.dumps(value)) == value
+
+
+@given(st.text())
+def test_what_is_no_json_is_refused_like_everywhere(text: str) -> None:
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError):
+            jsontext.loads(text)
+    else:
+        assert jsontext.loads(text) == expected or expected != expected
+
+
+@given(st.lists(MESSAGES, max_size=5), st.integers(1, 50))
+def test_messages_survive_any_chunking(messages: list[dict[str, object]], size: int) -> None:
+    wire = b"".join(encode(message) for message in messages)
+    decoder = Decoder()
+    received = [message for at in range(0, len(wire), size) for message in decoder.feed(wire[at : at + size])]
+    assert received == messages
+
+
+@given(st.binary(max_size=60))
+def test_a_frame_of_anything_does_no_harm_to_the_next(body: bytes) -> None:
+    frame = len(body).to_bytes(4, "big") + body
+    assert Decoder().feed(frame + encode({"type": "stop"}))[-1] == {"type": "stop"}
+
+
+def test_a_frame_that_is_too_long_is_an_error() -> None:
+    with pytest.raises(FramingError):
+        Decoder().feed((FRAME_MAX + 1).to_bytes(4, "big"))
+
+
+def test_ports_are_found_by_name(tmp_path: Path) -> None:
+    for number, name in enumerate(["ccvm.ssh", "ccvm.control"]):
+        (tmp_path / f"vport0p{number}").mkdir()
+        (tmp_path / f"vport0p{number}" / "name").write_text(name + "\n")
+    (tmp_path / "vport0p9").mkdir()
+    assert ports._find("ccvm.control", str(tmp_path)) == "vport0p1"
+    assert ports._find("ccvm.other", str(tmp_path)) is None
+    assert ports._find("x", str(tmp_path / "missing")) is None
+
+
+def test_the_user_comes_first_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    (tmp_path / "etc/sudoers.d").mkdir(parents=True)
+    (tmp_path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33::/var/www:/bin/false\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\nwww-data:x:33:\n")
+    (tmp_path / "etc/shadow").write_text("root:*:1:0:99999:7:::\n")
+    user = account.User("dev", 33, 33, True)
+    account.create(user, str(tmp_path))
+    account.create(user, str(tmp_path))
+    passwd = (tmp_path / "etc/passwd").read_text().splitlines()
+    assert passwd[0] == "dev:x:33:33:dev:/home/dev:/usr/bin/zsh"
+    assert len(passwd) == 3
+    assert (tmp_path / "etc/shadow").read_text().startswith("dev:*:")
+    assert "NOPASSWD" in (tmp_path / "etc/sudoers.d/ccvm").read_text()
+
+
+@given(st.text(min_size=1, max_size=15).filter(lambda name: "\n" not in name))
+def test_a_process_may_be_called_anything(name: str) -> None:
+    process = processes.parse_stat(f"12 ({name}) S 1 12 12 34816 77 4194304 1 2")
+    assert (process.pid, process.command, process.group, process.foreground) == (12, name, 12, 77)
+
+
+@given(st.text())
+def test_what_is_no_stat_line_is_a_value_error(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        processes.parse_stat(text)
+
+
+def test_stats_are_of_this_machine() -> None:
+    stats = processes.stats()
+    assert 0 < int(str(stats["memory_available"])) < int(str(stats["memory_total"]))
+    assert int(str(stats["processes"])) > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "session", "text"),
+    [
+        ("waiting s1 needs you", "waiting", "s1", "needs you"),
+        ('waiting s1 {"message":"may I?","cwd":"/"}', "waiting", "s1", "may I?"),
+        ('waiting s1 {"cwd":"/"}', "waiting", "s1", ""),
+        ("done - ", "done", "", ""),
+        ("working s2", "working", "s2", ""),
+        ('waiting s1 {"message":"cut of', "waiting", "s1", '{"message":"cut of'),
+    ],
+)
+def test_hooks_become_events(line: str, state: str, session: str, text: str) -> None:
+    event = attention.parse(line)
+    assert event is not None
+    assert (event["state"], event["session"], event["text"]) == (state, session, text)
+
+
+@given(st.text())
+def test_other_lines_become_none_or_bounded_events(line: str) -> None:
+    event = attention.parse(line)
+    assert event is None or (event["state"] in attention.STATES and len(str(event["text"])) <= 500)
+
+
+def test_an_ended_program_is_reported_by_name() -> None:
+    record = "6,1041,77,-;Out of memory: Killed process 812 (node) total-vm:12kB, anon-rss:1kB"
+    assert oom.parse(record) == "the guest ran out of memory and ended node"
+    assert oom.parse("6,1,1,-;eth0: link up") is None
+
+
+def test_our_hooks_stand_beside_the_users_own() -> None:
+    own = {"hooks": [{"type": "command", "command": "mine"}]}
+    settings = home_files.with_hooks({"model": "x", "hooks": {"Stop": [own], "PreToolUse": [own]}})
+    assert settings is not None
+    assert settings["model"] == "x"
+    assert settings["hooks"]["PreToolUse"] == [own]
+    assert settings["hooks"]["Stop"][0] == own
+    assert "/usr/lib/ccvm/notify done" in json.dumps(settings["hooks"]["Stop"])
+    assert home_files.with_hooks(settings) == settings
+
+
+@given(JSON)
+def test_settings_of_any_shape_are_extended_or_left_alone(settings: object) -> None:
+    merged = home_files.with_hooks(settings)
+    if merged is not None:
+        assert isinstance(settings, dict)
+        assert {key: merged[key] for key in settings if key != "hooks"} == {
+            key: value for key, value in settings.items() if key != "hooks"
+        }
+
+
+def test_edits_are_counted_with_deletions(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for number in range(5):
+        (tmp_path / "sub" / str(number)).write_text("")
+    os.mkfifo(tmp_path / "deleted")  # stands for the device that marks a deletion, which only root can make
+    count, names = edits(most=3, changed=str(tmp_path))
+    assert count == 6
+    assert names == ["deleted", "sub/0", "sub/1"]
+
+
+def test_a_terminal_description_is_installed_only_when_it_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    places = (str(tmp_path / "etc"), str(tmp_path / "usr"))
+    data = base64.b64encode(b"compiled").decode()
+    assert install("xterm-new", data, places)
+    assert (tmp_path / "etc/x/xterm-new").read_bytes() == b"compiled"
+    assert not install("xterm-new", data, places)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "/x", "a/b", ".x", "a\nb"])
+def test_a_terminal_cannot_be_called_like_a_path(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        install(name, "", (str(tmp_path),))
+
+
+def test_requests_are_always_answered() -> None:
+    assert agent_requests.answer({"id": 1, "op": "nonsense"})["ok"] is False
+    assert agent_requests.answer({"id": 2, "op": "terminfo"})["ok"] is False
+    assert agent_requests.answer({"id": 3, "op": "signal", "session": "../1", "signal": "INT"})["ok"] is False
+    assert agent_requests.answer({"id": 4, "op": "stats"})["ok"] is True
+
+
+def test_incomplete_settings_are_refused_with_a_reason() -> None:
+    with pytest.raises(configure.CannotConfigure, match="incomplete"):
+        configure.parse({"type": "configure", "user": {}})

@@ -1,0 +1,161 @@
+"""The guest's side in a real guest: what the agent does, and what happens when things go wrong inside."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui.errors import UserError
+from ccvm_tui.image import Image
+from tests.image.guest import RealGuest, booted
+
+USERS_SETTINGS = {"model": "x", "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "mine"}]}]}}
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Short, since sockets live in it, and with every letter in the project's name that could do harm."""
+    with tempfile.TemporaryDirectory(prefix="ccvm-i") as folder:
+        (Path(folder) / 'it\'s, a "dir" é').mkdir()
+        yield Path(folder)
+
+
+def project_in(place: Path) -> Path:
+    (project,) = (path for path in place.iterdir() if path.name.startswith("it's"))
+    return project
+
+
+async def test_a_guest_from_hello_to_stop(image: Image, place: Path) -> None:
+    project = project_in(place)
+    settings = base64.b64encode(json.dumps(USERS_SETTINGS).encode()).decode()
+    files = [
+        {"path": "~/.claude/settings.json", "mode": 0o600, "data": settings},
+        {"path": "/etc/extra/file", "mode": 0o640, "data": base64.b64encode(b"x").decode(), "owner": "root"},
+    ]
+    async with booted(image, place, project, files=files) as guest:
+        assert (await guest.agent.hello)["image"] == image.digest
+        for step in (
+            files_are_in_place(guest),
+            hooks_are_reported(guest),
+            the_agent_starts_again(guest),
+            ssh_is_served_again(guest),
+            written_bytes_reach_the_host_while_the_file_is_open(guest, project),
+            a_full_memory_ends_one_program_only(guest),
+        ):
+            async with asyncio.timeout(90):
+                await step
+        async with asyncio.timeout(10):
+            guest.agent.send({"type": "stop"})
+            ended = await guest.machine.wait()
+        assert ended.reason == "guest"
+
+
+async def files_are_in_place(guest: RealGuest) -> None:
+    assert await guest.run("stat -c '%a %U' ~/.claude/settings.json") == "600 dev\n"
+    assert await guest.run("sudo stat -c '%a %U' /etc/extra/file") == "640 root\n"
+    settings = json.loads(await guest.run("cat ~/.claude/settings.json"))
+    assert settings["model"] == "x"
+    assert [entry["hooks"][0]["command"] for entry in settings["hooks"]["Stop"]] == [
+        "mine",
+        "/usr/lib/ccvm/notify done",
+    ]
+
+
+async def hooks_are_reported(guest: RealGuest) -> None:
+    await guest.run("/usr/lib/ccvm/notify waiting -", '{"message": "may I?",\n "cwd": "/"}\n')
+    event = await guest.event("attention")
+    assert (event["session"], event["state"], event["text"]) == ("t", "waiting", "may I?")
+    await guest.run("/usr/lib/ccvm/notify done")
+    assert (await guest.event("attention"))["state"] == "done"
+
+
+async def the_agent_starts_again(guest: RealGuest) -> None:
+    await guest.run("sudo kill -9 $(pgrep -of 'python3 -I -S -B /usr/lib/ccvm')")
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                stats = await guest.agent.request("stats", 2)
+                break
+            except TimeoutError:
+                continue
+    assert 0 < stats["memory_available"] < stats["memory_total"]
+    await guest.run("/usr/lib/ccvm/notify working")
+    assert (await guest.event("attention"))["state"] == "working"
+
+
+async def ssh_is_served_again(guest: RealGuest) -> None:
+    guest.ssh.abort()
+    await guest.event("ssh_ended")
+    guest.ssh = await guest.login()
+    assert await guest.run("echo back") == "back\n"
+
+
+async def written_bytes_reach_the_host_while_the_file_is_open(guest: RealGuest, project: Path) -> None:
+    process = await guest.ssh.create_process("/usr/lib/ccvm/session t exec sh -c 'exec 3>log; echo line >&3; read x'")
+    async with asyncio.timeout(15):
+        while not (project / "log").exists() or (project / "log").read_text() != "line\n":
+            await asyncio.sleep(0.1)
+    process.stdin.write_eof()
+    await process.wait()
+
+
+async def a_full_memory_ends_one_program_only(guest: RealGuest) -> None:
+    hungry = "perl -e 'push @x, \"x\" x 50_000_000 while 1'"
+    result = await guest.ssh.run(f"/usr/lib/ccvm/session t exec {hungry}")
+    assert result.exit_signal is not None
+    assert (await guest.event("oom"))["text"] == "the guest ran out of memory and ended perl"
+    assert await guest.run("echo alive") == "alive\n"
+
+
+async def test_a_read_only_guest_on_q35_keeps_edits_to_itself(image: Image, place: Path) -> None:
+    project = project_in(place)
+    (project / "sub").mkdir()
+    for name in ("kept", "changed", "deleted", "sub/deep"):
+        (project / name).write_text("host\n")
+    async with booted(image, place, project, machine="q35", read_only=True, network="none") as guest:
+        assert (await guest.agent.request("overlay"))["files"] == 0
+        await guest.run("echo guest >> changed; echo guest > made; rm deleted; echo guest > sub/deep")
+        assert await guest.run("cat changed made sub/deep; ls") == (
+            "host\nguest\nguest\nguest\nchanged\nkept\nmade\nsub\n"
+        )
+        edits = await guest.agent.request("overlay")
+        assert (edits["files"], edits["names"]) == (4, ["changed", "deleted", "made", "sub/deep"])
+        assert sorted(path.name for path in project.iterdir()) == ["changed", "deleted", "kept", "sub"]
+        assert all((project / name).read_text() == "host\n" for name in ("changed", "deleted", "sub/deep"))
+        assert (await guest.run("ls /sys/class/net")).split() == ["lo"]
+        await requests_are_answered(guest)
+        await the_kernels_end_is_the_machines(guest)
+
+
+async def requests_are_answered(guest: RealGuest) -> None:
+    assert (await guest.agent.request("terminfo", name="xterm-mine", data="AAAA"))["installed"] is True
+    assert (await guest.agent.request("terminfo", name="xterm-256color", data="AAAA"))["installed"] is False
+    await guest.agent.request("time", time_ns=1_900_000_000 * 10**9)
+    assert 1_900_000_000 <= int(await guest.run("date +%s")) < 1_900_000_600
+    for op, arguments in [("no-such", {}), ("terminfo", {"name": "../x", "data": ""}), ("terminfo", {})]:
+        with pytest.raises(UserError):
+            await guest.agent.request(op, **arguments)
+
+
+async def the_kernels_end_is_the_machines(guest: RealGuest) -> None:
+    with pytest.raises(AssertionError):
+        await guest.run("echo 1 | sudo tee /proc/sys/kernel/sysrq; echo c | sudo tee /proc/sysrq-trigger")
+    async with asyncio.timeout(20):
+        ended = await guest.machine.wait()
+    assert ended.reason == "panic"
+    assert "panic" in guest.machine.console_tail()
+
+
+async def test_a_guest_that_cannot_be_configured_says_why(image: Image, place: Path) -> None:
+    with pytest.raises(AssertionError) as caught:
+        async with booted(
+            image, place, project_in(place), workspace={"tag": "nothing", "path": "/x", "read_only": False}
+        ):
+            pass
+    assert "could not be mounted" in str(caught.value.__cause__)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccvm_tui.errors import ImageError
+from ccvm_tui.image import image_digest, load_recipe
+from ccvm_tui.image.recipe import DEFAULT, ExtraFile, LayerRecipe
+
+MINIMAL = 'suite = "stable"\n'
+
+
+def recipe_file(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def complaint(folder: Path, text: str) -> ImageError:
+    path = recipe_file(folder, text)
+    with pytest.raises(ImageError) as caught:
+        load_recipe(path)
+    assert str(path) in caught.value.message
+    return caught.value
+
+
+def test_the_default_has_what_work_needs() -> None:
+    recipe = load_recipe()
+    needed = (
+        "zsh bash git vim less tmux curl ripgrep fd-find jq python3 openssh-server ncurses-term sudo cryptsetup-bin"
+    )
+    assert set(needed.split()) <= set(recipe.packages)
+    assert recipe.layer("claude").npm.format(arch="x64") == "@anthropic-ai/claude-code-linux-x64"
+
+
+def test_the_default_names_no_mirror_and_no_registry() -> None:
+    assert load_recipe().mirror == ""
+    assert "://" not in DEFAULT.read_text()
+
+
+def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_bytes(b"#!/bin/sh\n")
+    recipe = load_recipe(
+        recipe_file(
+            tmp_path,
+            MINIMAL + 'packages = ["zsh", "zsh", "g++"]\n'
+            '[layers.mine]\nprogram = "mine"\n'
+            '[files]\n"/etc/motd" = { text = "hi" }\n"/usr/bin/tool" = { source = "tool", mode = 0o755 }\n',
+        )
+    )
+    assert recipe.name == "mine"
+    assert recipe.packages == ("zsh", "g++")
+    assert recipe.layers == (LayerRecipe("mine", "mine", "", "mine"),)
+    assert recipe.files == (
+        ExtraFile("/etc/motd", b"hi", 0o644),
+        ExtraFile("/usr/bin/tool", b"#!/bin/sh\n", 0o755),
+    )
+
+
+def test_an_unknown_key_is_named_with_its_neighbour(tmp_path: Path) -> None:
+    error = complaint(tmp_path, MINIMAL + 'packges = ["zsh"]\n')
+    assert "packges" in error.message
+    assert "packages" in error.hint
+
+
+def test_an_unknown_key_inside_a_table_too(tmp_path: Path) -> None:
+    error = complaint(tmp_path, MINIMAL + '[layers.x]\nprogramm = "x"\nnpm = "y"\n')
+    assert "layers.x.programm" in error.message
+    assert "layers.x.program" in error.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "suite = 3\n",
+        'suite = "a b"\n',
+        "suite = \n",
+        MINIMAL + 'packages = "zsh"\n',
+        MINIMAL + "packages = [1]\n",
+        MINIMAL + 'packages = ["zsh; rm -rf /"]\n',
+        MINIMAL + 'packages = ["--yes"]\n',
+        MINIMAL + 'mirror = "not a mirror"\n',
+        MINIMAL + "layers = 1\n",
+        MINIMAL + '[layers.none]\nprogram = "x"\n',
+        MINIMAL + "[layers.x]\n",
+        MINIMAL + '[files]\n"etc/x" = { text = "" }\n',
+        MINIMAL + '[files]\n"/etc/../x" = { text = "" }\n',
+        MINIMAL + '[files]\n"/etc/x" = { text = "", source = "y" }\n',
+        MINIMAL + '[files]\n"/etc/x" = { source = "missing" }\n',
+        MINIMAL + '[files]\n"/etc/x" = { text = "", mode = "755" }\n',
+    ],
+)
+def test_nonsense_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    complaint(tmp_path, text)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"nowhere\.toml"):
+        load_recipe(tmp_path / "nowhere.toml")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(["suite", "packages", "modules", "layers", "files", "components", "mirror", "other"])
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=5))
+def test_no_table_gets_past_the_checks_by_raising_something_else(table: dict[str, object]) -> None:
+    from ccvm_tui.image.recipe import _Reader
+
+    try:
+        recipe = _Reader(Path("x.toml")).recipe(table)
+    except ImageError as error:
+        assert error.message.startswith("x.toml: ")
+    else:
+        assert recipe.suite == table["suite"]
+
+
+def test_unknown_layers_are_named_with_the_known_ones() -> None:
+    with pytest.raises(ImageError) as caught:
+        load_recipe().layer("cloud")
+    assert "claude" in caught.value.hint
+
+
+def test_the_digest_is_of_content_only() -> None:
+    recipe = load_recipe()
+    same = replace(recipe, name="other", layers=(), packages=tuple(reversed(recipe.packages)))
+    assert image_digest(same) == image_digest(recipe) == image_digest(load_recipe())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"suite": "other"},
+        {"packages": ("zsh",)},
+        {"modules": ()},
+        {"mirror": "http://x/"},
+        {"components": ("main", "contrib")},
+        {"files": (ExtraFile("/x", b"", 0o644),)},
+    ],
+)
+def test_whatever_changes_the_image_changes_the_digest(change: dict[str, object]) -> None:
+    recipe = load_recipe()
+    assert image_digest(replace(recipe, **change)) != image_digest(recipe)  # type: ignore[arg-type]
+
+
+def test_where_one_file_ends_and_the_next_begins_counts() -> None:
+    recipe = load_recipe()
+    one = replace(recipe, files=(ExtraFile("/a", b"bc", 0o644),))
+    other = replace(recipe, files=(ExtraFile("/a", b"b", 0o644), ExtraFile("/c", b"", 0o644)))
+    assert image_digest(one) != image_digest(other)

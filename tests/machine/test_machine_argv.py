@@ -1,0 +1,163 @@
+"""The command line: pure, and proof against whatever a path contains."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccvm_tui.errors import PrerequisiteError
+from ccvm_tui.machine import Drive, MachineFds, MachineSpec, Share
+from ccvm_tui.machine.arch import host_arch
+from ccvm_tui.machine.argv import argv, kernel_cmdline, quoted
+
+X86 = host_arch("x86_64")
+ARM = host_arch("aarch64")
+
+SPEC = MachineSpec(
+    kernel=Path("/i/vmlinux"),
+    initrd=Path("/i/initrd"),
+    drives=(Drive(Path("/i/rootfs.squashfs"), "rootfs"), Drive(Path("/i/layer"), "layer0")),
+    cmdline="quiet",
+    workspace=Share(Path("/home/me/project")),
+    arch=X86,
+)
+FDS = MachineFds(qmp=3, console=4, control=5, ssh=6)
+
+# Whatever a file name may hold: any bytes but NUL and the slash, those that are no UTF-8 as lone surrogates.
+names = st.binary(min_size=1, max_size=40).map(
+    lambda raw: raw.replace(b"\0", b"0").replace(b"/", b"_").decode("utf-8", "surrogateescape")
+)
+
+
+def parts(option: str) -> dict[str, str]:
+    """Take an option apart as QEMU does (opts_parse in util/qemu-option.c): a doubled comma is a comma."""
+    pieces, current, rest = [], "", option
+    while rest:
+        if rest.startswith(",,"):
+            current, rest = current + ",", rest[2:]
+        elif rest.startswith(","):
+            pieces.append(current)
+            current, rest = "", rest[1:]
+        else:
+            current, rest = current + rest[0], rest[1:]
+    pieces.append(current)
+    return {key: value for key, _, value in (piece.partition("=") for piece in pieces)}
+
+
+def values(command: list[str], option: str) -> list[str]:
+    return [command[at + 1] for at, word in enumerate(command) if word == option]
+
+
+@given(names)
+def test_any_name_survives_the_quoting(name: str) -> None:
+    assert parts(f"first,path={quoted(name)},last=1") == {"first": "", "path": name, "last": "1"}
+
+
+@given(names, names)
+def test_no_path_adds_or_changes_an_option(project: str, image: str) -> None:
+    spec = dataclasses.replace(
+        SPEC,
+        workspace=Share(Path("/") / project, read_only=True),
+        drives=(Drive(Path("/images") / image, "rootfs"),),
+    )
+    command = argv(spec, FDS)
+    plain = argv(dataclasses.replace(SPEC, workspace=Share(Path("/p"), read_only=True), drives=SPEC.drives[:1]), FDS)
+    assert len(command) == len(plain)
+    (share,) = (parts(value) for value in values(command, "-fsdev"))
+    assert share["path"] == str(Path("/") / project)
+    assert share["readonly"] == "on"
+    (drive,) = (parts(value) for value in values(command, "-blockdev"))
+    assert drive["file.filename"] == str(Path("/images") / image)
+    assert drive["read-only"] == "on"
+
+
+def test_devices_end_as_their_bus_wants() -> None:
+    assert "virtio-9p-device,fsdev=share0,mount_tag=workspace" in argv(SPEC, FDS)
+    q35 = argv(dataclasses.replace(SPEC, machine="q35"), FDS)
+    assert "virtio-9p-pci,fsdev=share0,mount_tag=workspace" in q35
+    assert not [word for word in q35 if "-device" in word and word != "-device"]
+
+
+def test_drives_come_in_order_with_their_serials() -> None:
+    disks = [parts(value) for value in values(argv(SPEC, FDS), "-device") if value.startswith("virtio-blk")]
+    assert [disk["serial"] for disk in disks] == ["rootfs", "layer0"]
+
+
+def test_the_network_can_be_left_out() -> None:
+    command = argv(dataclasses.replace(SPEC, network="none"), FDS)
+    assert values(command, "-nic") == ["none"]
+    assert not values(command, "-netdev")
+
+
+def test_ports_without_descriptors_are_left_out() -> None:
+    command = argv(SPEC, MachineFds(console=4))
+    assert values(command, "-chardev") == ["socket,id=console,fd=4"]
+    assert not [value for value in values(command, "-device") if "serial" in value.partition(",")[0]]
+
+
+def test_the_seccomp_filter_is_on_unless_asked() -> None:
+    assert values(argv(SPEC, FDS), "-sandbox") == [
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+    ]
+    assert not values(argv(dataclasses.replace(SPEC, seccomp=False), FDS), "-sandbox")
+
+
+def test_accelerators() -> None:
+    assert values(argv(SPEC, FDS), "-cpu") == ["max"]
+    kvm = argv(dataclasses.replace(SPEC, accel="kvm"), FDS)
+    assert (values(kvm, "-accel"), values(kvm, "-cpu")) == (["kvm"], ["host"])
+
+
+def test_locked_memory() -> None:
+    assert values(argv(dataclasses.replace(SPEC, lock_memory=True), FDS), "-overcommit") == ["mem-lock=on"]
+
+
+def test_the_image_has_the_first_word_on_the_kernel_command_line() -> None:
+    assert kernel_cmdline(SPEC).split() == ["quiet", "console=ttyS0", "panic=-1", "reboot=t", "loglevel=3"]
+    own = dataclasses.replace(SPEC, cmdline="panic=0 console=hvc0")
+    assert kernel_cmdline(own).split() == ["panic=0", "console=hvc0", "reboot=t", "loglevel=3"]
+
+
+def test_emulated_guests_are_told_the_counters_frequency() -> None:
+    """On a busy host a microvm that had to measure it hung without a word."""
+    told = dataclasses.replace(SPEC, tsc_khz=2_596_120)
+    assert "tsc_early_khz=2596120" in kernel_cmdline(told).split()
+    assert "tsc=reliable" in kernel_cmdline(told).split()
+    for other in ({"accel": "kvm"}, {"arch": ARM}, {"tsc_khz": 0}):
+        assert "tsc_early_khz" not in kernel_cmdline(dataclasses.replace(told, **other))
+    assert "tsc_early_khz=1" in kernel_cmdline(dataclasses.replace(told, cmdline="tsc_early_khz=1")).split()
+
+
+def test_another_architecture_is_another_row() -> None:
+    command = argv(dataclasses.replace(SPEC, arch=ARM), FDS)
+    assert command[0] == "qemu-system-aarch64"
+    assert "console=ttyAMA0" in values(command, "-append")[0]
+    with pytest.raises(PrerequisiteError, match="vax"):
+        host_arch("vax")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"machine": "pc"},
+        {"cores": 0},
+        {"memory_mib": 0},
+        {"shares": (Share(Path("/x")),)},
+    ],
+)
+def test_impossible_machines_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        dataclasses.replace(SPEC, **wrong)
+
+
+def test_names_that_qemu_would_cut_are_refused() -> None:
+    with pytest.raises(ValueError):
+        Drive(Path("/x"), "s" * 21)
+    with pytest.raises(ValueError):
+        Share(Path("/x"), tag="t" * 32)
+    with pytest.raises(ValueError):
+        Share(Path("relative"))

@@ -1,0 +1,83 @@
+"""Logs that a guest cannot fill the disk with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccvm_tui.machine.console import BoundedLog
+
+
+def test_two_files_at_most(tmp_path: Path) -> None:
+    log = BoundedLog(tmp_path / "log", limit=100, tail=20)
+    for number in range(100):
+        log.write(b"%08d\n" % number)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1"]
+    kept = (tmp_path / "log.1").read_bytes() + (tmp_path / "log").read_bytes()
+    assert kept.endswith(b"00000099\n")
+    assert len(kept) <= 200
+    log.close()
+
+
+def test_a_new_log_forgets_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("old")
+    (tmp_path / "log.1").write_text("older")
+    log = BoundedLog(tmp_path / "log", limit=100)
+    log.write(b"new")
+    assert (tmp_path / "log").read_text() == "new"
+    assert not (tmp_path / "log.1").exists()
+    log.close()
+
+
+def test_a_disk_without_room_costs_the_log_not_the_guest(tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")
+    log = BoundedLog(tmp_path / "full", limit=100)
+    log.write(b"remembered\n")
+    assert log.tail() == "remembered\n"
+    log.close()
+    nowhere = BoundedLog(tmp_path / "no such directory" / "log", limit=10)
+    nowhere.write(b"x" * 50)
+    assert nowhere.tail() == "x" * 50
+    nowhere.close()
+
+
+def test_the_directory_vanishes_under_a_running_guest(tmp_path: Path) -> None:
+    home = tmp_path / "run"
+    home.mkdir()
+    log = BoundedLog(home / "log", limit=10)
+    os.unlink(home / "log")
+    home.rmdir()
+    for _ in range(5):
+        log.write(b"123456\n")
+    assert log.tail(2) == "123456\n123456"
+    log.close()
+
+
+def test_tail_counts_lines(tmp_path: Path) -> None:
+    log = BoundedLog(tmp_path / "log", limit=1000)
+    log.write(b"one\r\ntwo\r\nthree \xff\r\n")
+    assert log.tail(2) == "two\nthree \N{REPLACEMENT CHARACTER}"
+    assert log.tail(0) == ""
+    assert b"two" in log
+    log.close()
+
+
+def test_tail_begins_where_it_says_why(tmp_path: Path) -> None:
+    log = BoundedLog(tmp_path / "log", limit=1000)
+    log.write(b"one\nwhy: first\ntwo\nwhy: last\nthree\nfour\nfive\n")
+    assert log.tail(2, showing="why:") == "why: last\nthree"
+    assert log.tail(5, showing="why:") == "two\nwhy: last\nthree\nfour\nfive"
+    assert log.tail(2, showing="nowhere") == "four\nfive"
+    log.close()
+
+
+@given(st.lists(st.binary(max_size=50)))
+def test_the_tail_is_the_end_of_all_that_was_written(chunks: list[bytes]) -> None:
+    log = BoundedLog(Path("/dev/null"), limit=1 << 40, tail=64)
+    for chunk in chunks:
+        log.write(chunk)
+    assert log.remembered() == b"".join(chunks)[-64:]
+    log.close()

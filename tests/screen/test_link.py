@@ -1,0 +1,328 @@
+"""The link and a real, confined screen process: frames, flow control, crashes, and the bytes that cause them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ccvm_tui.guest import TermSize
+from ccvm_tui.screen.link import ScreenError, ScreenLink
+from ccvm_tui.terminal.cells import Frame, decode_frame, row_text
+from ccvm_tui.terminal.emulator import Emulator
+from ccvm_tui.terminal.events import Bell, TermEvent, Title
+
+SIZE = TermSize(80, 24)
+DEADLINE = 20.0
+
+LINK = b"\x1b]8;;http://x/\x1b\\"
+KILLER = b"".join((LINK + b"x" * n + b"\x1b[H\x1b[3M") * 60 for n in (3000, 5000, 10000, 20000))
+"""Aborts the emulator when nothing filters it: links on nearly every cell, then lines deleted."""
+
+
+class Told:
+    """What the link's callbacks said."""
+
+    def __init__(self) -> None:
+        self.replies: list[tuple[str, bytes]] = []
+        self.events: list[tuple[str, TermEvent]] = []
+        self.lost: list[str] = []
+        self.failed: list[str] = []
+
+    def link(self) -> ScreenLink:
+        return ScreenLink(
+            lambda session, data: self.replies.append((session, data)),
+            lambda session, event: self.events.append((session, event)),
+            self.lost.extend,
+            self.failed.append,
+        )
+
+
+class Watcher:
+    """A view that keeps every frame and acknowledges it, unless it is told not to."""
+
+    def __init__(self, link: ScreenLink, session: str, name: str, *, acknowledge: bool = True) -> None:
+        self.frames: list[Frame] = []
+        self.rows: dict[int, str] = {}
+        self._link, self._session, self._name, self._acknowledge = link, session, name, acknowledge
+        link.open_view(session, name, self._take)
+
+    def _take(self, data: bytes) -> None:
+        frame = decode_frame(data)
+        if frame.full:
+            self.rows = {}
+        self.rows.update({row.y: row_text(row).rstrip() for row in frame.lines})
+        self.frames.append(frame)
+        if self._acknowledge:
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        self._link.ack_view(self._session, self._name)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def link(told: Told) -> AsyncIterator[ScreenLink]:
+    link = told.link()
+    await link.start()
+    yield link
+    await link.close()
+
+
+async def test_output_comes_back_as_frames(link: ScreenLink) -> None:
+    link.open("s1", SIZE)
+    view = Watcher(link, "s1", "v")
+    link.feed("s1", "a\x1b[31mb\x1b[0m漢\r\nc".encode())
+    await until(lambda: view.rows.get(1) == "c")
+    first = view.frames[0]
+    assert first.full and (first.cols, first.rows) == (80, 24)
+    assert view.rows[0] == "ab漢"
+    link.feed("s1", b"d")
+    await until(lambda: view.rows[1] == "cd")
+    assert not view.frames[-1].full
+    assert [row.y for row in view.frames[-1].lines] == [1]
+    assert view.frames[-1].cursor.x == 2
+
+
+async def test_answers_and_events(link: ScreenLink, told: Told) -> None:
+    link.open("s1", SIZE)
+    link.feed("s1", b"\x1b[6n\x1b]2;hello\x07\x07\x07\x1b]52;c;?\x07")
+    await link.sync()
+    assert told.replies == [("s1", b"\x1b[1;1R")]
+    assert ("s1", Title("hello")) in told.events
+    assert ("s1", Bell(2)) in told.events
+
+
+async def test_a_view_that_does_not_acknowledge_gets_one_frame_and_later_the_newest(link: ScreenLink) -> None:
+    link.open("s1", SIZE)
+    view = Watcher(link, "s1", "slow", acknowledge=False)
+    await until(lambda: view.frames)
+    for number in range(500):
+        link.feed("s1", b"\x1b[2;1Hline %d\x1b[K" % number)
+    await link.sync()
+    link.feed("s1", b"\x1b[5;1Hlast")
+    await link.sync()
+    assert len(view.frames) == 1
+    view.acknowledge()
+    await until(lambda: len(view.frames) == 2)
+    frame = view.frames[1]
+    assert not frame.full
+    assert {row.y: row_text(row) for row in frame.lines if row_text(row)} == {1: "line 499", 4: "last"}
+    await link.sync()
+    assert len(view.frames) == 2
+
+
+async def test_a_flood_gives_at_most_sixty_frames_a_second(link: ScreenLink) -> None:
+    link.open("s1", SIZE)
+    view = Watcher(link, "s1", "v")
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    number = 0
+    while loop.time() - started < 0.5:
+        number += 1
+        link.feed("s1", b"x" * 2000 + b"\r\n%d" % number)
+        await link.drain()
+        await asyncio.sleep(0)
+    await link.sync()
+    elapsed = loop.time() - started
+    assert len(view.frames) <= 60 * elapsed + 2
+    await until(lambda: any(str(number) in row for row in view.rows.values()))
+
+
+async def test_every_view_of_a_session_is_served_by_itself(link: ScreenLink) -> None:
+    link.open("s1", SIZE)
+    quick, stuck = Watcher(link, "s1", "quick"), Watcher(link, "s1", "stuck", acknowledge=False)
+    await until(lambda: quick.frames and stuck.frames)
+    link.feed("s1", b"one")
+    await until(lambda: quick.rows[0] == "one")
+    link.feed("s1", b"\r\ntwo")
+    await until(lambda: quick.rows[1] == "two")
+    assert len(stuck.frames) == 1
+    stuck.acknowledge()
+    await until(lambda: stuck.rows.get(0) == "one" and stuck.rows.get(1) == "two")
+    link.close_view("s1", "quick")
+    seen = len(quick.frames)
+    link.feed("s1", b"three")
+    await link.sync()
+    assert len(quick.frames) == seen
+
+
+async def test_a_window_of_another_size_follows_the_cursor(link: ScreenLink) -> None:
+    link.open("s1", SIZE)
+    terminal = Emulator(TermSize(20, 5))
+
+    def draw(data: bytes) -> None:
+        terminal.feed(data)
+        link.ack_view("s1", "w")
+
+    link.open_window("s1", "w", terminal.size, draw)
+    link.feed("s1", b"\x1b[24;70Hhere")
+
+    def shown() -> bool:
+        terminal.refresh(everything=True)
+        return any("here" in row_text(row) for row in terminal.rows)
+
+    await until(shown)
+    cursor = terminal.cursor()
+    assert (cursor.x, cursor.y, cursor.visible) == (19, 4, True)
+
+
+async def test_restore_knows_everything_fed_before(link: ScreenLink) -> None:
+    link.open("s1", SIZE)
+    for number in range(200):
+        link.feed("s1", b"%d\r\n" % number)
+    link.feed("s1", b"\x1b]2;title\x07\x1b[?2004hlast \x1b[3")
+    terminal = Emulator(SIZE)
+    terminal.feed(await link.restore("s1"))
+    terminal.feed(b"1mred")
+    terminal.refresh(everything=True)
+    assert row_text(terminal.rows[-1]) == "last red"
+    assert terminal.title == "title"
+    assert "0\n1\n2\n" in terminal.text(0, 1000)
+
+
+async def test_lines_search_and_text(link: ScreenLink) -> None:
+    link.open("s1", TermSize(20, 5))
+    link.feed("s1", b"".join(b"line %d\r\n" % number for number in range(1000)) + b"w" * 30)
+    lines = await link.lines("s1", 500, 2)
+    assert [(row.y, row_text(row)) for row in lines.rows] == [(500, "line 500"), (501, "line 501")]
+    matches, total = await link.search("s1", "LINE 99", limit=3)
+    assert total == 11
+    assert [match.line for match in matches] == [999, 998, 997]
+    assert await link.text("s1", 998, 2000) == "line 998\nline 999\n" + "w" * 30
+    with pytest.raises(ScreenError):
+        await link.lines("nobody", 0, 1)
+
+
+async def test_the_killer_sequence_does_not_kill_behind_the_filter(link: ScreenLink, told: Told) -> None:
+    link.open("s1", SIZE)
+    for start in range(0, len(KILLER), 65536):
+        link.feed("s1", KILLER[start : start + 65536])
+        await link.drain()
+    await link.sync()
+    assert link.restarts == 0
+    assert any(type(event).__name__ == "LinksDropped" for _, event in told.events)
+
+
+async def test_an_abort_costs_nobody_else_his_screen(told: Told) -> None:
+    """The real abort, in a process whose filter is open: it dies, and comes back without what killed it."""
+    link = told.link()
+    link.filtered = False
+    await link.start()
+    link.open("good", SIZE)
+    link.open("bad", SIZE)
+    view = Watcher(link, "good", "v")
+    link.feed("good", b"still here\r\n\x1b[?2004h")
+    link.feed("bad", b"before")
+    await link.sync(checkpoint=True)
+    await until(lambda: view.rows.get(0) == "still here")
+    seen = len(view.frames)
+    link.feed("bad", b"\r\nKILLER" + KILLER)
+    await until(lambda: link.restarts == 1 and not link.want_pause)
+    await until(lambda: len(view.frames) > seen)
+    assert view.frames[-1].full and view.rows[0] == "still here"
+    assert told.lost == ["bad"]
+    text = await link.text("bad", 0, 100)
+    assert text.startswith("before") and "KILLER" not in text
+    # The program is made to redraw, and what it draws is shown.
+    link.feed("bad", b"\x1b[2J\x1b[Hdrawn again")
+    assert "drawn again" in await link.text("bad", 0, 100)
+    assert "still here" in await link.text("good", 0, 100)
+    await link.close()
+
+
+async def test_who_kills_again_and_again_is_fed_strictly_and_then_not_at_all(told: Told) -> None:
+    link = told.link()
+    link.filtered = False
+    await link.start()
+    link.open("good", SIZE)
+    link.open("bad", SIZE)
+    link.feed("good", b"safe")
+    await link.sync(checkpoint=True)
+    for crash in range(1, 4):
+        link.feed("bad", KILLER)
+        await until(lambda crash=crash: link.restarts == crash and not link.want_pause)
+    # From the third crash on its links are left out.
+    link.feed("bad", KILLER + b"\x1b[H\x1b[2Jalive")
+    assert "alive" in await link.text("bad", 0, 1 << 40)
+    assert link.restarts == 3
+    assert await link.text("good", 0, 5) == "safe"
+    assert told.failed == []
+    await link.close()
+
+
+async def test_a_killed_process_comes_back(link: ScreenLink, told: Told) -> None:
+    link.open("s1", SIZE)
+    view = Watcher(link, "s1", "v")
+    link.feed("s1", b"saved")
+    await link.sync(checkpoint=True)
+    link.feed("s1", b" unsaved")
+    await link.sync()
+    os.kill(link.pid, signal.SIGKILL)
+    await until(lambda: link.restarts == 1)
+    assert await link.text("s1", 0, 0) == "saved"
+    assert told.lost == ["s1"]
+    link.feed("s1", b"!")
+    await until(lambda: view.rows.get(0) == "saved!")
+
+
+async def test_a_quiet_session_loses_nothing(link: ScreenLink, told: Told) -> None:
+    link.open("s1", SIZE)
+    link.feed("s1", b"saved")
+    await link.sync(checkpoint=True)
+    os.kill(link.pid, signal.SIGKILL)
+    await until(lambda: link.want_pause)
+    link.feed("s1", b" and more")  # while no process runs
+    await link.drain()
+    assert await link.text("s1", 0, 0) == "saved and more"
+    assert told.lost == []
+
+
+async def test_the_process_is_confined_and_dies_with_its_socket(link: ScreenLink) -> None:
+    link.open("s1", SIZE)
+    await link.sync()
+    assert {"files"} <= set(link.confined.split(","))
+    status = Path(f"/proc/{link.pid}/status").read_text()
+    assert "NoNewPrivs:\t1" in status
+    process = psutil.Process(link.pid)
+    await link.close()
+    assert not process.is_running()
+
+
+async def test_memory_stays_bounded_under_hostile_output(link: ScreenLink) -> None:
+    link.open("s1", SIZE)
+    link.feed("s1", b"x" * 1000)
+    await link.sync()
+    process = psutil.Process(link.pid)
+    chunk = (
+        (b"\x1b]8;;http://%d\x1b\\x" % 7) * 500
+        + b"\x1b]99;"
+        + b"y" * 50_000
+        + b"\x1b[c" * 3000
+        + "e\u0301".encode() * 9000
+    )
+    for _ in range(60):
+        link.feed("s1", chunk)
+        await link.drain()
+    await link.sync()
+    settled = process.memory_info().rss
+    for _ in range(120):
+        link.feed("s1", chunk)
+        await link.drain()
+    await link.sync()
+    assert process.memory_info().rss - settled < 48 << 20

@@ -1,0 +1,164 @@
+"""Keys as programs expect them; the emulator library's own encoder is the judge where it knows better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ccvm_tui.terminal.cells import Mode, Modes
+from ccvm_tui.terminal.engine import ffi, lib
+from ccvm_tui.terminal.keys import ALT, CTRL, NUM_LOCK, PRESS, RELEASE, REPEAT, SHIFT, SUPER, KeyPress, encode_key
+
+PLAIN = Modes()
+APPLICATION = Modes(flags=Mode.APPLICATION_CURSOR | Mode.APPLICATION_KEYPAD)
+
+
+@pytest.mark.parametrize(
+    ("stroke", "normal", "application"),
+    [
+        (KeyPress("a", text="a"), b"a", b"a"),
+        (KeyPress("é", text="é"), "é".encode(), "é".encode()),
+        (KeyPress("a", SHIFT, "A"), b"A", b"A"),
+        (KeyPress("a", CTRL), b"\x01", b"\x01"),
+        (KeyPress("a", CTRL | SHIFT), b"\x01", b"\x01"),
+        (KeyPress("\\", CTRL), b"\x1c", b"\x1c"),
+        (KeyPress(" ", CTRL), b"\0", b"\0"),
+        (KeyPress("/", CTRL), b"\x1f", b"\x1f"),
+        (KeyPress("2", CTRL | SHIFT), b"\0", b"\0"),
+        (KeyPress("c", CTRL | ALT), b"\x1b\x03", b"\x1b\x03"),
+        (KeyPress("x", ALT, ""), b"\x1bx", b"\x1bx"),
+        (KeyPress("x", ALT | SHIFT, ""), b"\x1bX", b"\x1bX"),
+        (KeyPress("с", CTRL, base=ord("c")), b"\x03", b"\x03"),  # Cyrillic es, where c is on a US keyboard
+        (KeyPress("up"), b"\x1b[A", b"\x1bOA"),
+        (KeyPress("up", NUM_LOCK), b"\x1b[A", b"\x1bOA"),
+        (KeyPress("up", SHIFT), b"\x1b[1;2A", b"\x1b[1;2A"),
+        (KeyPress("home"), b"\x1b[H", b"\x1bOH"),
+        (KeyPress("end", CTRL), b"\x1b[1;5F", b"\x1b[1;5F"),
+        (KeyPress("delete"), b"\x1b[3~", b"\x1b[3~"),
+        (KeyPress("pageup", ALT), b"\x1b[5;3~", b"\x1b[5;3~"),
+        (KeyPress("f1"), b"\x1bOP", b"\x1bOP"),
+        (KeyPress("f3", SHIFT), b"\x1b[1;2R", b"\x1b[1;2R"),
+        (KeyPress("f5"), b"\x1b[15~", b"\x1b[15~"),
+        (KeyPress("f13"), b"\x1b[1;2P", b"\x1b[1;2P"),
+        (KeyPress("f17"), b"\x1b[15;2~", b"\x1b[15;2~"),
+        (KeyPress("enter"), b"\r", b"\r"),
+        (KeyPress("enter", SHIFT), b"\r", b"\r"),
+        (KeyPress("enter", ALT), b"\x1b\r", b"\x1b\r"),
+        (KeyPress("tab"), b"\t", b"\t"),
+        (KeyPress("tab", SHIFT), b"\x1b[Z", b"\x1b[Z"),
+        (KeyPress("escape"), b"\x1b", b"\x1b"),
+        (KeyPress("backspace"), b"\x7f", b"\x7f"),
+        (KeyPress("backspace", CTRL), b"\x08", b"\x08"),
+        (KeyPress("backspace", ALT), b"\x1b\x7f", b"\x1b\x7f"),
+        (KeyPress("kp_5"), b"5", b"\x1bOu"),
+        (KeyPress("kp_5", NUM_LOCK, "5"), b"5", b"5"),
+        (KeyPress("kp_enter"), b"\r", b"\x1bOM"),
+        (KeyPress("kp_left"), b"\x1b[D", b"\x1bOD"),
+        (KeyPress("left_shift"), b"", b""),
+        (KeyPress("a", text="a", action=RELEASE), b"", b""),
+        (KeyPress("a", text="a", action=REPEAT), b"a", b"a"),
+    ],
+)
+def test_xterm(stroke: KeyPress, normal: bytes, application: bytes) -> None:
+    assert encode_key(stroke, PLAIN) == normal
+    assert encode_key(stroke, APPLICATION) == application
+
+
+def test_modes_of_enter_and_backspace() -> None:
+    assert encode_key(KeyPress("enter"), Modes(flags=Mode.NEWLINE)) == b"\r\n"
+    assert encode_key(KeyPress("backspace"), Modes(flags=Mode.BACKARROW_SENDS_BS)) == b"\x08"
+
+
+@pytest.mark.parametrize(
+    ("stroke", "flags", "data"),
+    [
+        (KeyPress("a", text="a"), 1, b"a"),
+        (KeyPress("escape"), 1, b"\x1b[27u"),
+        (KeyPress("enter"), 1, b"\r"),
+        (KeyPress("enter", SHIFT), 1, b"\x1b[13;2u"),
+        (KeyPress("a", CTRL), 1, b"\x1b[97;5u"),
+        (KeyPress("a", CTRL | SHIFT), 5, b"\x1b[97:65;6u"),
+        (KeyPress("tab", SHIFT), 1, b"\x1b[9;2u"),
+        (KeyPress("up"), 1, b"\x1b[A"),
+        (KeyPress("up", NUM_LOCK), 1, b"\x1b[1;129A"),
+        (KeyPress("a", text="a", action=RELEASE), 3, b"\x1b[97;1:3u"),
+        (KeyPress("a", text="a"), 8, b"\x1b[97u"),
+        (KeyPress("a", SHIFT, "A"), 31, b"\x1b[97:65;2;65u"),
+        (KeyPress("left_shift", SHIFT), 8, b"\x1b[57441;2u"),
+        (KeyPress("left_shift", SHIFT), 1, b""),
+        (KeyPress("f3"), 1, b"\x1b[13~"),
+        (KeyPress("kp_5", NUM_LOCK, "5"), 1, b"5"),
+        (KeyPress("kp_left"), 1, b"\x1b[57417u"),
+        (KeyPress("s", SUPER), 1, b"\x1b[115;9u"),
+    ],
+)
+def test_kitty(stroke: KeyPress, flags: int, data: bytes) -> None:
+    assert encode_key(stroke, Modes(kitty=flags)) == data
+
+
+class Judge:
+    """libghostty-vt's key encoder."""
+
+    def __init__(self) -> None:
+        out = ffi.new("GhosttyKeyEncoder*")
+        assert not lib.ghostty_key_encoder_new(ffi.NULL, out)
+        self._encoder = out[0]
+        event = ffi.new("GhosttyKeyEvent*")
+        assert not lib.ghostty_key_event_new(ffi.NULL, event)
+        self._event = event[0]
+
+    def encode(self, stroke: KeyPress, key: int, flags: int) -> bytes:
+        lib.ghostty_key_encoder_setopt(
+            self._encoder, lib.GHOSTTY_KEY_ENCODER_OPT_KITTY_FLAGS, ffi.new("uint8_t*", flags)
+        )
+        event = self._event
+        lib.ghostty_key_event_set_action(event, {PRESS: 1, REPEAT: 2, RELEASE: 0}[stroke.action])
+        lib.ghostty_key_event_set_key(event, key)
+        lib.ghostty_key_event_set_mods(event, self._mods(stroke.modifiers))
+        # The text is what the keyboard layout makes of Shift: that is used up.
+        lib.ghostty_key_event_set_consumed_mods(event, 1 if stroke.text and stroke.modifiers & SHIFT else 0)
+        text = stroke.text.encode()
+        buffer = ffi.from_buffer("char[]", text)
+        lib.ghostty_key_event_set_utf8(event, buffer if text else ffi.NULL, len(text))
+        lib.ghostty_key_event_set_unshifted_codepoint(event, ord(stroke.key) if len(stroke.key) == 1 else 0)
+        out, length = ffi.new("char[128]"), ffi.new("size_t*")
+        assert not lib.ghostty_key_encoder_encode(self._encoder, event, out, 128, length)
+        data: Any = ffi.buffer(out, length[0])[:]
+        return bytes(data)
+
+    @staticmethod
+    def _mods(modifiers: int) -> int:
+        return (modifiers & SHIFT) | (modifiers & CTRL and 2) | (modifiers & ALT and 4) | (modifiers & SUPER and 8)
+
+
+NAMED = {
+    "up": "ARROW_UP", "down": "ARROW_DOWN", "left": "ARROW_LEFT", "right": "ARROW_RIGHT", "home": "HOME", "end": "END",
+    "insert": "INSERT", "delete": "DELETE", "pageup": "PAGE_UP", "pagedown": "PAGE_DOWN", "escape": "ESCAPE",
+    "enter": "ENTER", "tab": "TAB", "backspace": "BACKSPACE", **{f"f{n}": f"F{n}" for n in range(1, 13)},
+}  # fmt: skip
+letters = st.sampled_from("abcxyz").map(lambda letter: (letter, f"{letter.upper()}"))
+keys = st.one_of(st.sampled_from(sorted(NAMED.items())), letters)
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    keys,
+    st.sets(st.sampled_from([SHIFT, CTRL, ALT, SUPER])).map(sum),
+    st.sampled_from([PRESS, REPEAT, RELEASE]),
+    st.integers(1, 31).map(lambda flags: flags | 1),
+)
+def test_kitty_as_the_library_has_it(key: tuple[str, str], modifiers: int, action: int, flags: int) -> None:
+    name, constant = key
+    text = ""
+    if len(name) == 1 and not modifiers & ~SHIFT:
+        text = name.upper() if modifiers & SHIFT else name
+    stroke = KeyPress(name, modifiers, text if action != RELEASE else "", action)
+    if len(name) == 1 and not stroke.text:
+        flags &= ~4  # the library is not told what Shift would have typed
+    if action == PRESS:
+        flags &= ~2  # it names this event, kitty leaves it out; to programs it is the same
+    code = getattr(lib, f"GHOSTTY_KEY_{constant}")
+    assert encode_key(stroke, Modes(kitty=flags)) == Judge().encode(stroke, code, flags)

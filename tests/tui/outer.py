@@ -1,0 +1,134 @@
+"""The outer terminal of the real program: a pty and the emulator, so that everything it shows can be looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ccvm_tui.guest import TermSize
+from ccvm_tui.terminal.cells import Cursor
+from ccvm_tui.terminal.emulator import Emulator
+from tests.terminals import Cell, cells_of, text_of
+
+WITHIN = 20.0
+
+
+class OuterTerminal:
+    """``async with OuterTerminal(home) as outer``: the dashboard runs in it. ``received`` is all it ever wrote."""
+
+    def __init__(
+        self, home: Path, cols: int = 100, rows: int = 30, *argv: str, env: dict[str, str] | None = None
+    ) -> None:
+        self.home = home
+        self.size = TermSize(cols, rows)
+        self.emulator = Emulator(self.size)
+        self.received = bytearray()
+        self._argv = argv or (sys.executable, "-P", "-m", "tests.tui.program")
+        self._env = {"HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"} | (env or {})
+        self._news = asyncio.Event()
+        self._pending = b""
+        self.process: asyncio.subprocess.Process
+
+    async def __aenter__(self) -> OuterTerminal:
+        self.master, slave = pty.openpty()
+        self._resize_pty()
+        self.before = termios.tcgetattr(slave)
+        self._slave = slave
+        environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM_PROGRAM")}
+        self.process = await asyncio.create_subprocess_exec(
+            "setsid", "--ctty", *self._argv, stdin=slave, stdout=slave, stderr=slave, env={**environment, **self._env}
+        )
+        os.set_blocking(self.master, False)
+        asyncio.get_running_loop().add_reader(self.master, self._readable)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_reader(self.master)
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        os.close(self.master)
+        os.close(self._slave)
+        self.emulator.close()
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self.master, 1 << 18)
+        except (BlockingIOError, OSError):
+            return
+        self.received += data
+        self.emulator.feed(data)
+        self._news.set()
+
+    @property
+    def attributes(self) -> list[object]:
+        return termios.tcgetattr(self._slave)
+
+    def _resize_pty(self) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", self.size.rows, self.size.cols, 0, 0))
+
+    def resize(self, cols: int, rows: int) -> None:
+        self.size = TermSize(cols, rows)
+        self.emulator.resize(self.size)
+        self._resize_pty()
+
+    async def type(self, text: str | bytes) -> None:
+        data = text.encode() if isinstance(text, str) else text
+        end = time.monotonic() + WITHIN
+        while data:
+            assert time.monotonic() < end, "the program takes no input"
+            try:
+                data = data[os.write(self.master, data) :]
+            except BlockingIOError:
+                await asyncio.sleep(0.005)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    @property
+    def text(self) -> str:
+        return text_of(self.emulator)
+
+    @property
+    def cursor(self) -> Cursor:
+        self.emulator.refresh()
+        return self.emulator.cursor()
+
+    def cells(self) -> list[list[Cell]]:
+        return cells_of(self.emulator)
+
+    async def until(self, condition: Callable[[], object] | str, within: float = WITHIN) -> None:
+        holds = condition if callable(condition) else lambda: condition in self.text
+        try:
+            async with asyncio.timeout(within):
+                while not holds():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            crashes = "".join(file.read_text() for file in self.home.glob("state/ccvm/crash-*.log"))
+            raise AssertionError(
+                f"not within {within} s: {condition!r}; the terminal shows\n{self.text}\n{crashes}"
+            ) from None
+
+    async def quiet(self, seconds: float = 0.4) -> None:
+        """Until nothing was written for so long."""
+        while True:
+            self._news.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+            except TimeoutError:
+                return
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(WITHIN):
+            return await self.process.wait()

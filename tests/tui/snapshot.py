@@ -1,0 +1,63 @@
+"""Pictures of a screen as text: its characters, and a letter for the style of each cell.
+
+``SNAPSHOTS=write pytest tests/tui/test_screens.py`` writes them anew; look at the difference before committing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import string
+from pathlib import Path
+
+from rich.style import Style
+from textual.app import App
+
+DIRECTORY = Path(__file__).parent / "snapshots"
+LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
+
+
+def picture(app: App[int], home: Path) -> str:
+    """What is on the screen now. The home directory's name is another in every run; it is blotted out."""
+    letters: dict[str, str] = {}
+    texts, looks = [], []
+    for strip in app.screen._compositor.render_strips()[: app.size.height]:
+        text, look = "", ""
+        for segment in strip:
+            letter = letters.setdefault(_described(segment.style), LETTERS[len(letters) % len(LETTERS)])
+            text += segment.text
+            look += letter * segment.cell_length
+        texts.append(_blotted(text, home).rstrip())
+        looks.append(look)
+    legend = [f"{letter} {style}" for style, letter in letters.items()]
+    return "\n".join([*texts, "=" * app.size.width, *looks, "=" * app.size.width, *legend, ""])
+
+
+def _described(style: Style | None) -> str:
+    if style is None:
+        return "nothing"
+    colours = [f"{colour.triplet.hex if colour.triplet else colour.name}" if colour else "-"
+               for colour in (style.color, style.bgcolor)]  # fmt: skip
+    words = ("bold", "dim", "italic", "underline", "reverse", "strike")
+    return " ".join([*colours, *(word for word in words if getattr(style, word))])
+
+
+def _blotted(text: str, home: Path) -> str:
+    text = text.replace(str(home), "~" * len(str(home)))
+    text = re.sub(r"\b\d\d:\d\d(:\d\d)?\b", lambda match: "0" * len(match[0]), text)
+    return re.sub(r"ccvm-t\w{8}", "ccvm-t________", text)
+
+
+def check(name: str, now: str) -> None:
+    """Raises AssertionError with the difference when the picture is another than the one kept."""
+    file = DIRECTORY / f"{name}.txt"
+    if os.environ.get("SNAPSHOTS") == "write":
+        DIRECTORY.mkdir(exist_ok=True)
+        file.write_text(now, encoding="utf-8")
+        return
+    assert file.exists(), f"there is no {file}: write it with SNAPSHOTS=write"
+    before = file.read_text(encoding="utf-8")
+    if now != before:
+        lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "kept", "now", lineterm="", n=1)
+        raise AssertionError(f"{name} looks different:\n" + "\n".join(lines))

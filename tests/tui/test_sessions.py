@@ -1,0 +1,353 @@
+"""Sessions in the dashboard: started, shown, switched, left, ended."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ccvm_tui.client import connection, listing
+from ccvm_tui.errors import ImageError
+from ccvm_tui.guest import SessionKind, TermSize
+from ccvm_tui.project.history import History
+from ccvm_tui.protocol import LaunchSpec
+from ccvm_tui.tui.selection import Point, Selection
+from ccvm_tui.tui.strokes import stroke_of
+from tests.tui.conftest import start_guest
+from tests.tui.local import LocalStarter
+
+
+async def test_a_project_is_added_and_its_guest_started_by_what_the_screen_says(drive, home: Path) -> None:
+    project = home / "first-project"
+    project.mkdir()
+    async with drive() as dashboard:
+        await dashboard.shows("Press + to add a directory")
+        await dashboard.press("plus")
+        await dashboard.shows("Add a project")
+        await dashboard.type(str(home / "first-pr"))
+        await dashboard.press("tab")
+        await dashboard.shows("first-project/")
+        await dashboard.press("enter")
+        await dashboard.shows("start with a shell")
+        await dashboard.press("c")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "the new session in focus")
+        await dashboard.shows("$")
+        await dashboard.type("echo it-$((20+1))\n")
+        await dashboard.shows("it-21")
+    assert len(listing.names()) == 1  # quitting stopped nothing
+
+
+async def test_every_key_but_the_leader_goes_to_the_program(drive, home: Path) -> None:
+    await start_guest(home, "keys", "sh", "-c", "stty -ixon; cat -v")
+    async with drive() as dashboard:
+        await dashboard.shows("keys")
+        await dashboard.into("cat")
+        await dashboard.type("q?/")
+        await dashboard.press("escape", "ctrl+p", "ctrl+q", "f1", "up", "alt+x", "tab", "enter")
+        await dashboard.shows("q?/^[^P^Q^[OP^[[A^[x")
+
+
+async def test_the_leader_twice_sends_itself(drive, home: Path) -> None:
+    await start_guest(home, "keys", "sh", "-c", "stty -isig -icanon -echo; printf ready; cat -v")
+    async with drive() as dashboard:
+        await dashboard.shows("ready")
+        await dashboard.leader("1")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None)
+        await dashboard.leader("ctrl+backslash")
+        await dashboard.shows("ready^\\")
+
+
+async def test_what_is_typed_on_the_way_into_a_session_arrives_there(drive, home: Path) -> None:
+    await start_guest(home, "early", "cat", sessions=2, title="c")
+    async with drive() as dashboard:
+        await dashboard.shows("2 sessions")
+        main = dashboard.main
+        for stroke in ("ctrl+backslash", "2", "x", "S", "q"):  # each of the last three would do harm in the tree
+            main.take_stroke(stroke_of(stroke))
+        await dashboard.shows("xSq")
+        assert dashboard.terminal.key.session == "s2"
+        main.take_stroke(stroke_of("ctrl+backslash"))
+        main.take_stroke(stroke_of("1"))
+        assert main.take_paste(b"pasted")
+        await dashboard.shows("pasted")
+        assert dashboard.terminal.key.session == "s1"
+
+
+async def test_sessions_are_switched_by_number_by_step_and_back(drive, home: Path) -> None:
+    await start_guest(home, "three", "/bin/sh", sessions=3, title="s")
+    async with drive() as dashboard:
+        await dashboard.shows("3 sessions")
+        for number in (1, 2, 3):
+            await dashboard.leader(str(number))
+            key = dashboard.main.current
+            await dashboard.until(lambda: dashboard.main.focused_terminal is not None)
+            await dashboard.until(lambda key=key: dashboard.terminal.key == key)
+            assert key is not None and key.session == f"s{number}"
+        await dashboard.leader("tab")
+        assert dashboard.main.current is not None and dashboard.main.current.session == "s2"
+        await dashboard.leader("n")
+        assert dashboard.main.current.session == "s3"
+        await dashboard.leader("n")
+        assert dashboard.main.current.session == "s1"
+        await dashboard.leader("p")
+        assert dashboard.main.current.session == "s3"
+
+
+async def test_detached_and_back_the_screen_is_as_it_was(drive, home: Path) -> None:
+    await start_guest(home, "stays")
+    async with drive() as dashboard:
+        await dashboard.leader("1")
+        await dashboard.shows("stays")
+        await dashboard.leader("1")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None)
+        await dashboard.type("echo left-$((1+1))\n")
+        await dashboard.shows("left-2")
+        await dashboard.leader("d")
+        await dashboard.until(lambda: dashboard.app.focused is dashboard.main.fleet_tree, "the tree in focus")
+    async with drive() as dashboard:
+        await dashboard.shows("left-2")
+
+
+async def test_a_new_shell_and_its_end(drive, home: Path) -> None:
+    await start_guest(home, "grows")
+    async with drive() as dashboard:
+        await dashboard.shows("1 session")
+        await dashboard.press("c")
+        await dashboard.shows("2 sessions")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "the new shell in focus")
+        await dashboard.type("exit\n")
+        await dashboard.shows("1 session ")
+
+
+def remembered(home: Path, name: str) -> None:
+    """A project that the tree offers to start."""
+    (home / name).mkdir()
+    History().remember(str(home / name), f"{name}-0", time.time())
+
+
+async def test_the_last_screen_of_a_session_that_failed_stays_until_it_was_read(drive, home: Path) -> None:
+    remembered(home, "fails")
+    async with drive(argv=("/bin/sh", "-c", "echo no way to reach the service; exit 3")) as dashboard:
+        await dashboard.press("g")
+        await dashboard.shows("ended with status 3")
+        await dashboard.shows("no way to reach the service")
+        await dashboard.shows("Enter close   r run again")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "the last screen in focus")
+        await dashboard.press_until("r", lambda: dashboard.main.current and dashboard.main.current.session == "s2")
+        await dashboard.shows("no way to reach the service")
+        await dashboard.shows("Enter close   r run again")
+        await dashboard.press_until("enter", lambda: dashboard.app.focused is dashboard.main.fleet_tree)
+        await dashboard.hides("no way to reach the service")
+
+
+async def test_what_was_ended_by_hand_says_nothing_of_the_guest_after_it(drive, home: Path) -> None:
+    remembered(home, "again")
+    starter = LocalStarter(("/bin/sh", "-c", "echo ready; read x; exit 3"), linger=False)
+    async with drive(starter=starter) as dashboard:
+        await dashboard.press("g")
+        await dashboard.shows("ready")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "the session in focus")
+        await dashboard.leader("x")
+        await dashboard.shows("End this session?")
+        await dashboard.press("y")
+        await dashboard.until(lambda: not dashboard.main.fleet.guests, "the guest gone")
+        await dashboard.shows("start with an agent")
+        await dashboard.press("g")
+        await dashboard.shows("ready")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "its second life in focus")
+        await dashboard.press("enter")
+        await dashboard.shows("ended with status 3")
+        await dashboard.shows("Enter close   r run again")
+
+
+async def test_what_the_last_screen_shows_can_be_copied(drive, home: Path) -> None:
+    remembered(home, "copies")
+    async with drive(argv=("/bin/sh", "-c", "echo words of farewell; exit 3")) as dashboard:
+        await dashboard.press("g")
+        await dashboard.shows("ended with status 3")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "the last screen in focus")
+        terminal = dashboard.terminal
+        line = terminal.grid.top
+        selection = Selection(Point(line, 0), Point(line, 4))
+        terminal.post_message(terminal.Selected(terminal, selection))
+        await dashboard.until(lambda: dashboard.app.clipboard == "words", dashboard.app.clipboard)
+
+
+class Building(LocalStarter):
+    """Makes something that takes for ever, until it is told to give up."""
+
+    def launch(
+        self, path: str, kind: SessionKind, size: TermSize, told: Callable[[str], None], give_up: threading.Event
+    ) -> LaunchSpec:
+        told("image: 10% downloading")
+        assert give_up.wait(10)
+        raise ImageError("the build was cancelled", "try again")
+
+
+async def test_what_a_start_has_to_make_first_is_shown_and_can_be_cancelled(drive, home: Path) -> None:
+    remembered(home, "needs")
+    async with drive(starter=Building()) as dashboard:
+        await dashboard.press("r")
+        await dashboard.shows("image: 10% downloading")
+        await dashboard.shows("S  cancel")
+        await dashboard.press("S")
+        await dashboard.shows("✗ the build was cancelled")
+        await dashboard.shows("start with a shell")
+    assert listing.names() == []
+
+
+async def test_a_paused_guest_says_so_above_its_session(drive, home: Path) -> None:
+    await start_guest(home, "rests", "cat")
+    async with drive() as dashboard:
+        await dashboard.shows("1 session")
+        await dashboard.press("P")
+        await dashboard.shows("paused: P in the tree lets it go on")
+        await dashboard.press("P")
+        await dashboard.hides("paused: P in the tree lets it go on")
+
+
+async def test_what_is_muted_stays_so_for_the_next_dashboard(drive, home: Path) -> None:
+    await start_guest(home, "noisy", "cat", sessions=2, title="cat")
+    async with drive() as dashboard:
+        await dashboard.shows("2 sessions")
+        await dashboard.press("m")
+        await dashboard.until(lambda: dashboard.text().count("muted") == 3, "the project and its sessions muted")
+    async with drive() as dashboard:
+        await dashboard.until(lambda: dashboard.text().count("muted") == 3, "the project and its sessions muted")
+        await dashboard.press("m")
+        await dashboard.hides("muted")
+        await dashboard.press("j", "j", "m")
+        await dashboard.until(lambda: dashboard.text().count("muted") == 1, "one session muted")
+    async with drive() as dashboard:
+        await dashboard.until(lambda: dashboard.text().count("muted") == 1, "one session muted")
+
+
+async def test_a_theme_that_does_not_exist_is_told(drive, home: Path) -> None:
+    configured = home / "config" / "ccvm"
+    configured.mkdir(parents=True)
+    (configured / "config.toml").write_text('[theme]\nname = "nrod"\n')
+    async with drive() as dashboard:
+        await dashboard.shows("there is no theme nrod")
+        await dashboard.shows("nord")
+
+
+async def test_ending_a_session_asks(drive, home: Path) -> None:
+    await start_guest(home, "ends", "cat", sessions=2, title="cat")
+    async with drive() as dashboard:
+        await dashboard.shows("2 sessions")
+        await dashboard.leader("1")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None)
+        await dashboard.leader("x")
+        await dashboard.shows("End this session?")
+        await dashboard.press("escape")
+        await dashboard.hides("End this session?")
+        await dashboard.leader("x")
+        await dashboard.shows("End this session?")
+        await dashboard.press("y")
+        await dashboard.shows("1 session ")
+
+
+async def test_stopping_a_busy_guest_asks_and_names_what_runs(drive, home: Path) -> None:
+    await start_guest(home, "busy")
+    async with drive() as dashboard:
+        await dashboard.leader("1")
+        await dashboard.shows("busy")
+        await dashboard.leader("1")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None)
+        await dashboard.type("sleep 1000\n")
+        await dashboard.shows("sleep 1000")
+        async with await connection.connect("busy") as keeper:
+            while not await keeper.busy():
+                pass
+        await dashboard.leader("d")
+        await dashboard.press("S")
+        await dashboard.shows("Stop busy?")
+        await dashboard.shows("sleep")
+        await dashboard.press("n")
+        await dashboard.hides("Stop busy?")
+        assert listing.names() == ["busy"]
+        await dashboard.press("S")
+        await dashboard.shows("Stop busy?")
+        await dashboard.press("y")
+        await dashboard.shows("0 running")
+        await dashboard.until(lambda: listing.names() == [], "the keeper gone")
+
+
+async def test_tiles_stand_side_by_side_and_go_again(drive, home: Path) -> None:
+    await start_guest(home, "tiles", "cat", sessions=3, title="t")
+    async with drive(size=(200, 50)) as dashboard:
+        await dashboard.shows("3 sessions")
+        await dashboard.leader("1")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None)
+        for count in (2, 3):
+            await dashboard.leader("t")
+            await dashboard.until(lambda count=count: len(dashboard.main.stage.panes()) == count, f"{count} tiles")
+        await dashboard.type("one")
+        await dashboard.shows("one")
+        await dashboard.leader("t")
+        await dashboard.until(lambda: len(dashboard.main.stage.panes()) == 1, "one tile")
+
+
+async def test_the_popup_comes_after_a_while_and_shows_present_keys(drive, home: Path) -> None:
+    configured = home / "config" / "ccvm"
+    configured.mkdir(parents=True)
+    (configured / "config.toml").write_text('leader = "ctrl-a"\n[keys]\nzoom = "f5"\n')
+    await start_guest(home, "popup", "cat")
+    async with drive() as dashboard:
+        await dashboard.shows("popup")
+        await dashboard.press("ctrl+a")
+        await dashboard.shows("zoom: whole terminal")
+        assert "F5 zoom" in dashboard.text()
+        await dashboard.press("escape")
+        await dashboard.hides("zoom: whole terminal")
+
+
+async def test_the_sidebar_goes_and_comes_and_the_program_hears_its_size(drive, home: Path) -> None:
+    await start_guest(home, "sizes", "sh", "-c", "trap 'stty size' WINCH; echo up; while :; do sleep 0.05; done")
+    async with drive(size=(100, 30)) as dashboard:
+        await dashboard.shows("up")
+        await dashboard.leader("1")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None)
+        await dashboard.press("x")
+        await dashboard.leader("s")
+        await dashboard.shows("27 100")
+        await dashboard.leader("s")
+        await dashboard.shows("27 67")
+
+
+async def test_ctrl_c_says_how_to_leave(drive, home: Path) -> None:
+    async with drive() as dashboard:
+        await dashboard.press("ctrl+c")
+        await dashboard.shows("q in the tree quits; guests go on")
+
+
+async def test_details_leave_a_session_its_room_where_there_is_little(drive, home: Path) -> None:
+    await start_guest(home, "small", "cat", title="cat")
+    async with drive(size=(80, 24)) as dashboard:
+        await dashboard.shows("1 session")
+        await dashboard.press("i")
+        await dashboard.shows("memory")
+        await dashboard.leader("1")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None)
+        await dashboard.until(lambda: dashboard.terminal.size.width > 50, "room for the session")
+        await dashboard.leader("d")
+        await dashboard.shows("memory")
+
+
+async def test_a_died_guest_says_why(drive, home: Path) -> None:
+    last = home / "state" / "ccvm" / "last"
+    last.mkdir(parents=True)
+    project = home / "crashed"
+    project.mkdir()
+    record = {
+        "name": "crashed-1234", "project": str(project), "failed": True, "reason": "QEMU was killed by signal 9",
+        "console_tail": "[ 3.1] Kernel panic\x1b[2J - not syncing\nlast words", "ended": 1700000000,
+    }  # fmt: skip
+    (last / "crashed-1234.json").write_text(json.dumps(record))
+    async with drive() as dashboard:
+        await dashboard.shows("died")
+        await dashboard.shows("QEMU was killed by signal 9")
+        await dashboard.shows("Kernel panic - not syncing")
+        await dashboard.shows("start again")
