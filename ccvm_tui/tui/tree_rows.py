@@ -105,7 +105,8 @@ def rows(
 
 def _shown(head: TreeRow, inner: list[TreeRow], folded: Collection[str], needle: str) -> list[TreeRow]:
     if needle:
-        if score(needle, head.label) or score(needle, head.project):
+        # a path is long: letters in order would be found in nearly every one
+        if score(needle, head.label) or needle.lower() in head.project.lower():
             return [head, *inner]
         kept = [row for row in inner if row.kind is RowKind.SESSION and score(needle, row.label)]
         guests = {row.guest for row in kept}

@@ -15,6 +15,7 @@ from rich.style import Style
 from textual.app import App
 
 DIRECTORY = Path(__file__).parent / "snapshots"
+WRITING = os.environ.get("SNAPSHOTS") == "write"
 LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 
 
@@ -49,15 +50,20 @@ def _blotted(text: str, home: Path) -> str:
     return re.sub(r"ccvm-t\w{8}", "ccvm-t________", text)
 
 
+def kept(name: str) -> str:
+    """The picture to compare with; "" when there is none."""
+    file = DIRECTORY / f"{name}.txt"
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
 def check(name: str, now: str) -> None:
     """Raises AssertionError with the difference when the picture is another than the one kept."""
-    file = DIRECTORY / f"{name}.txt"
-    if os.environ.get("SNAPSHOTS") == "write":
+    if WRITING:
         DIRECTORY.mkdir(exist_ok=True)
-        file.write_text(now, encoding="utf-8")
+        (DIRECTORY / f"{name}.txt").write_text(now, encoding="utf-8")
         return
-    assert file.exists(), f"there is no {file}: write it with SNAPSHOTS=write"
-    before = file.read_text(encoding="utf-8")
+    before = kept(name)
+    assert before, f"there is no picture {name}: write it with SNAPSHOTS=write"
     if now != before:
         lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "kept", "now", lineterm="", n=1)
         raise AssertionError(f"{name} looks different:\n" + "\n".join(lines))

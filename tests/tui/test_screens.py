@@ -13,8 +13,8 @@ from ccvm_tui.guest import Activity, GuestInfo, GuestState, Phase, SessionKind, 
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Happened, SessionSpec
 from ccvm_tui.tui.fleet import Contact, Guest
-from tests.tui.conftest import Driven, start_guest
-from tests.tui.snapshot import check, picture
+from tests.tui.conftest import WITHIN, Driven, start_guest
+from tests.tui.snapshot import WRITING, check, kept, picture
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x60": (200, 60)}
 LINES = r"for n in 1 2 3 4 5 6 7 8 9; do printf 'line %s of \033[3%smcolour\033[m and words\r\n' $n $((n % 8)); done; exec cat"
@@ -34,11 +34,19 @@ class Album:
         dashboard.app.clear_notifications()
         dashboard.main._load = "load 1.0  cpu 10%  mem 2.0G/8.0G "
         dashboard.main.refresh_header()
-        await dashboard.pilot.pause(0.1)
         try:
-            check(f"{name}-{self.size}", picture(dashboard.app, self.home))
+            check(f"{name}-{self.size}", await self._settled(f"{name}-{self.size}"))
         except AssertionError as error:
             self.different.append(str(error))
+
+    async def _settled(self, name: str) -> str:
+        """The picture once it is the one kept, or else the one at the deadline: what is on its way may arrive."""
+        deadline = time.monotonic() + WITHIN
+        while True:
+            await self.dashboard.pilot.pause(0.1)
+            now = picture(self.dashboard.app, self.home)
+            if now == kept(name) or WRITING or time.monotonic() > deadline:
+                return now
 
 
 def _booting(project: str) -> Guest:

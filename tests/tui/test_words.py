@@ -125,6 +125,8 @@ def test_rows_fold_filter_and_count() -> None:
     assert [row.label for row in rows(entries, folded={table[0].id})] == ["a", "b", "b-1", "shell"]
     assert [row.label for row in rows(entries, needle="agent")] == ["a", "a-1", "agent"]
     assert [row.label for row in rows(entries, needle="zzz")] == []
+    assert [row.label for row in rows(entries, needle="/p/b")][:1] == ["b"]
+    assert rows(entries, needle="pa") == [], "letters in order are found in nearly every path"
     muted = rows([replace(entry, muted=entry.path == "/p/a") for entry in entries])
     assert not muted[0].wants and muted[3].muted
 
