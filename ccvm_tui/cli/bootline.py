@@ -26,23 +26,25 @@ class BootLine:
         self._phases: Sequence[Phase] = ()
         self._began = time.time()
         self._note = ""
+        self._turn = 0
 
     def update(self, began: float, phases: Sequence[Phase]) -> None:
         """``began`` is when the keeper started, in seconds since 1970; phases count from there."""
         self._began, self._phases = began, phases
 
     def note(self, text: str) -> None:
-        """What happens where there are no phases yet."""
+        """What happens where there are no phases yet; seen at once, however short it is."""
         self._note = text
+        if self._live:
+            self._draw_progress()
 
     async def spin(self) -> None:
         """Draw until cancelled."""
         if not self._live:
             return
-        turn = 0
         while True:
-            self._draw(f"{_FRAMES[turn % len(_FRAMES)]} {self._name}  {self._progress()}")
-            turn += 1
+            self._draw_progress()
+            self._turn += 1
             await asyncio.sleep(_TURN)
 
     def ready(self) -> None:
@@ -61,6 +63,9 @@ class BootLine:
         if self._live:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+
+    def _draw_progress(self) -> None:
+        self._draw(f"{_FRAMES[self._turn % len(_FRAMES)]} {self._name}  {self._progress()}")
 
     def _progress(self) -> str:
         now = time.time() - self._began

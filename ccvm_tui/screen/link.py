@@ -122,9 +122,9 @@ class ScreenLink:
 
     # --- sessions ----------------------------------------------------------------------------------------------
 
-    def open(self, session: str, size: TermSize, scrollback: int = 10_000) -> None:
-        """A new session with an empty screen. `scrollback` is in lines."""
-        known = self._sessions[session] = SessionRecord(size, scrollback)
+    def open(self, session: str, size: TermSize, scrollback: int = 10_000, *, graphemes: bool = False) -> None:
+        """A new session with an empty screen. `scrollback` is in lines; `graphemes` as `Emulator` takes them."""
+        known = self._sessions[session] = SessionRecord(size, scrollback, graphemes)
         self._send(self._open_order(session, known))
 
     def feed(self, session: str, data: bytes) -> None:
@@ -288,6 +288,7 @@ class ScreenLink:
             session.strict,
             session.state,
             self.filtered or session.strict,
+            session.graphemes,
         )
 
     def _view_order(self, name: str, view: _View) -> messages.OpenView:

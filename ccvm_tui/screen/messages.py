@@ -29,6 +29,7 @@ class Open(_Message, frozen=True, tag=1):
     """A new session, or with `state` (a checkpoint, deflated) one to go on with.
 
     `strict` takes every sequence out of the stream that the emulator could do without. Colours are 0xrrggbb.
+    `graphemes` is for programs that lay out their text by clusters instead of characters.
     """
 
     session: str
@@ -40,6 +41,7 @@ class Open(_Message, frozen=True, tag=1):
     strict: bool = False
     state: bytes = b""
     filtered: bool = True
+    graphemes: bool = False
 
 
 class Feed(_Message, frozen=True, tag=2):

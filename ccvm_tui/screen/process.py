@@ -183,7 +183,7 @@ class ScreenProcess:
             except (EngineError, zlib.error):
                 emulator = None
         if emulator is None:
-            emulator = Emulator(size, order.scrollback)
+            emulator = Emulator(size, order.scrollback, graphemes=order.graphemes)
         emulator.set_default_colours(order.foreground, order.background)
         self._sessions[order.session] = ScreenSession(
             order.session, emulator, strict=order.strict, filtered=order.filtered

@@ -35,6 +35,7 @@ class SessionRecord:
 
     size: TermSize
     scrollback: int
+    graphemes: bool = False
     state: bytes = b""
     fed: int = 0
     saved: int = 0

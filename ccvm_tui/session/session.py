@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ccvm_tui.aio import Background
-from ccvm_tui.guest import Activity, SessionInfo, TermSize
+from ccvm_tui.guest import Activity, SessionInfo, SessionKind, TermSize
 from ccvm_tui.protocol import Exited, Happened, SessionSpec
 from ccvm_tui.screen.link import ScreenError, ScreenLink
 from ccvm_tui.session.attention import Attention
@@ -88,7 +88,8 @@ class Session:
         self._tasks = Background(f"session {id}")
         self.shown = asyncio.Event()
         self._shown: tuple[object, ...] = ()
-        screen.open(id, spec.size, scrollback)
+        # Agents lay out their text by what looks like one character; shells and editors count as wcwidth(3) does.
+        screen.open(id, spec.size, scrollback, graphemes=spec.kind is SessionKind.AGENT)
 
     async def start(self, transport: Transport) -> None:
         """Raises UserError when the program cannot be started."""

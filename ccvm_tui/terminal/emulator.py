@@ -41,6 +41,10 @@ _SHAPES: Final = {
 }
 
 
+GRAPHEMES = 2027
+"""The mode in which what looks like one character takes the cells of one."""
+
+
 class _ModeReader:
     """Reads a fixed set of modes in one call."""
 
@@ -73,15 +77,20 @@ class Emulator:
     """A terminal emulator and the rows read from it.
 
     `feed` takes output; `refresh` and `frame` give what changed since. Answers and events of the last feeds wait in
-    `outbox`.
+    `outbox`. With `graphemes` an emoji of several characters takes two cells unless the program asks for something
+    else; without, every character counts by itself, as in wcwidth(3).
     """
 
-    def __init__(self, size: TermSize, scrollback: int = SCROLLBACK, _state: bytes | None = None) -> None:
+    def __init__(
+        self, size: TermSize, scrollback: int = SCROLLBACK, _state: bytes | None = None, *, graphemes: bool = False
+    ) -> None:
         self.outbox = Outbox()
         self._scrollback = scrollback
         if _state is None:
             self._terminal = engine.new_terminal(size.cols, size.rows)
             snapshot.keep_continuation(self._terminal)
+            if graphemes:
+                engine.set_default_mode(self._terminal, GRAPHEMES)
         else:
             self._terminal = snapshot.decode(_state)
             size = TermSize(

@@ -101,6 +101,12 @@ def set_option(terminal: Handle, option: str, value: Any) -> None:
     check(lib.ghostty_terminal_set(terminal, code, value), f"set {option}")
 
 
+def set_default_mode(terminal: Handle, number: int) -> None:
+    """Turn a DEC mode on, now and after every reset."""
+    config = ffi.new("GhosttyTerminalModeConfig*", {"mode": number, "value": True})
+    set_option(terminal, "MODE_DEFAULT", config)
+
+
 def get_number(terminal: Handle, key: str, ctype: str) -> int:
     """A number by `ghostty_terminal_get`; `key` is the suffix of a GHOSTTY_TERMINAL_DATA_ constant."""
     out = ffi.new(f"{ctype}*")

@@ -43,8 +43,8 @@ _MODES: Final = (
 
 
 def enter() -> bytes:
-    """For a terminal that is about to show a session: remember its title."""
-    return b"\x1b[22;0t"
+    """For a terminal that is about to show a session: remember its title, and whether it joins clusters."""
+    return b"\x1b[22;0t\x1b[?2027s"
 
 
 def leave(rows: int) -> bytes:
@@ -52,7 +52,7 @@ def leave(rows: int) -> bytes:
     return (
         b"\x1b\\\x1b[?2026l\x1b[?1049l\x1b[?1047l\x1b[?47l\x1b[<99u"
         + _NEUTRAL
-        + f"\x1b[?1007;1036h\x1b[?12l\x1b[?5W\x1b[23;0t\x1b[{rows};1H\r\n".encode()
+        + f"\x1b[?1007;1036h\x1b[?12l\x1b[?5W\x1b[?2027r\x1b[23;0t\x1b[{rows};1H\r\n".encode()
     )
 
 

@@ -223,14 +223,15 @@ class RowReader:
         if tails:
             content = content & ~(tails * _CODEPOINT) | tails * ord(_TAIL)
         text = content.to_bytes(lanes.nbytes, "little").decode("utf-32-le")[::2].replace("\0", " ")
+        clustered = set(_set_lanes(clusters, lanes.nbytes))
         if tails:
-            # A narrow character can have two cells when a charset replaced a wide one.
-            text = _narrow_in_two.sub(r"\1 ", text)
+            # A narrow character can have two cells when a charset replaced a wide one. A keycap has them by right.
+            text = _narrow_in_two.sub(lambda match: match[0] if match.start() in clustered else f"{match[1]} ", text)
         doubtful = set() if text.isascii() else {match.start() for match in _doubtful.finditer(text)}
         texts: list[str] = list(text)
-        for x in _set_lanes(clusters, lanes.nbytes):
+        for x in clustered:
             texts[x] = self._cluster(x)
-            doubtful.add(x)
+        doubtful |= clustered
         keys: list[Any] = list(self._keys_of(cells, lanes))
         for x in _set_lanes(background, lanes.nbytes):
             keys[x] = (cells >> (x << 6)) & _BACKGROUND_BITS

@@ -10,6 +10,7 @@ marks), the cursor is set by column after the run, so that a disagreement stays 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -243,7 +244,7 @@ class CellStrip(Strip):
             ansi = style._ansi
             column += width
             if not text.isascii():
-                if cell_len(text) != width:
+                if cell_len(text) != width or _cluster.search(text):  # a terminal may give it fewer cells
                     text = f"{' ' * width}\x1b[{column - width}G{text}"
                 text = f"{text}\x1b[{column}G"
                 if column == end:  # without wrapping some terminals put a mark in the last column on its neighbour
@@ -256,6 +257,8 @@ class CellStrip(Strip):
 
 
 ZERO_WIDTH_JOINER = "\u200d"
+_cluster = re.compile("[\u200d\u20e3\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
+"""What makes pictures of several characters: joiners, keycaps, variants, flags, tones."""
 
 
 def _clusters(cells: Sequence[Cell]) -> Iterable[Cell]:

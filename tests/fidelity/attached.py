@@ -32,6 +32,9 @@ class Plain:
     def interrupt(self) -> None:
         pass
 
+    def point(self, button: int, x: int, y: int, end: str) -> None:
+        self.pane.type(f"\x1b[<{button};{x};{y}{end}")
+
 
 class Attached(Plain):
     """Attached once, and for good."""

@@ -34,6 +34,9 @@ class Way(Protocol):
     def interrupt(self) -> None:
         """Detach and attach again, if this is what the way is about."""
 
+    def point(self, button: int, x: int, y: int, end: str) -> None:
+        """The terminal's report of the mouse at a cell of the program's, counted from one; button as SGR has it."""
+
 
 class Stage:
     """``reference`` and the ``others``, driven in step. Screens have to become equal within ``within`` seconds.
@@ -69,6 +72,11 @@ class Stage:
     def paste(self, text: str) -> None:
         for way in self._ways:
             way.pane.paste(text)
+
+    def point(self, button: int, x: int, y: int, end: str = "M") -> None:
+        """Move, press (``M``) or release (``m``) the mouse there."""
+        for way in self._ways:
+            way.point(button, x, y, end)
 
     def resize(self, cols: int, rows: int) -> None:
         """Make all terminals so much wider and higher than they were at first."""

@@ -145,6 +145,22 @@ async def test_queries_are_answered_once_by_the_leader_or_else_by_the_screen(loc
     await view.close()
 
 
+@pytest.mark.parametrize(("kind", "column"), [(SessionKind.AGENT, 5), (SessionKind.COMMAND, 8)])
+async def test_an_agents_emoji_are_as_wide_as_they_look(local: Launch, kind: SessionKind, column: int) -> None:
+    """Agents lay out their text by what looks like one character, other programs count as wcwidth(3) does."""
+    keeper = await local(*SHELL)
+    ask = "printf '⚠️👩‍👩‍👧\\e[6n'; IFS= read -rs -d R -t 5 answer; printf '\\n%q\\n' \"$answer\"; exec cat"
+    size = TermSize(80, 24)
+    started = await keeper.start_session(SessionSpec(kind, ("bash", "-c", ask), size=size))
+    text = ""
+    async with await connection.view(keeper.name, started.id, size) as view, asyncio.timeout(10):
+        while f"[1;{column}" not in text:
+            message = await view.receive()
+            assert isinstance(message, FrameData)
+            text += "".join(run.text for row in cells.decode_frame(message.frame).lines for run in row.runs)
+            view.send(Ack())
+
+
 async def test_watching_changes_nothing(local: Launch) -> None:
     keeper = await local(*SHELL)
     async with attached(keeper.name) as terminal, attached(keeper.name, cols=30, rows=5, watch_only=True) as watcher:

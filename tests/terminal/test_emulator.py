@@ -22,8 +22,8 @@ from ccvm_tui.terminal.events import (
 from tests.terminal.screens import cells_of, shown, sizes, streams
 
 
-def screen(data: bytes, cols: int = 40, rows: int = 4) -> Emulator:
-    emulator = Emulator(TermSize(cols, rows))
+def screen(data: bytes, cols: int = 40, rows: int = 4, *, graphemes: bool = False) -> Emulator:
+    emulator = Emulator(TermSize(cols, rows), graphemes=graphemes)
     emulator.feed(data)
     emulator.refresh(everything=True)
     return emulator
@@ -60,6 +60,19 @@ def test_characters_of_uncertain_width_stand_alone() -> None:
     assert [(run.text, run.width) for run in emulator.rows[0].runs] == [
         ("ab漢", 4), ("e\u0301", 1), ("👩\u200d", 2), ("🙂", 2), ("c", 1),
     ]  # fmt: skip
+
+
+def test_agents_lay_out_their_text_by_clusters() -> None:
+    emulator = screen("👩\u200d🙂|1\ufe0f\u20e3|⚠\ufe0f|".encode(), graphemes=True)
+    clusters = [("👩\u200d🙂", 2), ("|", 1), ("1\ufe0f\u20e3", 2), ("|", 1), ("⚠\ufe0f", 2), ("|", 1)]
+    assert [(run.text, run.width) for run in emulator.rows[0].runs] == clusters
+    emulator.feed("\x1b[?2027l\x1b[H\x1b[2J👩\u200d🙂|".encode())
+    emulator.refresh(everything=True)
+    assert [(run.text, run.width) for run in emulator.rows[0].runs] == [("👩\u200d", 2), ("🙂", 2), ("|", 1)]
+    again = Emulator.restore(emulator.snapshot())
+    again.feed("\x1bc👩\u200d🙂|".encode())
+    again.refresh(everything=True)
+    assert [(run.text, run.width) for run in again.rows[0].runs] == clusters[:2], "a reset means the default"
 
 
 def test_cells_with_a_background_and_nothing_else() -> None:

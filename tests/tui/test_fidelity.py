@@ -8,6 +8,7 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from ccvm_tui.protocol import LaunchSpec, SessionSpec
 from tests.conftest import own_home
 from tests.fidelity import scripts
 from tests.fidelity.attached import Plain
+from tests.fidelity.cells import Cell
 from tests.fidelity.house import House
 from tests.fidelity.stage import Stage
 from tests.fidelity.tmux import TERM, Pane, Screen, Tmux
@@ -28,15 +30,39 @@ ABOVE, BELOW = 2, 1
 
 WITHIN = 15.0
 LEADER = "\x1c"
+JOINER = "\u200d"
+JOINING = {chr(letter) for letter in range(0x1F1E6, 0x1F200)}
+"""The halves of flags."""
 _numbers = itertools.count(1)
+
+
+def emoji(stage: Stage) -> None:
+    """With the gaps closed that are behind them."""
+    scripts.emoji(stage, closed_up)
+
+
+def closed_up(screen: Screen) -> Screen:
+    """Without the blanks behind emoji that tmux joins; the emulator, like wcwidth(3), counts those one by one."""
+    rows = []
+    x, y = screen.cursor
+    for number, row in enumerate(screen.rows):
+        kept: list[Cell] = []
+        for cell in row:
+            if cell[0] == " " and kept and (kept[-1][0] in JOINING or [one[0] for one in kept[-2:-1]] == [JOINER]):
+                x -= number == y  # it stands behind all of them
+                continue
+            kept.append(cell)
+        rows.append(tuple(kept))
+    return replace(screen, rows=tuple(rows), cursor=(x, y))
+
+
 SCRIPTS = (
-    scripts.vim, scripts.less, scripts.htop, scripts.colours, scripts.sizes, scripts.top, scripts.modes,
-    scripts.settings,
+    scripts.zsh_in_one_size, scripts.vim, scripts.less, scripts.htop, scripts.colours, scripts.characters, emoji,
+    scripts.sizes, scripts.top, scripts.modes, scripts.settings, scripts.inputs_inside,
 )  # fmt: skip
 """Not ``zsh``: how old lines flow into a narrower terminal is the emulator's choice, and tmux chooses another way. Not
-``emoji``: tmux joins what the emulator, like the programs' own wcwidth, counts one by one. Not ``history``,
-``reflow`` and ``characters``: what scrolled away is behind the leader's own mode. Not ``inputs``: raw mouse reports
-mean other cells here."""
+``history`` and ``reflow``: what scrolled away is behind the leader's own mode. Not ``inputs``: it types
+reports that a terminal in those modes would not send."""
 
 
 class CellsOnly(Plain):
@@ -85,6 +111,9 @@ class Embedded(Plain):
     def resize(self, size: TermSize) -> None:
         self.cols = size.cols
         self.pane.resize(_outer(size))
+
+    def point(self, button: int, x: int, y: int, end: str) -> None:
+        super().point(button, x, y + ABOVE, end)
 
     def interrupt(self) -> None:
         """Something stands above it, and goes again."""

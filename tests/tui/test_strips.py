@@ -88,7 +88,7 @@ def test_the_programs_own_colours_hold() -> None:
 def test_doubtful_widths_are_fenced_by_columns() -> None:
     family = "👨‍👩‍👧"
     strip = painter(6, 10).strip(Line(((family, 2, Style()), ("ab", 2, Style()))))
-    assert strip.render(console) == f"{family}\x1b[13Gab  "
+    assert strip.render(console) == f"  \x1b[11G{family}\x1b[13Gab  ", "what was there before cannot be seen beside it"
     narrow = painter(4, 0).strip(Line((("é", 2, Style()),)))
     assert narrow.render(console) == "  \x1b[1Gé\x1b[3G  "
 

@@ -95,7 +95,7 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
         self.popup: Timer | None = None
         self._preview: Timer | None = None
         self._boot_timer: Timer | None = None
-        self.composed = False
+        self._composed = False
         self._sidebar_wanted = 0
         self._seen_at = 0
         self._seen_before: tuple[Seen, ...] = ()
@@ -127,7 +127,7 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
         yield FooterBar(id="footer")
 
     def on_mount(self) -> None:
-        self.composed = True
+        self._composed = True
         workers.start(self, self.fleet.run, "fleet", "fleet")
         self.load_timer = self.set_interval(LOAD_EVERY, self.read_load)
         self.read_load()
@@ -145,12 +145,19 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
 
     # --- what the fleet tells ------------------------------------------------------------------------------
 
+    @property
+    def composed(self) -> bool:
+        """Whether all that the screen consists of is there: not before, and no more once the app shuts down."""
+        return self._composed and self.app.is_running
+
     def _fleet_changed(self) -> None:
-        if self.composed and self.app.is_running:
+        if self.composed:
             self.refresh_all()
 
     def refresh_all(self) -> None:
         """Show what is known now."""
+        if not self.composed:
+            return
         before = self.infos
         self.infos = dict(self.fleet.sessions())
         self.projects = gather(
@@ -181,7 +188,7 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
         return self._seen_before
 
     def refresh_tree(self) -> None:
-        needle = self.query_one("#filter", Input).value if self.composed else ""
+        needle = self.query_one("#filter", Input).value
         shown = rows(self.projects, self.fleet_tree.folded, needle)
         self.fleet_tree.show(shown, str(self.current or ""))
 

@@ -1,6 +1,7 @@
 """Switches on one set of modes after the other, and prints every byte that comes in; Q goes on to the next set.
 
-Only where the focus is said to be once more is not printed: some terminals say it whenever they are asked for it.
+Only where the focus is said to be once more is not printed: some terminals say it whenever they are asked for it. A
+terminal that nobody looks at does not have it.
 """
 
 import os
@@ -11,7 +12,7 @@ import tty
 
 SETS = ("?2004h", "?2004h ?1h", "?1000h ?1006h", "?1002h ?1006h", "?1003h ?1006h ?1004h", "?1000h", "?9h", ">4;2m")
 
-focus = b""
+focus = b"\x1b[O"
 
 
 def news(match: re.Match[bytes]) -> bytes:
