@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import re
+import shlex
 import sys
 from types import ModuleType
 from typing import NoReturn
@@ -12,6 +15,9 @@ from ccvm_tui import __version__
 
 PROGRAM = "ccvm-tui"
 USAGE_STATUS = 2
+
+_CHOICE = re.compile(r"argument (?P<what>VERB|ACTION): invalid choice: '(?P<word>.*)' \(choose from (?P<choices>.*)\)")
+_UNKNOWN = re.compile(r"unrecognized arguments: (?P<word>-\S+)")
 
 VERBS = {
     "run": "open an agent or a shell in a project's guest, starting the guest if need be",
@@ -33,11 +39,28 @@ VERBS = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors point at the help and use the documented status."""
+    """Errors name what was probably meant, point at the help and use the documented status."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}\n  → see `{self.prog} --help`", file=sys.stderr)
+        message, meant = self._meant(message)
+        hint = f"did you mean `{meant}`? `{self.prog} --help` tells more" if meant else f"see `{self.prog} --help`"
+        print(f"{self.prog}: {message}\n  → {hint}", file=sys.stderr)
         raise SystemExit(USAGE_STATUS)
+
+    def _meant(self, message: str) -> tuple[str, str]:
+        """argparse's message in our words, and what to type instead, if anything is near."""
+        from ccvm_tui.config.file import nearest
+
+        if match := _CHOICE.match(message):
+            what, word, choices = match["what"].lower(), match["word"], re.findall(r"[\w-]+", match["choices"])
+            if what == "verb" and os.path.isdir(word):
+                return f"{word} is a directory, not a verb", f"{self.prog} run {shlex.quote(word)}"
+            near = nearest(word, choices)
+            return f"there is no {what} {word!r}", f"{self.prog} {near}" if near else ""
+        if match := _UNKNOWN.match(message):
+            near = nearest(match["word"].partition("=")[0], list(self._option_string_actions))
+            return f"there is no option {match['word']}", f"{self.prog} {near}" if near else ""
+        return message, ""
 
 
 def dispatch(words: list[str]) -> int:

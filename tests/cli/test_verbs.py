@@ -257,6 +257,21 @@ def test_mistakes_in_words(ccvm_tui: Run) -> None:
     assert ccvm_tui("--version").stdout.startswith(b"ccvm-tui ")
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("lss", "ccvm-tui ls"),
+        ("image bild", "ccvm-tui image build"),
+        ("run --memry=5", "ccvm-tui run --memory"),
+        (".", "ccvm-tui run ."),
+    ],
+)
+def test_mistakes_name_what_was_meant(ccvm_tui: Run, words: str, meant: str) -> None:
+    done = ccvm_tui(*words.split())
+    assert done.returncode == 2
+    assert f"did you mean `{meant}`?" in done.stderr.decode()
+
+
 def test_run_refuses_what_makes_no_sense(ccvm_tui: Run, here: Path) -> None:
     cases = {
         ("run", "/", "--detach"): b"home directory",

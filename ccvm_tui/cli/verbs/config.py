@@ -22,11 +22,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ccvm_tui import config, paths
     from ccvm_tui.cli import format
+    from ccvm_tui.errors import UserError
 
     if args.file:
         print(paths.config_file())
         return 0
     project = Path(os.path.realpath(args.path))
+    if not project.is_dir():
+        raise UserError(f"{args.path} is not a directory, so it has no settings", "see `ccvm-tui config --help`")
     found = config.resolve(project, os.environ)
     if args.json:
         print(json.dumps(_as_json(found), indent=2))
