@@ -110,10 +110,10 @@ def vim(stage: Stage) -> None:
     stage.interrupt()
     stage.type(ESCAPE + "4G0\x16jjll")
     stage.look("-- VISUAL BLOCK --")
-    stage.type(ESCAPE + "/na\\w*e\r")
+    # what is left of a command line depends on how fast the keys came; drawn anew it is the same everywhere
+    stage.type(ESCAPE + "/na\\w*e\r\x0c")
     stage.look("10,11")
     stage.interrupt()
-    # what is left of the command line depends on how fast the keys came; drawn anew it is the same everywhere
     stage.type(":vsplit\r:split\r\x17l\x0c")
     stage.look("py [+]")
     stage.resize(-10, 3)
