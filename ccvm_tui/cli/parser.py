@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import re
 import shlex
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -53,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
 
         if match := _CHOICE.match(message):
             what, word, choices = match["what"].lower(), match["word"], re.findall(r"[\w-]+", match["choices"])
-            if what == "verb" and os.path.isdir(word):
+            if what == "verb" and Path(word).is_dir():
                 return f"{word} is a directory, not a verb", f"{self.prog} run {shlex.quote(word)}"
             near = nearest(word, choices)
             return f"there is no {what} {word!r}", f"{self.prog} {near}" if near else ""
