@@ -47,11 +47,19 @@ def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in list(os.environ):
         if name.startswith("CCVM_"):
             monkeypatch.delenv(name)
+    runtime = os.environ["XDG_RUNTIME_DIR"]
     yield root
-    for guest in listing.names():
-        with contextlib.suppress(CcvmError):
-            listing.stop_any(guest, force=True)
+    stop_all(runtime)
     shutil.rmtree(root, ignore_errors=True)
+
+
+def stop_all(runtime: str) -> None:
+    """Stop the guests of this runtime directory, whatever the test has made of the environment: never the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", runtime)
+        for guest in listing.names():
+            with contextlib.suppress(CcvmError):
+                listing.stop_any(guest, force=True)
 
 
 Launch = Callable[..., Awaitable[connection.Keeper]]

@@ -15,6 +15,7 @@ from ccvm_tui.cli import images, plan
 from ccvm_tui.cli.bootline import BootLine
 from ccvm_tui.cli.privilege import refuse_root
 from ccvm_tui.cli.tty import require_terminal
+from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
@@ -70,6 +71,14 @@ def run() -> int:
     effective = config.resolve(None, os.environ)
     starter = UserStarter()
     try:
-        return run_dashboard(effective.settings, starter, tuple(effective.file.projects))
+        return run_dashboard(effective.settings, starter, tuple(effective.file.projects), _here())
     finally:
         starter.close()
+
+
+def _here() -> str:
+    """The current directory, if it can be a project."""
+    try:
+        return str(project.resolve(".").path)
+    except (UserError, OSError):
+        return ""

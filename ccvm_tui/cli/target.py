@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ccvm_tui.client import listing
+from ccvm_tui.client.ends import End, all_ends
 from ccvm_tui.errors import NoSuchGuest, NoSuchSession
 
 _PATH_BEGINS = ("/", "./", "../", "~")
@@ -20,11 +21,22 @@ def guest(wanted: str | None) -> str:
     """The name of the running guest that ``wanted`` means. Raises NoSuchGuest, which lists what there is."""
     if wanted is None:
         return _here_or_only()
-    if wanted in (".", "..") or wanted.startswith(_PATH_BEGINS):
-        path = os.path.realpath(Path(wanted).expanduser())
+    if _is_path(wanted):
+        path = _real(wanted)
         found = [info["name"] for info in listing.running() if info.get("project") == path]
         return _one(found, f"no guest runs for {path}", f"`ccvm-tui run {wanted}` starts one")
     return listing.find(wanted)
+
+
+def ended(wanted: str | None) -> End | None:
+    """How the guest that ``wanted`` means ended last, now that it does not run; None when that is not known."""
+    ends = sorted(all_ends(), key=lambda end: end.ended, reverse=True)
+    if wanted is None or _is_path(wanted):
+        path = _real(wanted or ".")
+        return next((end for end in ends if end.project == path), None)
+    names = {end.guest for end in ends if end.guest.startswith(wanted)}
+    name = wanted if wanted in names or len(names) != 1 else names.pop()
+    return next((end for end in ends if end.guest == name), None)
 
 
 def session(wanted: str | None) -> tuple[str, str]:
@@ -62,9 +74,17 @@ def _recent(session: dict[str, Any]) -> tuple[bool, float, float]:
 
 def _here_or_only() -> str:
     infos = listing.running()
-    here = os.path.realpath(Path.cwd())
+    here = _real(".")
     found = [info["name"] for info in infos if info.get("project") == here] or [info["name"] for info in infos]
     return _one(found, "no guest is running", "`ccvm-tui run` starts one here")
+
+
+def _is_path(wanted: str) -> bool:
+    return wanted in (".", "..") or wanted.startswith(_PATH_BEGINS)
+
+
+def _real(path: str) -> str:
+    return os.path.realpath(Path(path).expanduser())
 
 
 def _one(names: list[str], none: str, hint: str) -> str:

@@ -25,13 +25,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ccvm_tui.machine.process import Machine, MachineExit
+    from ccvm_tui.machine.process import ExitReason, Machine, MachineExit
     from ccvm_tui.machine.spec import Drive, MachineFds, MachineSpec, Share
 
-__all__ = ["Drive", "Machine", "MachineExit", "MachineFds", "MachineSpec", "Share"]
+__all__ = ["Drive", "ExitReason", "Machine", "MachineExit", "MachineFds", "MachineSpec", "Share"]
 
 _HOME = {
     "Drive": "spec",
+    "ExitReason": "process",
     "Machine": "process",
     "MachineExit": "process",
     "MachineFds": "spec",

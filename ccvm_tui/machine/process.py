@@ -261,6 +261,11 @@ class Machine:
         await self.monitor.resume()
         self._move_if(State.PAUSED, State.RUNNING)
 
+    @property
+    def end(self) -> MachineExit | None:
+        """How the machine ended, if it has."""
+        return self._watch.result() if self._watch.done() and not self._watch.cancelled() else None
+
     async def wait(self) -> MachineExit:
         """Until QEMU has ended and is reaped. Cancelling the wait leaves QEMU alone."""
         return await asyncio.shield(self._watch)

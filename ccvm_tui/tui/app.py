@@ -29,17 +29,23 @@ COLLECT_AFTER = (10_000, 20, 20)
 
 
 class Dashboard(App[int]):
-    """``crash_file`` names where the traceback went if the app came to a bad end."""
+    """``crash_file`` names where the traceback went if the app came to a bad end.
+
+    ``configured`` projects are listed whether they run or not, and so is ``here``, on which the cursor begins.
+    """
 
     CSS_PATH = "app.tcss"
     TITLE = "ccvm"
     ENABLE_COMMAND_PALETTE = False  # the main screen has its own
 
-    def __init__(self, settings: Settings, starter: Starter, *, configured: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, settings: Settings, starter: Starter, *, configured: tuple[str, ...] = (), here: str = ""
+    ) -> None:
         super().__init__(driver_class=OuterDriver)
         self.settings = settings
         self.starter = starter
         self.configured = configured
+        self.here = here
         self.outer = OuterScreen(self)
         self.crash_file: Path | None = None
         self._background_told = False
@@ -49,7 +55,7 @@ class Dashboard(App[int]):
         self.ansi_theme_light = theme.PALETTE_LIGHT
 
     def get_default_screen(self) -> Screen[Any]:
-        return MainScreen(self.settings, self.starter, self.configured)
+        return MainScreen(self.settings, self.starter, self.configured, self.here)
 
     def on_mount(self) -> None:
         wanted = self.settings.theme.name

@@ -15,14 +15,14 @@ CRASHED = 70
 """EX_SOFTWARE of sysexits.h."""
 
 
-def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, ...] = ()) -> int:
+def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, ...] = (), here: str = "") -> int:
     """Returns the exit status. Whatever happens, the terminal is put back and the guests go on."""
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     gc.disable()  # nothing is garbage yet; the app enables it when it is ready
     from ccvm_tui.tui.app import Dashboard, write_crash
 
     listing.names()  # a runtime directory that cannot be had is an error to show in the plain terminal
-    app = Dashboard(settings, starter, configured=configured)
+    app = Dashboard(settings, starter, configured=configured, here=here)
     crash = None
     try:
         app.run()

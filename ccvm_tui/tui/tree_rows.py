@@ -22,6 +22,11 @@ class RowKind(Enum):
     SESSION = "session"
 
 
+def project_row_id(path: str) -> str:
+    """The id of the row of the project in ``path``."""
+    return TreeRow(RowKind.PROJECT, path, "").id
+
+
 @dataclass(frozen=True, slots=True)
 class TreeRow:
     """``number`` is the session's index for the leader's digits, 0 for none; ``note`` stands on the right."""

@@ -139,9 +139,11 @@ def test_logs_while_it_runs_and_afterwards(start: Start, ccvm_tui: Run) -> None:
         ccvm_tui("stop", guest)
         _, said = following.communicate(timeout=20)
     assert f"{guest} ended on ".encode() in said
-    after = ccvm_tui("logs", guest)
-    assert after.returncode == 0
-    assert b": stopped" in after.stderr
+    for words in ((guest,), (guest[:-1],), (), (".",)):  # by name, by its beginning, from its project's directory
+        after = ccvm_tui("logs", *words)
+        assert after.returncode == 0
+        assert after.stderr.startswith(f"{guest} ended on ".encode())
+        assert b": stopped" in after.stderr
     never = ccvm_tui("logs", "never-was")
     assert never.returncode == 3
 

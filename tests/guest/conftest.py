@@ -18,9 +18,8 @@ import psutil
 import pytest
 
 from ccvm_tui.client import listing
-from ccvm_tui.errors import CcvmError
 from ccvm_tui.paths import GuestPaths
-from tests.conftest import XDG
+from tests.conftest import XDG, stop_all
 
 BOOT_WITHIN = 240
 
@@ -101,12 +100,7 @@ def lasting_home() -> Iterator[Path]:
     for name in XDG:
         (root / name).mkdir(mode=0o700)
     yield root
-    with pytest.MonkeyPatch.context() as patch:
-        for name in XDG:
-            patch.setenv(name, str(root / name))
-        for guest in listing.names():
-            with contextlib.suppress(CcvmError):
-                listing.stop_any(guest, force=True)
+    stop_all(str(root / "XDG_RUNTIME_DIR"))
     shutil.rmtree(root, ignore_errors=True)
 
 

@@ -132,10 +132,15 @@ async def drive(home: Path) -> AsyncIterator[Callable[..., contextlib.AbstractAs
 
     @contextlib.asynccontextmanager
     async def run(
-        size: tuple[int, int] = (120, 36), argv: tuple[str, ...] = ("/bin/sh",), starter: Starter | None = None
+        size: tuple[int, int] = (120, 36),
+        argv: tuple[str, ...] = ("/bin/sh",),
+        starter: Starter | None = None,
+        here: str = "",
     ) -> AsyncIterator[Driven]:
         effective = config.resolve(None, {})
-        app = Dashboard(effective.settings, starter or LocalStarter(argv), configured=tuple(effective.file.projects))
+        app = Dashboard(
+            effective.settings, starter or LocalStarter(argv), configured=tuple(effective.file.projects), here=here
+        )
         async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.pause()
             main = next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))

@@ -15,6 +15,7 @@ from ccvm_tui.project.history import History
 from ccvm_tui.protocol import LaunchSpec
 from ccvm_tui.tui.selection import Point, Selection
 from ccvm_tui.tui.strokes import stroke_of
+from ccvm_tui.tui.widgets.terminal import UNAWARE
 from tests.tui.conftest import start_guest
 from tests.tui.local import LocalStarter
 
@@ -37,6 +38,23 @@ async def test_a_project_is_added_and_its_guest_started_by_what_the_screen_says(
         await dashboard.type("echo it-$((20+1))\n")
         await dashboard.shows("it-21")
     assert len(listing.names()) == 1  # quitting stopped nothing
+
+
+async def test_the_directory_that_one_is_in_is_offered_and_runs_on_request(drive, home: Path) -> None:
+    await start_guest(home, "another")
+    project = home / "here"
+    project.mkdir()
+    async with drive(here=str(project)) as dashboard:
+        await dashboard.shows("another")
+        await dashboard.shows(str(project))
+        await dashboard.press("r")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "the new session in focus")
+        assert dashboard.terminal.key.guest.startswith("here-")
+    async with drive(here=str(project)) as dashboard:  # it runs now, and the cursor begins on it all the same
+        await dashboard.shows("agent>")
+        await dashboard.press("enter")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "the session in focus")
+        assert dashboard.terminal.key.guest.startswith("here-")
 
 
 async def test_every_key_but_the_leader_goes_to_the_program(drive, home: Path) -> None:
@@ -140,6 +158,22 @@ async def test_the_last_screen_of_a_session_that_failed_stays_until_it_was_read(
         await dashboard.shows("Enter close   r run again")
         await dashboard.press_until("enter", lambda: dashboard.app.focused is dashboard.main.fleet_tree)
         await dashboard.hides("no way to reach the service")
+
+
+async def test_what_is_typed_on_after_the_last_screen_was_left_starts_nothing(drive, home: Path) -> None:
+    remembered(home, "typed-on")
+    async with drive(argv=("/bin/sh", "-c", "exit 3")) as dashboard:
+        await dashboard.press("g")
+        await dashboard.shows("Enter close   r run again")
+        await dashboard.until(lambda: dashboard.main.focused_terminal is not None, "the last screen in focus")
+        terminal = dashboard.terminal
+        await dashboard.until(lambda: time.monotonic() - terminal._ended_at > UNAWARE)
+        for stroke in ("enter", "r", "r"):
+            dashboard.main.take_stroke(stroke_of(stroke))
+        await dashboard.until(lambda: dashboard.app.focused is dashboard.main.fleet_tree, "back in the tree")
+        info = next(iter(dashboard.main.fleet.guests.values())).info
+        assert info is not None and info.sessions == ()
+        assert "starting" not in dashboard.text()
 
 
 async def test_what_was_ended_by_hand_says_nothing_of_the_guest_after_it(drive, home: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ccvm_tui.client.ends import End
     from ccvm_tui.paths import GuestPaths
 
 
@@ -31,21 +32,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ccvm_tui import claim
     from ccvm_tui.cli import follow, target
+    from ccvm_tui.client.ends import end_of
     from ccvm_tui.errors import NoSuchGuest
     from ccvm_tui.paths import GuestPaths
 
     try:
         name = target.guest(args.guest)
     except NoSuchGuest:
-        if args.guest is None or not _tell_last(args.guest, args.log):
+        if (end := target.ended(args.guest)) is None:
             raise
+        _tell_end(end, args.log)
         return 0
     paths = GuestPaths(name)
     show = _event if args.log == "events" else _plain
     for line in follow.lines(_file(paths, args.log), lambda: args.follow and claim.alive(paths.lock)):
         show(line)
-    if args.follow:
-        _tell_last(name, "events")
+    if args.follow and (end := end_of(name)) is not None:
+        _tell_end(end, "events")
     return 0
 
 
@@ -72,20 +75,11 @@ def _event(line: str) -> None:
     print("  ".join(printable(word) for word in words if word), flush=True)
 
 
-def _tell_last(name: str, log: str) -> bool:
-    """How the guest ended last time, if that is known."""
+def _tell_end(end: End, log: str) -> None:
     from ccvm_tui.cli.format import printable
-    from ccvm_tui.client.ends import end_of
 
-    try:
-        record = end_of(name)
-    except ValueError:
-        return False
-    if record is None:
-        return False
-    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.ended))
-    print(f"{record.guest} ended on {clock}: {printable(record.reason)}", file=sys.stderr)
-    if log == "console" or record.failed:
-        for line in record.console_tail.splitlines():
+    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(end.ended))
+    print(f"{end.guest} ended on {clock}: {printable(end.reason)}", file=sys.stderr)
+    if log == "console" or end.failed:
+        for line in end.console_tail.splitlines():
             _plain(line)
-    return True

@@ -152,7 +152,7 @@ class GuestActs:
         edits = await self._edits_lines(guest) if len(lines) > 1 and guest.info and guest.info.read_only else []
         if await screen.app.push_screen_wait(Confirm("End this session?", [*lines, *edits], "end it")):
             screen.deeds.endings.ask(key)
-            await keeper.end_session(key.session, force=True)
+            await keeper.end_session(key.session)
 
     def stop(self, guest: Guest) -> None:
         self._go(lambda: self._stop(guest), f"stop {guest.name}")
@@ -184,7 +184,7 @@ class GuestActs:
             return
         screen.deeds.endings.ask_guest(guest.name)
         screen.notify(f"Stopping {guest.name} …", timeout=2, markup=False)
-        await keeper.stop(force=True)
+        await keeper.stop()
 
     async def _edits_lines(self, guest: Guest) -> list[str]:
         """What a read-only project's guest would take with it."""

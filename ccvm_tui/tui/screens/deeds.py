@@ -14,7 +14,7 @@ from ccvm_tui.tui.screens.copies import Copies
 from ccvm_tui.tui.screens.endings import Endings
 from ccvm_tui.tui.screens.questions import Questions
 from ccvm_tui.tui.strips import safe_link
-from ccvm_tui.tui.tree_rows import RowKind, TreeRow, session_title
+from ccvm_tui.tui.tree_rows import RowKind, TreeRow, project_row_id, session_title
 from ccvm_tui.tui.widgets.stage import TILES_MAX
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Deeds:
 
     def start_project(self, path: str) -> None:
         """Start a project from wherever the tree's cursor is."""
-        self._screen.fleet_tree.move_to(f"{RowKind.PROJECT.value}:{path}::")
+        self._screen.fleet_tree.move_to(project_row_id(path))
         self._screen.acts.run(path, self.questions.default_kind(path))
 
     def do_run(self) -> None:

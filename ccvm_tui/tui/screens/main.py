@@ -35,7 +35,7 @@ from ccvm_tui.tui.screens.pages import Pages
 from ccvm_tui.tui.screens.session_events import SessionEvents
 from ccvm_tui.tui.starting import Starter
 from ccvm_tui.tui.strokes import Stroke
-from ccvm_tui.tui.tree_rows import RowKind, TreeRow, rows
+from ccvm_tui.tui.tree_rows import RowKind, TreeRow, project_row_id, rows
 from ccvm_tui.tui.widgets.bars import Bar, Divider, FooterBar, HeaderBar
 from ccvm_tui.tui.widgets.details import Details
 from ccvm_tui.tui.widgets.line import Line
@@ -74,7 +74,7 @@ class FilterLine(Line):
 
 
 class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
-    def __init__(self, settings: Settings, starter: Starter, configured: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, starter: Starter, configured: tuple[str, ...], here: str = "") -> None:
         super().__init__()
         self.settings = settings
         self.starter = starter
@@ -84,7 +84,7 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
         self.leader = LeaderKeys(settings.leader, leader_bindings(settings.keys))
         self.current: SessionKey | None = None
         self.before: SessionKey | None = None
-        self.added: set[str] = set()
+        self.added = {here} if here else set[str]()
         self.projects: list[ProjectEntry] = []
         self.infos: dict[SessionKey, SessionInfo] = {}
         self.focused_outside = False
@@ -101,6 +101,7 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
         self._seen_before: tuple[Seen, ...] = ()
         self._details_wanted: bool | None = None
         self.fleet_tree = FleetTree(id="tree")
+        self.fleet_tree.start = project_row_id(here)
         self.stage = Stage(id="stage")
         self.details = Details(id="details")
         self.acts = GuestActs(self)

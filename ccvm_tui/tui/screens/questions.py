@@ -26,7 +26,7 @@ from ccvm_tui.tui.fleet import Guest
 from ccvm_tui.tui.palette import Command, commands
 from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.screens.pages import settings_of
-from ccvm_tui.tui.tree_rows import RowKind, session_sign, session_title
+from ccvm_tui.tui.tree_rows import project_row_id, session_sign, session_title
 
 if TYPE_CHECKING:
     from ccvm_tui.tui.screens.main import MainScreen
@@ -107,7 +107,7 @@ class Questions:
                 screen.acts.trouble(f"the project could not be remembered: {error}")
                 screen.added.add(str(found.path))
             screen.refresh_all()
-            screen.fleet_tree.move_to(f"{RowKind.PROJECT.value}:{found.path}::")
+            screen.fleet_tree.move_to(project_row_id(str(found.path)))
 
         screen.app.push_screen(AddProject(), added)
 

@@ -95,6 +95,7 @@ class Terminal(TerminalMouse, Widget, can_focus=True):
         self.ended: Exited | None = None
         self._over = asyncio.Event()
         self._ended_at = 0.0
+        self._left = False
         self._strips: dict[int, Strip] = {}
         self.left = self.up = 0
         self._painter: Painter | None = None
@@ -340,7 +341,8 @@ class Terminal(TerminalMouse, Widget, can_focus=True):
         """A key for the program (or for the reader, while the scrollback is read)."""
         if self.ended is not None:
             aware = time.monotonic() - self._ended_at > UNAWARE and stroke.action == PRESS
-            if aware and (what := LEAVING.get(stroke.name)):
+            if aware and not self._left and (what := LEAVING.get(stroke.name)):
+                self._left = True
                 self.post_message(self.Left(self, what))
             return
         if self.reading is not None and self.reading.takes(stroke):

@@ -60,6 +60,8 @@ class FleetTree(ScrollView, can_focus=True):
         self._was: TreeRow | None = None
         self._turn = 0
         self._moved = False
+        self.start = ""
+        """The id of the row on which the cursor begins, if there is such a row; else it begins on top."""
         self.folded: set[str] = set()
 
     # --- rows ----------------------------------------------------------------------------------------------
@@ -72,10 +74,11 @@ class FleetTree(ScrollView, can_focus=True):
         self.current_session = current_session
         self.virtual_size = Size(self.size.width, len(self.rows))
         ids = [row.id for row in self.rows]
-        if self._cursor in ids and (self._moved or self._cursor == ids[0]):
+        start = ids.index(self.start) if self.start in ids else 0
+        if self._cursor in ids and (self._moved or self._cursor == ids[start]):
             self._index = ids.index(self._cursor)
-        else:  # until the user moves it, the cursor stays on top, where what runs comes first
-            self._index = self._nearest() if self._moved else 0
+        else:  # until the user moves it, the cursor stays where it began; on top, what runs comes first
+            self._index = self._nearest() if self._moved else start
             self._highlight()
         self.refresh()
 

@@ -1,0 +1,82 @@
+"""A kernel that panics while a real guest starts: once is forgiven, twice is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui.client import connection, spawn
+from ccvm_tui.client.ends import end_of
+from ccvm_tui.guest import GuestInfo, GuestState
+from ccvm_tui.image import Image
+from ccvm_tui.paths import GuestPaths
+from ccvm_tui.protocol import Info, LaunchSpec
+from tests.terminals import eventually
+
+PANICKED = "the guest's kernel panicked while it started; started again"
+
+
+class WithoutInitrd:
+    """A copy of an image in which the initrd has its size and its time and nothing else, until it is mended."""
+
+    def __init__(self, image: Image, directory: Path) -> None:
+        self.directory = directory
+        self._sound = image.initrd
+        shutil.copytree(image.directory, directory, copy_function=os.link)
+        self._replace(lambda path: path.write_bytes(bytes(image.initrd.stat().st_size)))
+
+    def mend(self) -> None:
+        self._replace(lambda path: shutil.copyfile(self._sound, path))
+
+    def _replace(self, write: Callable[[Path], object]) -> None:
+        made, times = self.directory / "new", self._sound.stat()
+        write(made)
+        os.utime(made, ns=(times.st_atime_ns, times.st_mtime_ns))
+        made.replace(self.directory / self._sound.name)
+
+
+@pytest.fixture
+def broken(image: Image) -> Iterator[WithoutInitrd]:
+    place = image.directory.parent / f"test-{os.getpid()}"  # hard links need the same file system
+    yield WithoutInitrd(image, place / image.digest)
+    shutil.rmtree(place)
+
+
+@pytest.fixture
+def spec(home: Path, broken: WithoutInitrd) -> LaunchSpec:
+    project = home / "project"
+    project.mkdir()
+    return LaunchSpec("panics", str(project), image=str(broken.directory), memory_mib=512, cores=2, linger=True)
+
+
+async def until(keeper: connection.Keeper, condition: Callable[[GuestInfo], bool]) -> GuestInfo:
+    async for event in keeper.events():
+        if isinstance(event, Info) and condition(event.guest):
+            return event.guest
+    raise AssertionError("the keeper went away")
+
+
+async def test_a_panic_before_anything_has_begun_is_a_second_start(spec: LaunchSpec, broken: WithoutInitrd) -> None:
+    assert await spawn.launch(spec)
+    async with await connection.connect(spec.name, events=True) as keeper:
+        first = await until(keeper, lambda guest: any(phase.name == "kernel" for phase in guest.phases))
+        broken.mend()  # QEMU has read the other one already
+        guest = await until(keeper, lambda guest: guest.state is GuestState.RUNNING)
+    assert PANICKED in guest.warnings
+    assert guest.qemu_pid != first.qemu_pid
+
+
+async def test_a_kernel_that_always_panics_is_told_with_its_console(spec: LaunchSpec) -> None:
+    assert await spawn.launch(spec)
+    async with await connection.connect(spec.name, events=True) as keeper:
+        guest = await until(keeper, lambda guest: guest.state is GuestState.FAILED)
+    assert guest.warnings.count(PANICKED) == 1
+    await eventually(lambda: not GuestPaths(spec.name).dir.exists())
+    end = end_of(spec.name)
+    assert end is not None
+    assert "the guest's kernel panicked" in end.reason
+    assert "Kernel panic - not syncing" in end.console_tail
