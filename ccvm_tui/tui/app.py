@@ -155,6 +155,9 @@ class Dashboard(App[int]):
     # --- when it goes wrong --------------------------------------------------------------------------------
 
     def _handle_exception(self, error: Exception) -> None:
+        if self._exit and self._exception is None:  # the user has quit: what still works finds a screen half gone
+            self.log.error(repr(error))
+            return
         if self.crash_file is None:
             self.crash_file = write_crash(error)
         super()._handle_exception(error)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from textual.widget import MountError
+
 from ccvm_tui.client import connection, listing
 from ccvm_tui.errors import ImageError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import LaunchSpec
+from ccvm_tui.tui import workers
 from ccvm_tui.tui.selection import Point, Selection
 from ccvm_tui.tui.strokes import stroke_of
 from ccvm_tui.tui.widgets.terminal import UNAWARE
@@ -174,6 +178,25 @@ async def test_what_is_typed_on_after_the_last_screen_was_left_starts_nothing(dr
         info = next(iter(dashboard.main.fleet.guests.values())).info
         assert info is not None and info.sessions == ()
         assert "starting" not in dashboard.text()
+
+
+async def test_what_finds_the_screen_half_gone_after_quitting_is_no_crash(drive, home: Path) -> None:
+    await start_guest(home, "quits", "cat")
+    async with drive() as dashboard:
+        await dashboard.shows("1 session")
+        under_way, quitting = asyncio.Event(), asyncio.Event()
+
+        async def mount_late() -> None:
+            under_way.set()
+            await quitting.wait()
+            raise MountError("as Textual says where the widget to mount in is gone already")
+
+        workers.start(dashboard.main, mount_late, "a session about to be shown", "shown")
+        await under_way.wait()
+        quitting.set()
+        dashboard.app.exit(0)
+        await dashboard.until(lambda: not dashboard.app.is_running, "the end")
+    assert dashboard.app.crash_file is None
 
 
 async def test_what_was_ended_by_hand_says_nothing_of_the_guest_after_it(drive, home: Path) -> None:
