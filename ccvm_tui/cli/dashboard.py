@@ -14,7 +14,7 @@ from ccvm_tui import config, project
 from ccvm_tui.cli import images, plan
 from ccvm_tui.cli.bootline import BootLine
 from ccvm_tui.cli.privilege import refuse_root
-from ccvm_tui.cli.tty import require_terminal
+from ccvm_tui.cli.tty import require_full_screen
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
@@ -67,7 +67,7 @@ def run() -> int:
     from ccvm_tui.tui.run import run_dashboard
 
     refuse_root()
-    require_terminal()
+    require_full_screen()
     effective = config.resolve(None, os.environ)
     starter = UserStarter()
     try:

@@ -114,6 +114,16 @@ def require_terminal() -> None:
         )
 
 
+def require_full_screen() -> None:
+    """Raises UserError unless there is a terminal that can place its cursor, as far as TERM tells."""
+    require_terminal()
+    if (term := os.environ.get("TERM", "")) in ("", "dumb", "unknown"):
+        raise UserError(
+            f"the dashboard needs a terminal that can place its cursor; TERM is {term or 'not set'}",
+            "set TERM to what your terminal is, or see `ccvm-tui --help` for what works without the dashboard",
+        )
+
+
 def size() -> TermSize:
     """The terminal's size; 80x24 where there is no terminal."""
     for stream in (sys.stdout, sys.stderr, sys.stdin):

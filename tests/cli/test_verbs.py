@@ -80,6 +80,17 @@ def test_stop_refuses_to_lose_work_without_asking(start: Start, ccvm_tui: Run, h
     assert ccvm_tui("stop", guest, "--yes").returncode == 0
 
 
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_the_dashboard_is_not_drawn_where_nothing_can_be(
+    on_terminal: Open, here: Path, term: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    terminal = on_terminal()
+    assert terminal.ended() == 1
+    assert f"TERM is {term or 'not set'}".encode() in terminal.shown
+    assert b"\x1b" not in terminal.shown
+
+
 def test_stop_asks_on_a_terminal(start: Start, on_terminal: Open, here: Path) -> None:
     guest = start("bash", "-c", "set -m; sleep 1000 & echo $! >job; fg")
     wait_for_text(here / "job", "\n")
