@@ -16,6 +16,12 @@ GUEST_NETWORK = "10.0.2.0/24"
 """slirp's network: the guest takes .15, the gateway is .2, the name server .3."""
 
 
+_ALWAYS_KICKED = "event_idx=off"
+"""For devices that empty a queue until nothing is left. With VIRTIO_RING_F_EVENT_IDX the guest kicks only if QEMU has
+asked for it, and QEMU asks without a memory barrier before it looks for the last time (virtqueue_pop in virtio.c, up to
+version 7.2 at least): now and then neither sees what the other wrote, and a request waits until the next one comes."""
+
+
 def quoted(value: object) -> str:
     """``value`` as one part of a QEMU option: commas doubled, nothing else is special there."""
     return str(value).replace(",", ",,")
@@ -107,7 +113,7 @@ def _console(fds: MachineFds) -> list[str]:
 def _ports(fds: MachineFds, kind: MachineType) -> list[str]:
     if fds.control is None and fds.ssh is None:
         return []
-    options = ["-device", f"virtio-serial-{kind.bus},id=ports,max_ports=4"]
+    options = ["-device", f"virtio-serial-{kind.bus},id=ports,max_ports=4,{_ALWAYS_KICKED}"]
     if fds.control is not None:
         options += [
             "-chardev", f"socket,id=control,fd={fds.control}",
@@ -163,11 +169,12 @@ def _share(ident: str, share: Share, kind: MachineType) -> list[str]:
     local = f"local,id={ident},path={quoted(share.path)},security_model=none,multidevs=remap"
     if share.read_only:
         local += ",readonly=on"
-    return ["-fsdev", local, "-device", f"virtio-9p-{kind.bus},fsdev={ident},mount_tag={quoted(share.tag)}"]
+    device = f"virtio-9p-{kind.bus},fsdev={ident},mount_tag={quoted(share.tag)},{_ALWAYS_KICKED}"
+    return ["-fsdev", local, "-device", device]
 
 
 def _entropy(kind: MachineType) -> list[str]:
-    return ["-object", "rng-builtin,id=rng0", "-device", f"virtio-rng-{kind.bus},rng=rng0"]
+    return ["-object", "rng-builtin,id=rng0", "-device", f"virtio-rng-{kind.bus},rng=rng0,{_ALWAYS_KICKED}"]
 
 
 def _sandbox(spec: MachineSpec) -> list[str]:

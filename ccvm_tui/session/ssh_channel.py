@@ -24,6 +24,9 @@ LAUNCHER = "/usr/lib/ccvm/session"
 WINDOW = 4 << 20
 """Bytes of output that may be under way before the guest has to wait for us."""
 
+START_WITHIN = 60.0
+"""Seconds for a guest to start a program; generous, since emulated guests share their processors."""
+
 _DATA_STDERR = asyncssh.EXTENDED_DATA_STDERR
 
 
@@ -39,20 +42,25 @@ class SshTransport:
         program = _Program(owner)
         environment: dict[bytes | str, bytes | str] = {name: value for name, value in spec.env.items()}  # noqa: C416 - the key type widens
         try:
-            connection = await self._connection()
-            channel, _ = await connection.create_session(
-                lambda: program,
-                command,
-                env=environment,
-                request_pty=pty,
-                term_type=spec.term if pty else None,
-                term_size=(spec.size.cols, spec.size.rows, 0, 0) if pty else (),
-                # all others are as the kernel makes them; without this one, erasing removes half a character
-                term_modes={asyncssh.PTY_IUTF8: 1} if pty else {},
-                encoding=None,
-                window=WINDOW,
-                x11_forwarding=False,
-            )
+            async with asyncio.timeout(START_WITHIN):
+                connection = await self._connection()
+                channel, _ = await connection.create_session(
+                    lambda: program,
+                    command,
+                    env=environment,
+                    request_pty=pty,
+                    term_type=spec.term if pty else None,
+                    term_size=(spec.size.cols, spec.size.rows, 0, 0) if pty else (),
+                    # all others are as the kernel makes them; without this one, erasing removes half a character
+                    term_modes={asyncssh.PTY_IUTF8: 1} if pty else {},
+                    encoding=None,
+                    window=WINDOW,
+                    x11_forwarding=False,
+                )
+        except TimeoutError as error:
+            raise UserError(
+                f"the guest did not start the program within {START_WITHIN:.0f} s", "it may be very busy: try again"
+            ) from error
         except (asyncssh.Error, OSError) as error:
             raise UserError(f"the guest did not start the program: {error}", "try again, or see its log") from error
         return _SshChannel(channel, program)

@@ -48,8 +48,9 @@ async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, ima
         assert await outer.ended() == 0
         assert "1 guest goes on without the dashboard" in outer.text
     assert (project / "note.txt").read_text() == "from the guest\n"
-    async with OuterTerminal(home, 120, 40, *COMMAND, env=environment) as outer:
+    async with OuterTerminal(home, 120, 40, *COMMAND, env=environment, cwd=project) as outer:
         await outer.until("2 sessions", 60)
+        await outer.until("from the guest", 60)  # the cursor begins on the project that one is in
         await outer.type(LEADER + "1")
         await outer.until("from the guest", 60)
         await outer.type(LEADER + "d")

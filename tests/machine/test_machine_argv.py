@@ -76,9 +76,9 @@ def test_no_path_adds_or_changes_an_option(project: str, image: str) -> None:
 
 
 def test_devices_end_as_their_bus_wants() -> None:
-    assert "virtio-9p-device,fsdev=share0,mount_tag=workspace" in argv(SPEC, FDS)
+    assert "virtio-9p-device,fsdev=share0,mount_tag=workspace,event_idx=off" in argv(SPEC, FDS)
     q35 = argv(dataclasses.replace(SPEC, machine="q35"), FDS)
-    assert "virtio-9p-pci,fsdev=share0,mount_tag=workspace" in q35
+    assert "virtio-9p-pci,fsdev=share0,mount_tag=workspace,event_idx=off" in q35
     assert not [word for word in q35 if "-device" in word and word != "-device"]
 
 

@@ -26,7 +26,13 @@ class OuterTerminal:
     """``async with OuterTerminal(home) as outer``: the dashboard runs in it. ``received`` is all it ever wrote."""
 
     def __init__(
-        self, home: Path, cols: int = 100, rows: int = 30, *argv: str, env: dict[str, str] | None = None
+        self,
+        home: Path,
+        cols: int = 100,
+        rows: int = 30,
+        *argv: str,
+        env: dict[str, str] | None = None,
+        cwd: Path = Path("/"),  # no project, which would be offered
     ) -> None:
         self.home = home
         self.size = TermSize(cols, rows)
@@ -34,6 +40,7 @@ class OuterTerminal:
         self.received = bytearray()
         self._argv = argv or (sys.executable, "-P", "-m", "tests.tui.program")
         self._env = {"HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"} | (env or {})
+        self._cwd = cwd
         self._news = asyncio.Event()
         self._pending = b""
         self.process: asyncio.subprocess.Process
@@ -45,7 +52,14 @@ class OuterTerminal:
         self._slave = slave
         environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM_PROGRAM")}
         self.process = await asyncio.create_subprocess_exec(
-            "setsid", "--ctty", *self._argv, stdin=slave, stdout=slave, stderr=slave, env={**environment, **self._env}
+            "setsid",
+            "--ctty",
+            *self._argv,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**environment, **self._env},
+            cwd=self._cwd,
         )
         os.set_blocking(self.master, False)
         asyncio.get_running_loop().add_reader(self.master, self._readable)
