@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ccvm_tui.client import listing
 from tests.guest.conftest import BOOT_WITHIN, COMMAND
+from tests.terminals import eventually
 from tests.tui.outer import OuterTerminal
 
 LEADER = "\x1c"
+LAST_WORDS = "sh -c 'trap \"echo politely > ended; exit\" HUP TERM; while :; do sleep 0.1; done'"
 
 
 async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, image: object) -> None:
@@ -40,6 +43,7 @@ async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, ima
         await outer.until("2 sessions", 60)
         await outer.type("echo second-$((1+1))\r")
         await outer.until("second-2", 60)
+        await outer.type(f"{LAST_WORDS}\r")
         await outer.type(LEADER + "\t")
         await outer.until("from the guest")
         await outer.type(LEADER + "d")
@@ -52,7 +56,7 @@ async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, ima
         await outer.until("2 sessions", 60)
         await outer.until("from the guest", 60)  # the cursor begins on the project that one is in
         await outer.type(LEADER + "1")
-        await outer.until("from the guest", 60)
+        await outer.until("Ctrl+\\ then")
         await outer.type(LEADER + "d")
         await outer.until("q quit")
         await outer.type("S")
@@ -60,3 +64,5 @@ async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, ima
         await outer.until("vim")
         await outer.type("y")
         await outer.until("0 running", 60)
+        await eventually(lambda: listing.names() == [])
+    assert (project / "ended").read_text() == "politely\n"  # programs were told, and the files were written back
