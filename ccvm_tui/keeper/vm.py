@@ -293,11 +293,20 @@ class VmGuest:
     async def pause(self) -> None:
         assert self._machine is not None
         await self._machine.pause()
+        self._nudge(0)  # what nobody answers would pile up
 
     async def resume(self) -> None:
+        from ccvm_tui.ssh import connection
+
         assert self._machine is not None
         await self._machine.resume()
+        self._nudge(connection.NUDGE_EVERY)
         await self._agent.request("time", REPLY_WITHIN, time_ns=time.time_ns())
+
+    def _nudge(self, every: float) -> None:
+        login = self._login
+        if login is not None and login.done() and not login.cancelled() and login.exception() is None:
+            login.result().set_keepalive(every)
 
     async def prepare(self, spec: SessionSpec) -> None:
         if spec.terminfo and spec.term not in self._terminfo:

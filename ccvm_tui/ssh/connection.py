@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,10 @@ KEX = ("curve25519-sha256",)
 CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com")
 MACS = ("hmac-sha2-256-etm@openssh.com",)
 """The cheapest for an emulated guest among what both ends trust; GCM and Poly1305 need no MAC of their own."""
+
+NUDGE_EVERY = 2.0
+"""Seconds of silence after which the guest is sent something that it answers. On a busy host an emulated guest now
+and then sleeps over a message (a new program, a key) until the next one comes, and that may never be sent."""
 
 CONNECT_WITHIN = 60.0
 """Seconds for the whole handshake; under emulation on a loaded machine it takes a few."""
@@ -73,7 +78,8 @@ async def connect(
                 agent_path=None,
                 gss_host=None,
                 login_timeout=CONNECT_WITHIN,
-                keepalive_interval=0,  # a paused guest is silent and not dead
+                keepalive_interval=NUDGE_EVERY,
+                keepalive_count_max=sys.maxsize,  # a paused guest is silent and not dead
                 send_env=None,
             )
     except TimeoutError as error:
