@@ -7,6 +7,7 @@ after a reboot), the cache (images; may be deleted at any time) and the state di
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -118,6 +119,13 @@ class GuestPaths:
     @property
     def console_log(self) -> Path:
         return self.dir / "console.log"
+
+    def empty_edits_dir(self) -> Path:
+        """A new empty directory, with mode 0700, for what the guest edits in a read-only project."""
+        path = self.dir / "edits"
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(mode=0o700)
+        return path
 
     @property
     def qemu_log(self) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from ccvm_tui.image.guestfiles import INITRD_INIT, guest_files
 from ccvm_tui.image.recipe import Recipe
 
-BUILDER_FORMAT = 2
+BUILDER_FORMAT = 3
 """Raised whenever the builder makes something else out of the same recipe and guest files."""
 
 

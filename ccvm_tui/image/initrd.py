@@ -15,7 +15,7 @@ from ccvm_tui.image.unpack import unpack
 ROOT_MODULES = ("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "squashfs", "overlay")
 """Loaded by /init: what it takes to reach the root file system and the control port."""
 
-LATER_MODULES = ("9pnet_virtio", "9p", "virtio_net", "virtio_rng")
+LATER_MODULES = ("virtiofs", "virtio_net", "virtio_rng")
 """Loaded while the guest agent starts: what `configure` needs."""
 
 _APPLETS = ("sh", "mount", "mkdir", "cp", "insmod", "switch_root", "usleep")

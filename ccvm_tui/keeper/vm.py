@@ -20,9 +20,11 @@ from ccvm_tui.image import Image, load_image
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.guests import Facts, Reports
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, Share, accel, limits
+from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
+from ccvm_tui.share.process import ShareServer
 
 if TYPE_CHECKING:
     import asyncssh
@@ -56,6 +58,7 @@ class VmGuest:
         self.facts = Facts(machine=spec.machine, memory_mib=spec.memory_mib, cores=spec.cores, agent=spec.layer)
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
+        self._share: ShareServer | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
         self._keys: GuestKeys
         self._login: asyncio.Task[asyncssh.SSHClientConnection] | None = None
@@ -101,7 +104,7 @@ class VmGuest:
             accel=verdict.accel,
             memory_mib=sized.memory_mib,
             cores=sized.cores,
-            workspace=Share(Path(spec.project), read_only=spec.read_only),
+            shares=(Share(),),
             network="user" if spec.network == "user" else "none",
             seccomp=spec.seccomp,
             confine=spec.confine,
@@ -113,7 +116,9 @@ class VmGuest:
 
     async def _launch(self, spec: MachineSpec, reason: str, image: Image) -> None:
         self._reports.phase("machine")
-        self._machine = machine = await Machine.start(spec, self._paths)
+        await self._start_share()
+        assert self._share is not None
+        self._machine = machine = await Machine.start(spec, self._paths, [self._share])
         machine.on_console(self._reports.console)
         self.facts = Facts(
             accel=spec.accel,
@@ -128,6 +133,17 @@ class VmGuest:
         self._reports.phase("kernel")
         await self._agent.open(machine.control)
         self._tasks.start(self._listen(self._agent), "control port")
+
+    async def _start_share(self) -> None:
+        """Start the file server of the project's directory; that of an earlier start ends."""
+        if self._share is not None:
+            await self._share.stop()
+        edits = room = None
+        if self._spec.read_only:
+            edits, room = self._paths.empty_edits_dir(), self._spec.memory_mib << 19  # half of the guest's memory
+        self._share = await ShareServer.start(
+            self._spec.project, confined=self._spec.confine, edits=str(edits or ""), room=room or 0
+        )
 
     async def _demand_life(self, spec: MachineSpec, image: Image) -> None:
         """A guest that shows no life on KVM is started once more without it."""
@@ -203,7 +219,7 @@ class VmGuest:
             "guest": spec.name,
             "user": {"name": USER, "uid": os.getuid(), "gid": os.getgid(), "sudo": spec.sudo},
             "ssh": {"host_key": self._keys.host_private, "authorized_key": self._keys.authorized},
-            "workspace": {"tag": "workspace", "path": spec.project, "read_only": spec.read_only},
+            "workspace": {"tag": WORKSPACE_TAG, "path": spec.project},
             "files": [],
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
@@ -270,12 +286,20 @@ class VmGuest:
 
     async def wait(self) -> str:
         assert self._machine is not None
+        assert self._share is not None
         end = asyncio.ensure_future(self._machine.wait())
+        share = asyncio.ensure_future(self._share.wait())
         try:
-            await asyncio.wait([end, self._broken], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
-            return self._broken.result() if self._broken.done() else end.result().detail
+            await asyncio.wait([end, share, self._broken], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
+            if share.done() and not end.done():
+                # a machine that ends closes the server's connection: that is the usual order
+                await asyncio.wait([end], timeout=1.0)
+            if self._broken.done():
+                return self._broken.result()
+            return end.result().detail if end.done() else f"the file server ended: {share.result()}"
         finally:
             end.cancel()
+            share.cancel()
 
     async def stop(self, *, force: bool) -> None:
         machine = self._machine
@@ -288,6 +312,8 @@ class VmGuest:
                 self._agent.send({"type": "stop"})
             self._hang_up()
             await machine.stop(POWEROFF_WITHIN if polite else 0.0)
+        if self._share is not None:
+            await self._share.stop()
         await self._tasks.close()
 
     async def pause(self) -> None:
@@ -341,11 +367,10 @@ class VmGuest:
         return str(reply.get("command", ""))[:100] if reply.get("busy") else ""
 
     async def edits(self) -> Edits:
-        if not self._spec.read_only:
+        if not self._spec.read_only or self._share is None:
             return Edits(0)
-        reply = await self._agent.request("overlay")
-        names = reply.get("names", ())
-        return Edits(int(reply.get("files", 0)), tuple(str(name)[:500] for name in names[:200]))
+        count, names = await self._share.edits()
+        return Edits(count, tuple(os.fsdecode(name)[:500] for name in names[:200]))
 
     def console_tail(self) -> str:
         return self._machine.console_tail() if self._machine is not None else ""

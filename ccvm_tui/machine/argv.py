@@ -8,9 +8,12 @@ text from outside goes through ``quoted``. ``-kernel``, ``-initrd`` and ``-appen
 from __future__ import annotations
 
 from ccvm_tui.machine.arch import MachineType
-from ccvm_tui.machine.spec import CONTROL_PORT, SSH_PORT, MachineFds, MachineSpec, Share
+from ccvm_tui.machine.spec import CONTROL_PORT, SSH_PORT, MachineFds, MachineSpec
 
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+_SHARE_QUEUE = 1024
+"""Descriptors of a request queue: enough for requests of 1 MiB in pages, more than one at a time."""
 
 GUEST_NETWORK = "10.0.2.0/24"
 """slirp's network: the guest takes .15, the gateway is .2, the name server .3."""
@@ -40,7 +43,7 @@ def argv(spec: MachineSpec, fds: MachineFds) -> list[str]:
         *_ports(fds, kind),
         *_drives(spec, kind),
         *_network(spec, kind),
-        *_shares(spec, kind),
+        *_shares(spec, fds, kind),
         *_entropy(kind),
         *_sandbox(spec),
     ]
@@ -63,6 +66,8 @@ def _base(spec: MachineSpec) -> list[str]:
 
 def _machine(spec: MachineSpec, kind: MachineType) -> list[str]:
     machine = kind.qemu_name + (f",{kind.properties}" if kind.properties else "")
+    if spec.shares:
+        machine += ",memory-backend=memory"
     accel = "kvm" if spec.accel == "kvm" else "tcg,thread=multi"
     options = [
         "-machine", machine,
@@ -71,6 +76,9 @@ def _machine(spec: MachineSpec, kind: MachineType) -> list[str]:
         "-m", f"size={spec.memory_mib}M",
         "-smp", f"cpus={spec.cores},sockets=1,cores={spec.cores},threads=1",
     ]  # fmt: skip
+    if spec.shares:
+        # The file servers read and write the guest's memory themselves.
+        options += ["-object", f"memory-backend-memfd,id=memory,size={spec.memory_mib}M,share=on"]
     if spec.lock_memory:
         options += ["-overcommit", "mem-lock=on"]
     return options
@@ -113,7 +121,7 @@ def _console(fds: MachineFds) -> list[str]:
 def _ports(fds: MachineFds, kind: MachineType) -> list[str]:
     if fds.control is None and fds.ssh is None:
         return []
-    options = ["-device", f"virtio-serial-{kind.bus},id=ports,max_ports=4,{_ALWAYS_KICKED}"]
+    options = ["-device", f"virtio-serial-{kind.bus},id=ports,max_ports=8,{_ALWAYS_KICKED}"]
     if fds.control is not None:
         options += [
             "-chardev", f"socket,id=control,fd={fds.control}",
@@ -151,26 +159,18 @@ def _network(spec: MachineSpec, kind: MachineType) -> list[str]:
     return ["-netdev", f"user,id=net0,net={GUEST_NETWORK},ipv6=off", "-device", device]
 
 
-def _shares(spec: MachineSpec, kind: MachineType) -> list[str]:
+def _shares(spec: MachineSpec, fds: MachineFds, kind: MachineType) -> list[str]:
+    """Virtio file systems and the ports of their helpers, which come after control and SSH."""
     options: list[str] = []
-    for number, share in enumerate(spec.all_shares):
-        options += _share(f"share{number}", share, kind)
+    for number, (share, ends) in enumerate(zip(spec.shares, fds.shares, strict=True)):
+        options += [
+            "-chardev", f"socket,id=share{number},fd={ends.device}",
+            "-device", f"vhost-user-fs-{kind.bus},chardev=share{number},tag={quoted(share.tag)},"
+            f"num-request-queues=1,queue-size={_SHARE_QUEUE}",
+            "-chardev", f"socket,id=helper{number},fd={ends.helper}",
+            "-device", f"virtserialport,bus=ports.0,nr={3 + number},chardev=helper{number},name={quoted(share.port)}",
+        ]  # fmt: skip
     return options
-
-
-def _share(ident: str, share: Share, kind: MachineType) -> list[str]:
-    """A 9p device.
-
-    ``security_model=none``: modes, symlinks, hard links and times are the real ones on both sides. Files belong
-    to whoever runs QEMU, whose uid the guest's user has too; what root in the guest makes belongs to the same,
-    and a chown to somebody else fails with EPERM. Device nodes cannot be made.
-    ``multidevs=remap``: file systems mounted inside the directory do not clash in their inode numbers.
-    """
-    local = f"local,id={ident},path={quoted(share.path)},security_model=none,multidevs=remap"
-    if share.read_only:
-        local += ",readonly=on"
-    device = f"virtio-9p-{kind.bus},fsdev={ident},mount_tag={quoted(share.tag)},{_ALWAYS_KICKED}"
-    return ["-fsdev", local, "-device", device]
 
 
 def _entropy(kind: MachineType) -> list[str]:

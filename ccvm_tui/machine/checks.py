@@ -22,7 +22,7 @@ from ccvm_tui.errors import CcvmError, PrerequisiteError, UserError
 from ccvm_tui.machine import accel, confine
 from ccvm_tui.machine.limits import Host
 from ccvm_tui.machine.process import Machine
-from ccvm_tui.machine.spec import MachineSpec, Share
+from ccvm_tui.machine.spec import MachineSpec
 from ccvm_tui.paths import GuestPaths, cache_dir, runtime_dir
 
 TIMEOUT = 10.0
@@ -155,9 +155,7 @@ async def _machine_starts(machine: str) -> Check:
     with tempfile.TemporaryDirectory(prefix="ccvm-doctor-") as directory:
         paths = GuestPaths("doctor", Path(directory))
         paths.dir.mkdir(mode=0o700)
-        spec = MachineSpec(
-            kernel=None, machine=machine, memory_mib=64, cores=1, workspace=Share(paths.dir), name="ccvm-doctor"
-        )
+        spec = MachineSpec(kernel=None, machine=machine, memory_mib=64, cores=1, name="ccvm-doctor")
         try:
             vm = await Machine.start(spec, paths)
         except UserError as error:

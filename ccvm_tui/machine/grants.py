@@ -36,7 +36,6 @@ def qemu_rules(spec: MachineSpec, program: Path) -> tuple[Rule, ...]:
     rules = [*_program_rules(program), *_device_rules(spec)]
     images = [spec.kernel, spec.initrd, *(drive.path for drive in spec.drives)]
     rules += [Rule(image, Access.READ) for image in images if image is not None]
-    rules += [Rule(share.path, Access.READ if share.read_only else Access.WRITE) for share in spec.all_shares]
     if spec.network == "user":
         rules += _resolver_rules()
     return tuple(rules)

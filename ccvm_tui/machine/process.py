@@ -8,10 +8,11 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -23,7 +24,7 @@ from ccvm_tui.machine.argv import argv
 from ccvm_tui.machine.console import CONSOLE_LIMIT, QEMU_LIMIT, BoundedLog, LogReader
 from ccvm_tui.machine.grants import find_program, qemu_rules
 from ccvm_tui.machine.monitor import Monitor, MonitorError
-from ccvm_tui.machine.spec import MachineFds, MachineSpec
+from ccvm_tui.machine.spec import MachineFds, MachineSpec, ShareFds
 from ccvm_tui.paths import GuestPaths
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,13 @@ class MachineExit:
     detail: str
 
 
+class ShareEnds(Protocol):
+    """QEMU's ends of the two connections to a file server."""
+
+    device: socket.socket
+    helper: socket.socket
+
+
 class Machine:
     """A running QEMU with its four sockets: monitor, console, control port, and the ssh port's listener.
 
@@ -105,16 +113,21 @@ class Machine:
         self._asked_to_end = False
 
     @classmethod
-    async def start(cls, spec: MachineSpec, paths: GuestPaths) -> Machine:
+    async def start(cls, spec: MachineSpec, paths: GuestPaths, shares: Sequence[ShareEnds] = ()) -> Machine:
         """Launch QEMU and shake hands with its monitor; the guest's processors run when this returns.
 
-        ``paths.dir`` must exist. Raises PrerequisiteError when QEMU is missing, BootError with QEMU's words when
-        it does not come up, OSError when a socket cannot be made. Whatever is raised, nothing is left running.
+        ``shares`` are QEMU's ends of the connections to the file servers, one for each share of ``spec``; they are
+        closed here. ``paths.dir`` must exist. Raises PrerequisiteError when QEMU is missing, BootError with QEMU's
+        words when it does not come up, OSError when a socket cannot be made. Whatever is raised, nothing is left
+        running.
         """
         program = find_program(spec)
         if spec.accel == "tcg" and not spec.tsc_khz:
             spec = replace(spec, tsc_khz=await tsc.host_khz() or 0)
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as on_failure:
+            for share in shares:
+                theirs.enter_context(share.device)
+                theirs.enter_context(share.helper)
             ssh = theirs.enter_context(_listening(paths.ssh_socket))
             on_failure.callback(lambda: paths.ssh_socket.unlink(missing_ok=True))
             pairs = [socket.socketpair() for _ in range(3)]
@@ -127,7 +140,11 @@ class Machine:
             on_failure.callback(machine._console.close)
             on_failure.callback(machine._words.close)
             fds = MachineFds(
-                qmp=qmp_end.fileno(), console=console_end.fileno(), control=control_end.fileno(), ssh=ssh.fileno()
+                qmp=qmp_end.fileno(),
+                console=console_end.fileno(),
+                control=control_end.fileno(),
+                ssh=ssh.fileno(),
+                shares=tuple(ShareFds(share.device.fileno(), share.helper.fileno()) for share in shares),
             )
             machine._child = Child(await _spawn(spec, program, fds))
             on_failure.callback(machine._child.close)

@@ -18,23 +18,32 @@ SSH_PORT = "ccvm.ssh"
 WORKSPACE_TAG = "workspace"
 SERIAL_MAX = 20
 """Longest serial of a virtio disk in bytes (VIRTIO_BLK_ID_BYTES, virtio 1.2, 5.2.6)."""
-TAG_MAX = 31
-"""Longest 9p mount tag that QEMU takes (MAX_TAG_LEN in hw/9pfs/9p.h, less the NUL)."""
+TAG_MAX = 35
+"""Longest tag of a virtio file system in bytes, less the NUL (virtio 1.2, 5.11.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A host directory that the guest sees over 9p under ``tag``."""
+    """A virtio file system that the guest finds under ``tag``. A file server outside QEMU answers for it."""
 
-    path: Path
     tag: str = WORKSPACE_TAG
-    read_only: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < len(self.tag.encode()) <= TAG_MAX:
-            raise ValueError(f"a 9p tag has 1 to {TAG_MAX} bytes: {self.tag!r}")
-        if not self.path.is_absolute():
-            raise ValueError(f"a share needs an absolute path: {self.path}")
+            raise ValueError(f"a file system's tag has 1 to {TAG_MAX} bytes: {self.tag!r}")
+
+    @property
+    def port(self) -> str:
+        """The name of the port of its helper in the guest."""
+        return f"ccvm.share.{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShareFds:
+    """File descriptors for one share: the vhost-user connection to its server, and the server's end of its port."""
+
+    device: int
+    helper: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,6 @@ class MachineSpec:
     accel: Accel = "tcg"
     memory_mib: int = 4096
     cores: int = 4
-    workspace: Share | None = None
     shares: tuple[Share, ...] = ()
     network: Network = "user"
     seccomp: bool = True
@@ -83,14 +91,9 @@ class MachineSpec:
             raise ValueError(f"no machine {self.machine!r} on {self.arch.name}: {known}")
         if self.memory_mib < 1 or self.cores < 1:
             raise ValueError(f"a machine of {self.memory_mib} MiB and {self.cores} cores")
-        tags = [share.tag for share in self.all_shares]
+        tags = [share.tag for share in self.shares]
         if len(set(tags)) != len(tags):
             raise ValueError(f"two shares of one tag: {tags}")
-
-    @property
-    def all_shares(self) -> tuple[Share, ...]:
-        """The workspace, if any, and then the other shares."""
-        return (self.workspace, *self.shares) if self.workspace is not None else self.shares
 
     @property
     def program(self) -> str:
@@ -101,13 +104,15 @@ class MachineSpec:
 class MachineFds:
     """File descriptors that QEMU inherits: connected stream sockets, except ``ssh``, which listens.
 
-    None leaves the device out.
+    None leaves the device out. ``shares`` has one element for each share of the machine.
     """
 
     qmp: int | None = None
     console: int | None = None
     control: int | None = None
     ssh: int | None = None
+    shares: tuple[ShareFds, ...] = ()
 
     def all(self) -> tuple[int, ...]:
-        return tuple(fd for fd in (self.qmp, self.console, self.control, self.ssh) if fd is not None)
+        single = [fd for fd in (self.qmp, self.console, self.control, self.ssh) if fd is not None]
+        return (*single, *(fd for share in self.shares for fd in (share.device, share.helper)))

@@ -32,7 +32,7 @@ def test_nothing_else_of_the_host_is_there(guest: RealGuest) -> None:
 
 
 def test_the_share_is_mounted_nosuid_nodev(guest: RealGuest) -> None:
-    options = guest.sh("findmnt -no OPTIONS --target . 2>/dev/null || grep ' 9p ' /proc/mounts")
+    options = guest.sh("findmnt -no OPTIONS --target . 2>/dev/null || grep ' virtiofs ' /proc/mounts")
     assert "nosuid" in options
     assert "nodev" in options
 

@@ -16,6 +16,7 @@ from ccvm_tui.image import Image
 from ccvm_tui.keeper.control import GuestAgent
 from ccvm_tui.machine import Drive, Machine, MachineSpec, Share
 from ccvm_tui.paths import GuestPaths
+from ccvm_tui.share.process import ShareServer
 from ccvm_tui.ssh import connection
 from ccvm_tui.ssh.keys import GuestKeys
 
@@ -23,10 +24,13 @@ from ccvm_tui.ssh.keys import GuestKeys
 class RealGuest:
     """``times`` has seconds since the start of the machine: hello, ready, login."""
 
-    def __init__(self, machine: Machine, agent: GuestAgent, keys: GuestKeys, ssh_socket: Path) -> None:
+    def __init__(
+        self, machine: Machine, agent: GuestAgent, keys: GuestKeys, ssh_socket: Path, share: ShareServer
+    ) -> None:
         self.machine = machine
         self.agent = agent
         self.keys = keys
+        self.share = share
         self.ssh_socket = ssh_socket
         self.events: list[dict[str, Any]] = []
         self.times: dict[str, float] = {}
@@ -79,7 +83,7 @@ async def booted(
         accel="tcg",
         memory_mib=memory,
         cores=2,
-        workspace=Share(project, read_only=read_only),
+        shares=(Share(),),
         network=network,  # type: ignore[arg-type]
         seccomp=True,
         confine=True,
@@ -87,10 +91,12 @@ async def booted(
     )
     keys = GuestKeys.make()
     started = time.monotonic()
-    running = await Machine.start(spec, paths)
+    edits = str(paths.empty_edits_dir()) if read_only else ""
+    share = await ShareServer.start(str(project), edits=edits, room=memory << 19)
+    running = await Machine.start(spec, paths, [share])
     guest: RealGuest
     agent = GuestAgent(lambda event: guest.events.append(event), lambda _: None)
-    guest = RealGuest(running, agent, keys, paths.ssh_socket)
+    guest = RealGuest(running, agent, keys, paths.ssh_socket, share)
     try:
         await agent.open(running.control)
         listening = asyncio.ensure_future(agent.run())
@@ -103,7 +109,7 @@ async def booted(
                 "guest": "project-1",
                 "user": {"name": "dev", "uid": os.getuid(), "gid": os.getgid(), "sudo": True},
                 "ssh": {"host_key": keys.host_private, "authorized_key": keys.authorized},
-                "workspace": {"tag": "workspace", "path": str(project), "read_only": read_only},
+                "workspace": {"tag": "workspace", "path": str(project)},
                 "files": [],
                 "time_ns": time.time_ns(),
                 "entropy": os.urandom(64).hex(),
@@ -121,6 +127,7 @@ async def booted(
         listening.cancel()
     finally:
         await running.stop()
+        await share.stop()
 
 
 async def _within(future: asyncio.Future[Any], machine: Machine) -> None:

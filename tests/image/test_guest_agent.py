@@ -16,7 +16,6 @@ from ccvm_tui.image.guest.agent import account, attention, configure, home_files
 from ccvm_tui.image.guest.agent import requests as agent_requests
 from ccvm_tui.image.guest.agent.frames import FRAME_MAX, Decoder, FramingError, encode
 from ccvm_tui.image.guest.agent.terminfo import install
-from ccvm_tui.image.guest.agent.workspace import edits
 
 JSON = st.recursive(
     st.none()
@@ -158,16 +157,6 @@ def test_settings_of_any_shape_are_extended_or_left_alone(settings: object) -> N
         assert {key: merged[key] for key in settings if key != "hooks"} == {
             key: value for key, value in settings.items() if key != "hooks"
         }
-
-
-def test_edits_are_counted_with_deletions(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    for number in range(5):
-        (tmp_path / "sub" / str(number)).write_text("")
-    os.mkfifo(tmp_path / "deleted")  # stands for the device that marks a deletion, which only root can make
-    count, names = edits(most=3, changed=str(tmp_path))
-    assert count == 6
-    assert names == ["deleted", "sub/0", "sub/1"]
 
 
 def test_a_terminal_description_is_installed_only_when_it_is_new(

@@ -119,13 +119,13 @@ async def test_a_read_only_guest_on_q35_keeps_edits_to_itself(image: Image, plac
     for name in ("kept", "changed", "deleted", "sub/deep"):
         (project / name).write_text("host\n")
     async with booted(image, place, project, machine="q35", read_only=True, network="none") as guest:
-        assert (await guest.agent.request("overlay"))["files"] == 0
+        assert await guest.share.edits() == (0, [])
         await guest.run("echo guest >> changed; echo guest > made; rm deleted; echo guest > sub/deep")
         assert await guest.run("cat changed made sub/deep; ls") == (
             "host\nguest\nguest\nguest\nchanged\nkept\nmade\nsub\n"
         )
-        edits = await guest.agent.request("overlay")
-        assert (edits["files"], edits["names"]) == (4, ["changed", "deleted", "made", "sub/deep"])
+        count, names = await guest.share.edits()
+        assert (count, sorted(names)) == (4, [b"changed", b"deleted", b"made", b"sub/deep"])
         assert sorted(path.name for path in project.iterdir()) == ["changed", "deleted", "kept", "sub"]
         assert all((project / name).read_text() == "host\n" for name in ("changed", "deleted", "sub/deep"))
         assert (await guest.run("ls /sys/class/net")).split() == ["lo"]
@@ -154,8 +154,6 @@ async def the_kernels_end_is_the_machines(guest: RealGuest) -> None:
 
 async def test_a_guest_that_cannot_be_configured_says_why(image: Image, place: Path) -> None:
     with pytest.raises(AssertionError) as caught:
-        async with booted(
-            image, place, project_in(place), workspace={"tag": "nothing", "path": "/x", "read_only": False}
-        ):
+        async with booted(image, place, project_in(place), workspace={"tag": "nothing", "path": "/x"}):
             pass
     assert "could not be mounted" in str(caught.value.__cause__)

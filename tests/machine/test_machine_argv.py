@@ -13,6 +13,7 @@ from ccvm_tui.errors import PrerequisiteError
 from ccvm_tui.machine import Drive, MachineFds, MachineSpec, Share
 from ccvm_tui.machine.arch import host_arch
 from ccvm_tui.machine.argv import argv, kernel_cmdline, quoted
+from ccvm_tui.machine.spec import ShareFds
 
 X86 = host_arch("x86_64")
 ARM = host_arch("aarch64")
@@ -22,10 +23,10 @@ SPEC = MachineSpec(
     initrd=Path("/i/initrd"),
     drives=(Drive(Path("/i/rootfs.squashfs"), "rootfs"), Drive(Path("/i/layer"), "layer0")),
     cmdline="quiet",
-    workspace=Share(Path("/home/me/project")),
+    shares=(Share(),),
     arch=X86,
 )
-FDS = MachineFds(qmp=3, console=4, control=5, ssh=6)
+FDS = MachineFds(qmp=3, console=4, control=5, ssh=6, shares=(ShareFds(device=7, helper=8),))
 
 # Whatever a file name may hold: any bytes but NUL and the slash, those that are no UTF-8 as lone surrogates.
 names = st.binary(min_size=1, max_size=40).map(
@@ -57,29 +58,38 @@ def test_any_name_survives_the_quoting(name: str) -> None:
     assert parts(f"first,path={quoted(name)},last=1") == {"first": "", "path": name, "last": "1"}
 
 
-@given(names, names)
-def test_no_path_adds_or_changes_an_option(project: str, image: str) -> None:
-    spec = dataclasses.replace(
-        SPEC,
-        workspace=Share(Path("/") / project, read_only=True),
-        drives=(Drive(Path("/images") / image, "rootfs"),),
-    )
+@given(names)
+def test_no_path_adds_or_changes_an_option(image: str) -> None:
+    spec = dataclasses.replace(SPEC, drives=(Drive(Path("/images") / image, "rootfs"),))
     command = argv(spec, FDS)
-    plain = argv(dataclasses.replace(SPEC, workspace=Share(Path("/p"), read_only=True), drives=SPEC.drives[:1]), FDS)
+    plain = argv(dataclasses.replace(SPEC, drives=SPEC.drives[:1]), FDS)
     assert len(command) == len(plain)
-    (share,) = (parts(value) for value in values(command, "-fsdev"))
-    assert share["path"] == str(Path("/") / project)
-    assert share["readonly"] == "on"
     (drive,) = (parts(value) for value in values(command, "-blockdev"))
     assert drive["file.filename"] == str(Path("/images") / image)
     assert drive["read-only"] == "on"
 
 
 def test_devices_end_as_their_bus_wants() -> None:
-    assert "virtio-9p-device,fsdev=share0,mount_tag=workspace,event_idx=off" in argv(SPEC, FDS)
+    assert any(word.startswith("vhost-user-fs-device,chardev=share0,tag=workspace,") for word in argv(SPEC, FDS))
     q35 = argv(dataclasses.replace(SPEC, machine="q35"), FDS)
-    assert "virtio-9p-pci,fsdev=share0,mount_tag=workspace,event_idx=off" in q35
+    assert any(word.startswith("vhost-user-fs-pci,chardev=share0,tag=workspace,") for word in q35)
     assert not [word for word in q35 if "-device" in word and word != "-device"]
+
+
+def test_shares_bring_memory_that_their_servers_can_map() -> None:
+    command = argv(SPEC, FDS)
+    assert parts(values(command, "-machine")[0])["memory-backend"] == "memory"
+    assert [value for value in values(command, "-object") if "memfd" in value] == [
+        f"memory-backend-memfd,id=memory,size={SPEC.memory_mib}M,share=on"
+    ]
+    without = argv(dataclasses.replace(SPEC, shares=()), dataclasses.replace(FDS, shares=()))
+    assert not [word for word in without if "memfd" in word]
+
+
+def test_a_share_has_a_port_for_its_helper() -> None:
+    ports = [parts(value) for value in values(argv(SPEC, FDS), "-device") if value.startswith("virtserialport")]
+    assert [port["name"] for port in ports] == ["ccvm.control", "ccvm.ssh", "ccvm.share.workspace"]
+    assert len({port["nr"] for port in ports}) == 3
 
 
 def test_drives_come_in_order_with_their_serials() -> None:
@@ -94,7 +104,7 @@ def test_the_network_can_be_left_out() -> None:
 
 
 def test_ports_without_descriptors_are_left_out() -> None:
-    command = argv(SPEC, MachineFds(console=4))
+    command = argv(dataclasses.replace(SPEC, shares=()), MachineFds(console=4))
     assert values(command, "-chardev") == ["socket,id=console,fd=4"]
     assert not [value for value in values(command, "-device") if "serial" in value.partition(",")[0]]
 
@@ -146,7 +156,7 @@ def test_another_architecture_is_another_row() -> None:
         {"machine": "pc"},
         {"cores": 0},
         {"memory_mib": 0},
-        {"shares": (Share(Path("/x")),)},
+        {"shares": (Share("one"), Share("one"))},
     ],
 )
 def test_impossible_machines_are_refused(wrong: dict[str, object]) -> None:
@@ -158,6 +168,4 @@ def test_names_that_qemu_would_cut_are_refused() -> None:
     with pytest.raises(ValueError):
         Drive(Path("/x"), "s" * 21)
     with pytest.raises(ValueError):
-        Share(Path("/x"), tag="t" * 32)
-    with pytest.raises(ValueError):
-        Share(Path("relative"))
+        Share("t" * 36)

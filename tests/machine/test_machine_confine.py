@@ -22,7 +22,7 @@ from ccvm_tui.machine.confine import Access, Rule, available
 from ccvm_tui.machine.grants import elf_interpreter, find_program, qemu_rules
 from ccvm_tui.machine.launch import Order
 from ccvm_tui.machine.monitor import MonitorError
-from ccvm_tui.machine.spec import Drive, MachineSpec, Share
+from ccvm_tui.machine.spec import Drive, MachineSpec
 
 
 async def open_in_qemu(vm: object, path: Path, *, read_only: bool = True) -> None:
@@ -50,26 +50,13 @@ async def test_without_landlock_that_file_opens(start: StartMachine, tmp_path: P
     await open_in_qemu(vm, secret)
 
 
-async def test_images_are_read_only_and_the_project_is_not(start: StartMachine, tmp_path: Path) -> None:
+async def test_images_are_read_only(start: StartMachine, tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(4096))
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "file").write_bytes(bytes(4096))
-    vm = await start(drives=(Drive(image, "rootfs"),), workspace=Share(project))
+    vm = await start(drives=(Drive(image, "rootfs"),))
     with pytest.raises(MonitorError, match="Permission denied"):
         await open_in_qemu(vm, image, read_only=False)
-    await open_in_qemu(vm, project / "file", read_only=False)
-
-
-async def test_a_read_only_project_cannot_be_written_by_qemu(start: StartMachine, tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "file").write_bytes(bytes(4096))
-    vm = await start(workspace=Share(project, read_only=True))
-    with pytest.raises(MonitorError, match="Permission denied"):
-        await open_in_qemu(vm, project / "file", read_only=False)
-    await open_in_qemu(vm, project / "file")
+    await open_in_qemu(vm, image)
 
 
 async def test_qemu_cannot_listen_on_tcp(start: StartMachine) -> None:
@@ -204,10 +191,10 @@ def test_an_order_arrives_as_it_was_given(argv: list[str], rules: list[tuple[str
 
 def test_grants_follow_the_machine(tmp_path: Path) -> None:
     kernel = tiny_kernel(tmp_path / "kernel", "x")
-    spec = MachineSpec(kernel=kernel, workspace=Share(tmp_path, read_only=True), accel="kvm", network="none")
+    spec = MachineSpec(kernel=kernel, accel="kvm", network="none")
     granted = {rule.path: rule.access for rule in qemu_rules(spec, find_program(spec))}
     assert granted[kernel] is Access.READ
-    assert granted[tmp_path] is Access.READ
+    assert tmp_path not in granted
     assert granted[Path("/dev/kvm")] is Access.DEVICE
     assert Path("/etc/resolv.conf") not in granted
     executables = {path for path, access in granted.items() if access is Access.EXECUTE}
@@ -221,8 +208,8 @@ def test_a_wrapper_script_is_no_elf(tmp_path: Path) -> None:
     assert Rule(Path("/usr"), Access.EXECUTE) in qemu_rules(MachineSpec(kernel=None), script)
 
 
-async def test_landlock_and_seccomp_stay_out_of_the_way_of_9p(start: StartMachine, tmp_path: Path) -> None:
-    vm = await start(workspace=Share(tmp_path), machine="q35", network="user")
+async def test_landlock_and_seccomp_stay_out_of_the_way(start: StartMachine) -> None:
+    vm = await start(machine="q35", network="user")
     async with asyncio.timeout(20):
         await vm.first_sign_of_life.wait()
     assert await vm.monitor.status() == "running"

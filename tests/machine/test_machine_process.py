@@ -21,7 +21,7 @@ from ccvm_tui.errors import BootError, PrerequisiteError
 from ccvm_tui.machine import tsc
 from ccvm_tui.machine.monitor import MonitorError
 from ccvm_tui.machine.process import ExitReason, Machine, State, StateError
-from ccvm_tui.machine.spec import Drive, MachineSpec, Share
+from ccvm_tui.machine.spec import Drive, MachineSpec
 from ccvm_tui.paths import GuestPaths
 
 
@@ -209,7 +209,7 @@ async def test_awkward_paths_reach_qemu_unchanged(start: StartMachine, tmp_path:
     project.mkdir()
     disk = project / f"{name}.squashfs"
     disk.write_bytes(bytes(4096))
-    vm = await start(workspace=Share(project), drives=(Drive(disk, "rootfs"),))
+    vm = await start(drives=(Drive(disk, "rootfs"),))
     nodes = await vm.monitor.execute("query-named-block-nodes", {"flat": True})
     files = {node["file"] for node in nodes}
     assert files == {str(disk)}

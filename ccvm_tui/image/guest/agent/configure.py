@@ -90,7 +90,7 @@ def _mount_workspace(settings: Settings) -> None:
     if share is None:
         return
     try:
-        workspace.mount(str(share["tag"]), str(share["path"]), bool(share["read_only"]), settings.user.owner)
+        workspace.mount(str(share["tag"]), str(share["path"]))
     except (OSError, KeyError) as error:
         raise CannotConfigure(
             f"the project's directory could not be mounted: {error}", "does it still exist, and may you read it?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import machine, processes, terminfo, workspace
+from . import machine, processes, terminfo
 
 TYPE_CHECKING = False  # importing typing costs more than it says
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ def _terminfo(request: Request) -> Answer:
     return {"installed": terminfo.install(str(request["name"]), str(request["data"]))}
 
 
-def _overlay(_: Request) -> Answer:
-    count, names = workspace.edits()
-    return {"files": count, "names": names}
-
-
 def _signal(request: Request) -> Answer:
     processes.signal_session(str(request["session"]), str(request["signal"]))
     return {}
@@ -56,7 +51,6 @@ _OPERATIONS: dict[str, Callable[[Request], Answer]] = {
     "stats": _stats,
     "time": _time,
     "terminfo": _terminfo,
-    "overlay": _overlay,
     "signal": _signal,
     "processes": _processes,
 }

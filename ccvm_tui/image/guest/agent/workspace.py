@@ -4,51 +4,36 @@ from __future__ import annotations
 
 import os
 
+from . import refresh
 from .files import make_directories, run
 
-# cache=mmap is the one mode in which shared writable mappings work (SQLite's WAL) while everything else goes to
-# the host each time, so that what changes there is seen here.
-_9P = "trans=virtio,version=9p2000.L,msize=512000,cache=mmap"
 _SAFE = "nosuid,nodev"
-_LOWER = "/run/ccvm/lower"
-_EDITS = "/run/ccvm/edits"
-_CHANGED = f"{_EDITS}/files"
+_PLAIN = "/run/ccvm/shares"
+_READ_AHEAD_KIB = 1024
 
 
-def mount(tag: str, path: str, read_only: bool, owner: tuple[int, int]) -> None:
-    """Mount the share ``tag`` at ``path``; with ``read_only`` under an overlay that keeps edits in memory.
-
-    Raises OSError when it cannot be mounted.
-    """
+def mount(tag: str, path: str) -> None:
+    """Mount the share ``tag`` at ``path`` and start its helper. Raises OSError when it cannot be mounted."""
     make_directories(path)
-    if not read_only:
-        _mount("9p", f"{_9P},{_SAFE}", tag, path)
-        return
-    for directory in (_LOWER, _EDITS):
-        make_directories(directory)
-        os.chmod(directory, 0o700)
-    _mount("9p", f"{_9P},{_SAFE},ro", tag, _LOWER)
-    _mount("tmpfs", f"{_SAFE},mode=700,size=50%,nr_inodes=0", "edits", _EDITS)
-    os.mkdir(_CHANGED)
-    os.mkdir(f"{_EDITS}/work")
-    lower = os.stat(_LOWER)
-    os.chown(_CHANGED, lower.st_uid, lower.st_gid)
-    os.chmod(_CHANGED, lower.st_mode & 0o7777)
-    _mount("overlay", f"lowerdir={_LOWER},upperdir={_CHANGED},workdir={_EDITS}/work,{_SAFE}", "workspace", path)
+    # The helper has a mount of its own, in which nothing that is mounted over the project is in its way.
+    os.makedirs(_PLAIN, 0o700, exist_ok=True)
+    plain = f"{_PLAIN}/{tag}"
+    os.mkdir(plain)
+    _mount("-t", "virtiofs", "-o", _SAFE, tag, plain)
+    _mount("-o", "bind", plain, path)
+    _read_ahead(plain)
+    refresh.start(tag, plain)
 
 
-def edits(most: int = 200, changed: str = _CHANGED) -> tuple[int, list[str]]:
-    """How many files of a read-only workspace were changed, made or deleted, and the names of the first ``most``,
-    relative to the workspace."""
-    count = 0
-    names: list[str] = []
-    for folder, _, files in os.walk(changed):
-        for file in sorted(files):  # a deleted one is a device here, which os.walk counts among the files
-            count += 1
-            if len(names) < most:
-                names.append(os.path.relpath(f"{folder}/{file}", changed))
-    return count, names
+def _mount(*arguments: str) -> None:
+    run("/usr/bin/busybox", "mount", *arguments)
 
 
-def _mount(kind: str, options: str, source: str, target: str) -> None:
-    run("/usr/bin/busybox", "mount", "-t", kind, "-o", options, source, target)
+def _read_ahead(path: str) -> None:
+    """Read as much ahead as one request may carry."""
+    device = os.stat(path).st_dev
+    try:
+        with open(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb", "w") as file:
+            file.write(str(_READ_AHEAD_KIB))
+    except OSError:  # slower, but not wrong
+        pass

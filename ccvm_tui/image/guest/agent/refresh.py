@@ -1,0 +1,139 @@
+"""The helper of a share: keeps this kernel's caches as the host's directory is.
+
+The host's file server names the system call to make over the share's port. It answers the requests that result from the
+call as done already: the call changes nothing but the caches, and inotify reports it to the programs of the guest.
+Paths are relative to the share, in a mount that nothing else is mounted over.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from . import ports
+
+TYPE_CHECKING = False  # importing typing costs more than it says
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 1 << 16
+_LENGTH = 4
+_DESCRIPTORS = 64  # far more than an agent has open
+_NOW, _OMIT = (1 << 30) - 1, (1 << 30) - 2
+
+
+def start(tag: str, mounted: str) -> None:
+    """Start the process that serves the share ``tag``, which is mounted at ``mounted``, for as long as the guest is."""
+    port = ports.open_port(f"ccvm.share.{tag}")
+    if os.fork():
+        os.close(port)
+        return
+    try:
+        # The control port above all: it can be opened once only, and its agent may have to start again.
+        os.closerange(3, port)
+        os.closerange(port + 1, _DESCRIPTORS)
+        os.setsid()
+        os.umask(0)
+        os.chdir(mounted)
+        Helper(port).run()
+    finally:
+        os._exit(1)
+
+
+class Helper:
+    """Carries out instructions one after the other and acknowledges each."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._received = bytearray()
+
+    def run(self) -> None:
+        self._say(f"hello {os.getpid()}")
+        while data := os.read(self._port, _CHUNK):
+            self._received += data
+            while (frame := self._frame()) is not None:
+                self._take(*frame.split(b"\0"))
+
+    def _frame(self) -> bytes | None:
+        size = int.from_bytes(self._received[:_LENGTH], "little")
+        if len(self._received) < _LENGTH + size or len(self._received) < _LENGTH:
+            return None
+        frame = bytes(self._received[_LENGTH : _LENGTH + size])
+        del self._received[: _LENGTH + size]
+        return frame
+
+    def _take(self, number: bytes, operation: bytes, *arguments: bytes) -> None:
+        if operation == b"signals":
+            if _has_signal(arguments[0].decode()):
+                self._say(f"signalled {arguments[0].decode()}")
+            return
+        error = 0
+        try:
+            _OPERATIONS[operation](*arguments)
+        except OSError as failure:
+            error = failure.errno or errno.EIO
+        self._say(f"done {number.decode()} {error}")
+
+    def _say(self, line: str) -> None:
+        view = memoryview(line.encode() + b"\n")
+        while view:
+            view = view[os.write(self._port, view) :]
+
+
+def _make(path: bytes, kind: bytes) -> None:
+    os.mknod(path, int(kind) | 0o600)
+
+
+def _make_link(path: bytes) -> None:
+    os.symlink(b"target", path)  # the host's entry, which is the answer, has the true one
+
+
+def _mode(path: bytes, mode: bytes) -> None:
+    os.chmod(path, int(mode))
+
+
+def _modify(path: bytes) -> None:
+    """Opening drops the cached pages; a new modification time alone is IN_MODIFY; closing is IN_CLOSE_WRITE."""
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    # A program must not find itself "busy" because it is open for writing.
+    executable = os.stat(path, follow_symlinks=False).st_mode & 0o111
+    fd = os.open(path, flags | (os.O_RDONLY if executable else os.O_WRONLY))
+    try:
+        _touch(fd)
+    finally:
+        os.close(fd)
+
+
+def _touch(fd: int) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    times = (ctypes.c_long * 4)(0, _OMIT, 0, _NOW)
+    if libc.futimens(fd, times):
+        raise OSError(ctypes.get_errno(), "futimens")
+
+
+def _has_signal(task: str) -> bool:
+    """Whether a signal waits for ``task`` that is neither blocked nor ignored."""
+    words: dict[str, int] = {}
+    try:
+        with open(f"/proc/{task}/status") as status:
+            for line in status:
+                key, _, value = line.partition(":")
+                if key in ("SigPnd", "ShdPnd", "SigBlk", "SigIgn"):
+                    words[key] = int(value, 16)
+    except (OSError, ValueError):
+        return True
+    return bool((words["SigPnd"] | words["ShdPnd"]) & ~words["SigBlk"] & ~words["SigIgn"])
+
+
+_OPERATIONS: dict[bytes, Callable[..., None]] = {
+    b"mknod": _make,
+    b"mkdir": os.mkdir,
+    b"symlink": _make_link,
+    b"unlink": os.unlink,
+    b"rmdir": os.rmdir,
+    b"rename": os.rename,
+    b"chmod": _mode,
+    b"modify": _modify,
+}

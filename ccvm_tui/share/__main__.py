@@ -1,0 +1,57 @@
+"""``python -P -m ccvm_tui.share ORDER``: the file server, with the control connection as standard input.
+
+``ORDER`` is a JSON object, see ``process.Order``. The end of standard input ends the server.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import logging
+import os
+import resource
+import socket
+import sys
+from pathlib import Path
+
+from ccvm_tui.machine.confine import Access, Rule, confine, die_with_parent, no_core_dump
+from ccvm_tui.share.edits import EditsTree
+from ccvm_tui.share.host import HostTree
+from ccvm_tui.share.loop import Loop, MakeTree
+from ccvm_tui.share.order import Order
+from ccvm_tui.share.watch import Watches
+
+
+def main(arguments: list[str]) -> int:
+    """Confine the process, then serve."""
+    order = Order.decoded(arguments[0])
+    die_with_parent(order.parent)
+    no_core_dump()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    os.umask(0)  # the guest's kernel has applied that of the program
+    directories_max = max(64, _raise_descriptor_limit() // 2)
+    rules = [Rule(Path(order.path), Access.READ if order.edits else Access.WRITE)]
+    make_tree: MakeTree
+    if order.edits:
+        rules.append(Rule(Path(order.edits), Access.WRITE))
+        make_tree = functools.partial(EditsTree, order.path, directories_max, store=order.edits, room=order.room)
+    else:
+        make_tree = functools.partial(HostTree, order.path, directories_max)
+    device, helper, control = (socket.socket(fileno=fd) for fd in (order.device, order.helper, sys.stdin.fileno()))
+    loop = Loop(make_tree, Watches(), device, helper, control)
+    if order.confined:
+        confine(rules)
+    gc.freeze()
+    loop.run()
+    return 0
+
+
+def _raise_descriptor_limit() -> int:
+    """Open as many files as the system allows; returns how many that is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,415 @@
+"""A host directory as a tree of nodes, writable.
+
+Directories are held open by path-only descriptors; other files are addressed by directory and name and verified
+by device and inode number, so that a name that means another file by now is noticed (ESTALE). Symbolic links are never
+followed. The process is the user's: what the host's kernel refuses the user, the guest is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ccvm_tui.share import syscalls
+from ccvm_tui.share.fuse import ROOT_ID
+from ccvm_tui.share.nodes import Handle, Node, Nodes, stale
+
+_ACCMODE = 3
+_ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_XATTRS = b"user."
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New attributes for a file; None leaves one as it is. Times are ns since 1970, or "now"."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    accessed: int | str | None = None
+    modified: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One entry of a directory listing. ``kind`` as in st_mode."""
+
+    name: bytes
+    inode: int
+    kind: int
+
+
+def safe_mode(mode: int) -> int:
+    """Permission bits without set-user-ID, and without set-group-ID: a guest makes no such program."""
+    return mode & 0o1777
+
+
+def open_flags(flags: int) -> int:
+    """What of the guest's open flags reaches the host."""
+    return flags & (_ACCMODE | os.O_APPEND | os.O_SYNC | os.O_DSYNC) | _ALWAYS
+
+
+class HostTree:
+    """The directory ``path``, read and written in place. Methods raise OSError as the system calls do.
+
+    ``on_directory`` is called with each directory, and a descriptor of it, before its entries are looked at;
+    ``on_forgotten`` when the guest no longer knows it. ``fds_max`` bounds the descriptors held for directories.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        fds_max: int,
+        on_directory: Callable[[Node, int], None],
+        on_forgotten: Callable[[Node], None],
+    ) -> None:
+        fd = os.open(path, _PATH | os.O_DIRECTORY)
+        info = os.fstat(fd)
+        root = Node(ROOT_ID, (info.st_dev, info.st_ino), stat.S_IFDIR, None, b"", lookups=1, fd=fd)
+        self.nodes = Nodes(root)
+        self._device = info.st_dev
+        self._fds_max = fds_max
+        self._open_directories: OrderedDict[int, Node] = OrderedDict()
+        self._on_directory = on_directory
+        self._on_forgotten = on_forgotten
+
+    # --- where things are -------------------------------------------------------------------------------------
+
+    def directory_fd(self, node: Node) -> int:
+        """A path-only descriptor of a directory; belongs to the tree and is good until the next call."""
+        if node.fd < 0:
+            parent, name = self._place(node)
+            fd = os.open(name, _PATH | os.O_DIRECTORY, dir_fd=self.directory_fd(parent))
+            info = os.fstat(fd)
+            if (info.st_dev, info.st_ino) != node.key:
+                os.close(fd)
+                raise stale()
+            self._keep(node, fd)
+        return node.fd
+
+    def _keep(self, node: Node, fd: int) -> None:
+        node.fd = fd
+        self._open_directories[node.id] = node
+        if len(self._open_directories) > self._fds_max:
+            _, oldest = self._open_directories.popitem(last=False)
+            self.close_directory(oldest)
+
+    def close_directory(self, node: Node) -> None:
+        """Close what is held open for ``node``."""
+        self._open_directories.pop(node.id, None)
+        if node.fd >= 0:
+            os.close(node.fd)
+            node.fd = -1
+
+    @staticmethod
+    def _place(node: Node) -> tuple[Node, bytes]:
+        """Directory and name of ``node`` on the host, as found last."""
+        if node.origin is not None:
+            return node.origin
+        if node.parent is None:
+            raise stale()
+        return node.parent, node.name
+
+    def _at(self, node: Node) -> tuple[int, bytes]:
+        """Directory descriptor and name under which ``node``, which is no directory, is found now."""
+        places = [self._place(node), *node.aliases]
+        for parent, name in places:
+            try:
+                fd = self.directory_fd(parent)
+                info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except OSError:
+                continue
+            if (info.st_dev, info.st_ino) == node.key:
+                return fd, name
+        raise stale()
+
+    # --- attributes -------------------------------------------------------------------------------------------
+
+    def stat(self, node: Node) -> os.stat_result:
+        """Attributes of the file itself."""
+        fd = node.any_fd()
+        if fd >= 0:
+            return os.fstat(fd)
+        if node.is_directory:
+            return os.fstat(self.directory_fd(node))
+        parent, name = self._place(node)
+        fd = self.directory_fd(parent)
+        try:
+            info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if (info.st_dev, info.st_ino) == node.key:
+                return info
+        except FileNotFoundError:
+            pass
+        fd, name = self._at(node)
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+
+    def identity(self, node: Node, info: os.stat_result) -> tuple[int, int]:
+        """Inode number and link count for the guest: the host's own; other file systems below are kept apart."""
+        if info.st_dev == self._device:
+            return info.st_ino, info.st_nlink
+        return info.st_ino ^ (info.st_dev & 0xFFFF) << 48, info.st_nlink
+
+    def change(self, node: Node, change: Change, handle: Handle | None) -> None:
+        """Set attributes."""
+        if change.size is not None:
+            self._truncate(node, change.size, handle)
+        with self._pinned(node) as fd:
+            if change.uid is not None or change.gid is not None:
+                syscalls.change_owner(fd, change.uid, change.gid)
+            if change.mode is not None:
+                if node.kind == stat.S_IFLNK:
+                    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+                mode = change.mode & 0o3777 if node.is_directory else safe_mode(change.mode)
+                os.chmod(magic(fd), mode)
+            if change.accessed is not None or change.modified is not None:
+                syscalls.set_times(fd, change.accessed, change.modified)
+
+    def _truncate(self, node: Node, size: int, handle: Handle | None) -> None:
+        if handle is not None and handle.writable:
+            os.ftruncate(handle.fd, size)
+            return
+        for other in node.handles.values():
+            if other.writable:
+                os.ftruncate(other.fd, size)
+                return
+        fd = self.open(node, os.O_WRONLY)
+        try:
+            os.ftruncate(fd, size)
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def _pinned(self, node: Node) -> Iterator[int]:
+        """A descriptor of exactly the file of ``node``, path-only perhaps, for as long as the context lasts."""
+        fd = node.any_fd()
+        if fd >= 0 or node.is_directory:
+            yield fd if fd >= 0 else self.directory_fd(node)
+            return
+        at, name = self._at(node)
+        fd = os.open(name, _PATH, dir_fd=at)
+        try:
+            info = os.fstat(fd)
+            if (info.st_dev, info.st_ino) != node.key:
+                raise stale()
+            yield fd
+        finally:
+            os.close(fd)
+
+    # --- names ------------------------------------------------------------------------------------------------
+
+    def lookup(self, parent: Node, name: bytes) -> tuple[Node, os.stat_result] | None:
+        """The file ``name`` of ``parent``, or None."""
+        fd = self.directory_fd(parent)
+        self._on_directory(parent, fd)
+        try:
+            info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            self.nodes.unname(parent, name)
+            parent.children[name] = None
+            return None
+        return self._intern(info, parent, name), info
+
+    def look(self, parent: Node, name: bytes) -> os.stat_result:
+        """The attributes of ``name``, without making it known."""
+        return os.stat(name, dir_fd=self.directory_fd(parent), follow_symlinks=False)
+
+    def _intern(self, info: os.stat_result, parent: Node, name: bytes) -> Node:
+        node = self.nodes.intern((info.st_dev, info.st_ino), info.st_mode, parent, name)
+        if node.is_directory and node.watch < 0:
+            fd = self.directory_fd(node)
+            self._on_directory(node, fd)
+        return node
+
+    def listing(self, node: Node) -> list[Name]:
+        """All names of a directory, but not "." and ".."."""
+        fd = self.directory_fd(node)
+        self._on_directory(node, fd)
+        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            with os.scandir(readable) as entries:
+                return [Name(os.fsencode(entry.name), entry.inode(), _kind(entry)) for entry in entries]
+        finally:
+            os.close(readable)
+
+    def read_link(self, node: Node) -> bytes:
+        at, name = self._at(node)
+        return os.readlink(name, dir_fd=at)
+
+    def make_directory(self, parent: Node, name: bytes, mode: int) -> None:
+        os.mkdir(name, safe_mode(mode), dir_fd=self.directory_fd(parent))
+
+    def make_node(self, parent: Node, name: bytes, mode: int) -> None:
+        """A regular file, a FIFO or a socket; device nodes are refused."""
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        os.mknod(name, stat.S_IFMT(mode) | safe_mode(mode), dir_fd=self.directory_fd(parent))
+
+    def make_link(self, parent: Node, name: bytes, target: bytes) -> None:
+        os.symlink(target, name, dir_fd=self.directory_fd(parent))
+
+    def create(self, parent: Node, name: bytes, flags: int, mode: int) -> int:
+        """Create and open a regular file; returns its descriptor. Never opens one that exists."""
+        flags = open_flags(flags) | os.O_CREAT | os.O_EXCL
+        return os.open(name, flags, safe_mode(mode), dir_fd=self.directory_fd(parent))
+
+    def temporary(self, parent: Node, flags: int, mode: int) -> int:
+        """Create and open a file without a name."""
+        fd = self.directory_fd(parent)
+        return os.open(f"/proc/self/fd/{fd}", open_flags(flags) & ~os.O_NOFOLLOW | os.O_TMPFILE, safe_mode(mode))
+
+    def remove(self, parent: Node, name: bytes, *, directory: bool) -> None:
+        if directory:
+            os.rmdir(name, dir_fd=self.directory_fd(parent))
+        else:
+            os.unlink(name, dir_fd=self.directory_fd(parent))
+
+    def rename(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes, flags: int) -> None:
+        syscalls.rename(self.directory_fd(parent), name, self.directory_fd(new_parent), new_name, flags)
+
+    def same_file(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes) -> bool:
+        """Whether both names exist and are of one file."""
+        try:
+            one = os.stat(name, dir_fd=self.directory_fd(parent), follow_symlinks=False)
+            other = os.stat(new_name, dir_fd=self.directory_fd(new_parent), follow_symlinks=False)
+        except OSError:
+            return False
+        return os.path.samestat(one, other)
+
+    def link(self, node: Node, parent: Node, name: bytes) -> None:
+        """A further name for ``node``."""
+        fd = node.any_fd()
+        if fd >= 0:
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=self.directory_fd(parent), follow_symlinks=True)
+            return
+        at, old = self._at(node)
+        os.link(old, name, src_dir_fd=at, dst_dir_fd=self.directory_fd(parent), follow_symlinks=False)
+
+    # --- contents ---------------------------------------------------------------------------------------------
+
+    def open(self, node: Node, flags: int) -> int:
+        """Open a regular file; returns its descriptor. O_TRUNC takes effect on the right file or not at all."""
+        if not node.is_regular:
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        held = node.any_fd()
+        if held >= 0:
+            fd = os.open(f"/proc/self/fd/{held}", open_flags(flags) & ~os.O_NOFOLLOW)
+        else:
+            fd = self._open_by_name(node, open_flags(flags))
+        if flags & os.O_TRUNC:
+            try:
+                os.ftruncate(fd, 0)
+            except OSError:
+                os.close(fd)
+                raise
+        return fd
+
+    def _open_by_name(self, node: Node, flags: int) -> int:
+        parent, name = self._place(node)
+        for attempt in range(2):
+            at, name = (self.directory_fd(parent), name) if attempt == 0 else self._at(node)
+            try:
+                fd = os.open(name, flags, dir_fd=at)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            info = os.fstat(fd)
+            if (info.st_dev, info.st_ino) == node.key:
+                return fd
+            os.close(fd)
+        raise stale()
+
+    def unnamed(self, fd: int) -> Node:
+        """A node for the file ``fd``, which ``temporary`` has made."""
+        info = os.fstat(fd)
+        return self.nodes.unnamed((info.st_dev, info.st_ino), info.st_mode)
+
+    # --- what a tree of edits does otherwise --------------------------------------------------------------------
+
+    def shadows(self, parent: Node, name: bytes) -> bool:
+        """Whether the host's ``name`` is hidden from the guest by an edit of its own."""
+        return False
+
+    def private(self, node: Node) -> bool:
+        """Whether nobody but the guest can change what is in ``node``, a directory."""
+        return False
+
+    def edits(self) -> Iterable[bytes]:
+        """The paths of what the guest has edited without the host's files changing."""
+        return ()
+
+    def demand_room(self, size: int) -> None:
+        """Raise OSError (ENOSPC) where there is no room for ``size`` bytes more."""
+
+    def grew(self, before: int, after: int) -> None:
+        """Called when the size of a file has changed."""
+
+    def closing(self, handle: Handle) -> None:
+        """Called before ``handle`` is closed."""
+
+    def forgotten(self, node: Node) -> None:
+        """Called when the guest no longer knows ``node``."""
+        self.close_directory(node)
+        if node.watch >= 0:
+            self._on_forgotten(node)
+
+    # --- the rest ---------------------------------------------------------------------------------------------
+
+    def usage(self) -> os.statvfs_result:
+        return os.fstatvfs(self.directory_fd(self.nodes.root))
+
+    def get_attribute(self, node: Node, name: bytes) -> bytes:
+        """An extended attribute. Only those of users cross; the rest does not exist."""
+        _demand_user_attribute(name)
+        with self._pinned(node) as fd:
+            return os.getxattr(magic(fd), name)
+
+    def list_attributes(self, node: Node) -> list[bytes]:
+        if node.kind == stat.S_IFLNK:
+            return []
+        with self._pinned(node) as fd:
+            names = [os.fsencode(name) for name in os.listxattr(magic(fd))]
+        return [name for name in names if name.startswith(_XATTRS)]
+
+    def set_attribute(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
+        _demand_user_attribute(name)
+        with self._pinned(node) as fd:
+            os.setxattr(magic(fd), name, value, flags)
+
+    def remove_attribute(self, node: Node, name: bytes) -> None:
+        _demand_user_attribute(name)
+        with self._pinned(node) as fd:
+            os.removexattr(magic(fd), name)
+
+
+def user_attributes(fd: int) -> list[tuple[bytes, bytes]]:
+    """The users' extended attributes of the open file ``fd``: names and values."""
+    try:
+        names = [os.fsencode(name) for name in os.listxattr(magic(fd))]
+        return [(name, os.getxattr(magic(fd), name)) for name in names if name.startswith(_XATTRS)]
+    except OSError:  # a file system without any
+        return []
+
+
+def magic(fd: int) -> str:
+    """A path that names exactly the open file ``fd``, for calls that take no path-only descriptor."""
+    return f"/proc/self/fd/{fd}"
+
+
+def _demand_user_attribute(name: bytes) -> None:
+    if not name.startswith(_XATTRS):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def _kind(entry: os.DirEntry[str]) -> int:
+    """File type as in st_mode; 0 where the file system does not say without a further call."""
+    if entry.is_symlink():
+        return stat.S_IFLNK
+    if entry.is_dir(follow_symlinks=False):
+        return stat.S_IFDIR
+    return stat.S_IFREG if entry.is_file(follow_symlinks=False) else 0

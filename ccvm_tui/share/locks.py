@@ -1,0 +1,206 @@
+"""Record and flock locks of the guest, held on the host's files, so that the programs of both sides see them.
+
+A record lock of the guest is an open-file-description lock of the host on a descriptor that belongs to one file and one
+owner (a process of the guest): owners exclude each other, and the host's ``fcntl`` locks as well. A flock lock is taken
+on the handle's own descriptor, which stands for the guest's open file as flock(2) wants it.
+
+The server never blocks on a lock. One that must be waited for is tried again by the clock. The guest's kernel cannot
+withdraw a request, so the guest is asked now and then whether the process that waits has been sent a signal.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ccvm_tui.share.nodes import Handle, Node
+
+_FLOCK = struct.Struct("hhqqi4x")
+_F_OFD_GETLK, _F_OFD_SETLK = 36, 37
+_END: Final = (1 << 63) - 1
+
+RETRY_FIRST: Final = 0.002
+RETRY_LAST: Final = 0.05
+"""Seconds between two tries of a lock that is waited for: short at first, then longer."""
+
+ASK_EVERY: Final = 0.1
+"""Seconds between two questions whether a waiting process has been sent a signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A lock as a request names it. ``end`` is inclusive; ``kind`` is F_RDLCK, F_WRLCK or F_UNLCK; ``whole`` flock."""
+
+    handle: Handle
+    owner: int
+    start: int
+    end: int
+    kind: int
+    pid: int
+    whole: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Owner:
+    fd: int
+    pid: int
+    writable: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    wanted: Wanted
+    task: int
+    done: Callable[[int], None]
+    delay: float = RETRY_FIRST
+    due: float = 0.0
+    ask_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Held:
+    owners: dict[int, _Owner] = field(default_factory=dict)
+
+
+class Locks:
+    """All locks of one guest.
+
+    ``clock`` is a monotonic clock in seconds. ``ask`` asks the guest whether the task of a number has been sent a
+    signal; the answer comes by ``interrupt``. ``before`` and ``after`` are called before a lock of a file is given up
+    and after one was taken, with a callable that goes on: the contents may have to be brought up to date first.
+    """
+
+    def __init__(self, clock: Callable[[], float], ask: Callable[[int], None]) -> None:
+        self._clock = clock
+        self._ask = ask
+        self._held: dict[Node, _Held] = {}
+        self._waiting: list[_Waiting] = []
+
+    # --- record locks -----------------------------------------------------------------------------------------
+
+    def conflict(self, wanted: Wanted) -> tuple[int, int, int, int]:
+        """The first lock that keeps ``wanted`` from being taken, or one of kind F_UNLCK: start, end, kind, pid."""
+        owner = self._owner(wanted)
+        found = fcntl.fcntl(owner.fd, _F_OFD_GETLK, _packed(wanted))
+        kind, _, start, length, pid = _FLOCK.unpack(found)
+        if kind == fcntl.F_UNLCK:
+            return wanted.start, wanted.end, fcntl.F_UNLCK, 0
+        if pid < 0:  # an open-file-description lock: most likely one of another process of the guest
+            others = self._held[wanted.handle.node].owners
+            pid = next((other.pid for number, other in others.items() if number != wanted.owner), 0)
+        else:
+            pid = 0  # a process of the host, whose number means nothing in the guest
+        return start, _END if length == 0 else start + length - 1, kind, pid
+
+    def take(self, wanted: Wanted) -> None:
+        """Take, change or give up a lock, or raise OSError (EAGAIN) where another one is in the way."""
+        try:
+            if wanted.whole:
+                fcntl.flock(wanted.handle.fd, _FLOCK_OPERATIONS[wanted.kind])
+                return
+            if wanted.kind == fcntl.F_UNLCK and not self._has_owner(wanted):
+                return
+            owner = self._owner(wanted)
+            fcntl.fcntl(owner.fd, _F_OFD_SETLK, _packed(wanted))
+        except BlockingIOError as error:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+
+    def _has_owner(self, wanted: Wanted) -> bool:
+        held = self._held.get(wanted.handle.node)
+        return held is not None and wanted.owner in held.owners
+
+    def _owner(self, wanted: Wanted) -> _Owner:
+        held = self._held.setdefault(wanted.handle.node, _Held())
+        owner = held.owners.get(wanted.owner)
+        if owner is not None:
+            return owner
+        path = f"/proc/self/fd/{wanted.handle.fd}"
+        try:
+            fd, writable = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK), True
+        except OSError:  # the mode of a write lock on a file that may not be written is the guest kernel's to refuse
+            fd, writable = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), False
+        owner = held.owners[wanted.owner] = _Owner(fd, wanted.pid, writable)
+        return owner
+
+    def release_owner(self, node: Node, owner: int) -> None:
+        """Give up every record lock of ``owner`` on ``node``: it has closed a descriptor of the file."""
+        held = self._held.get(node)
+        if held is None or (gone := held.owners.pop(owner, None)) is None:
+            return
+        os.close(gone.fd)
+        if not held.owners:
+            del self._held[node]
+
+    def released(self, handle: Handle) -> None:
+        """A handle is about to be closed; with the last one of a file all record locks go."""
+        self._waiting = [waiting for waiting in self._waiting if waiting.wanted.handle is not handle]
+        if len(handle.node.handles) == 1 and (held := self._held.pop(handle.node, None)) is not None:
+            for owner in held.owners.values():
+                os.close(owner.fd)
+
+    # --- waiting ------------------------------------------------------------------------------------------------
+
+    def wait(self, wanted: Wanted, task: int, done: Callable[[int], None]) -> None:
+        """Take a lock as soon as it can be had, then call ``done(0)``, or ``done(errno)`` when it never can.
+
+        ``task`` is the number of the guest's thread that waits.
+        """
+        waiting = _Waiting(wanted, task, done)
+        if not self._tried(waiting):
+            now = self._clock()
+            waiting.due, waiting.ask_at = now + waiting.delay, now + ASK_EVERY
+            self._waiting.append(waiting)
+
+    def _tried(self, waiting: _Waiting) -> bool:
+        try:
+            self.take(waiting.wanted)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                return False
+            waiting.done(error.errno or errno.EIO)
+            return True
+        waiting.done(0)
+        return True
+
+    def next_due(self) -> float | None:
+        """When ``tick`` is to be called next, by the clock."""
+        return min((waiting.due for waiting in self._waiting), default=None)
+
+    def tick(self) -> None:
+        """Try again what is due."""
+        now = self._clock()
+        for waiting in list(self._waiting):
+            if waiting.due > now:
+                continue
+            if self._tried(waiting):
+                self._waiting.remove(waiting)
+                continue
+            waiting.delay = min(waiting.delay * 1.5, RETRY_LAST)
+            waiting.due = now + waiting.delay
+            if now >= waiting.ask_at:
+                waiting.ask_at = now + ASK_EVERY
+                self._ask(waiting.task)
+
+    def interrupt(self, task: int) -> None:
+        """End the wait of ``task``: a signal came for it."""
+        for waiting in list(self._waiting):
+            if waiting.task == task:
+                self._waiting.remove(waiting)
+                waiting.done(errno.EINTR)
+
+
+_FLOCK_OPERATIONS = {
+    fcntl.F_RDLCK: fcntl.LOCK_SH | fcntl.LOCK_NB,
+    fcntl.F_WRLCK: fcntl.LOCK_EX | fcntl.LOCK_NB,
+    fcntl.F_UNLCK: fcntl.LOCK_UN,
+}
+
+
+def _packed(wanted: Wanted) -> bytes:
+    length = 0 if wanted.end >= _END else wanted.end - wanted.start + 1
+    return _FLOCK.pack(wanted.kind, os.SEEK_SET, wanted.start, length, 0)

@@ -1,0 +1,150 @@
+"""The file server's event loop: the device, the host's events, the guest's helper, worker threads, locks."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ccvm_tui.share.host import HostTree
+from ccvm_tui.share.locks import Locks
+from ccvm_tui.share.nodes import Node
+from ccvm_tui.share.refresh import Refresher
+from ccvm_tui.share.server import Server
+from ccvm_tui.share.vhost import Backend, Queue
+from ccvm_tui.share.watch import Watches
+
+log = logging.getLogger(__name__)
+
+_QUEUES = 2
+_CHUNK = 1 << 16
+_EDITS_MAX = 1000
+
+MakeTree = Callable[[Callable[[Node, int], None], Callable[[Node], None]], HostTree]
+"""Makes the tree, given what is to be called for each directory that becomes known and for each that is forgotten."""
+
+
+class Loop:
+    """Everything that one share needs, in one thread."""
+
+    def __init__(
+        self,
+        make_tree: MakeTree,
+        watches: Watches,
+        device: socket.socket,
+        helper: socket.socket,
+        control: socket.socket,
+    ) -> None:
+        self._watches = watches
+        self._helper = helper
+        self._control = control
+        self._helper_out = bytearray()
+        self._poll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._running = True
+        self._finished: deque[Callable[[], None]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._refresher = Refresher(self._to_helper, lambda task: self._locks.interrupt(task))
+        self._locks = Locks(time.monotonic, self._refresher.ask)
+        self._tree = make_tree(watches.add, watches.remove)
+        self._server = Server(self._tree, self._refresher, self._locks, self._in_loop)
+        self._refresher.serve(self._server)
+        self._backend = Backend(device, _QUEUES, self._watch_queue, self._unwatch)
+        helper.setblocking(False)
+        self._watch(device.fileno(), self._receive)
+        self._watch(watches.fileno(), lambda: None)  # looked at in each turn, before anything else
+        self._watch(helper.fileno(), self._hear)
+        self._watch(self._wake, self._run_finished)
+        self._watch(control.fileno(), self._answer)
+
+    def run(self) -> None:
+        """Serve until the control connection or the device is closed."""
+        while self._running:
+            due = self._locks.next_due()
+            timeout = None if due is None else max(0.0, due - time.monotonic())
+            ready = self._poll.poll(timeout)
+            # Events come first: what the guest has changed itself must be recognized before it forgets the file.
+            self._refresher.take(self._watches)
+            for fd, _ in ready:
+                handler = self._handlers.get(fd)
+                if handler is not None:
+                    handler()
+            self._locks.tick()
+
+    def _watch(self, fd: int, handler: Callable[[], None]) -> None:
+        self._handlers[fd] = handler
+        self._poll.register(fd, select.EPOLLIN)
+
+    def _unwatch(self, fd: int) -> None:
+        if self._handlers.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def _answer(self) -> None:
+        """Each byte on the control connection asks for the list of edits."""
+        asked = self._control.recv(1)
+        if not asked:
+            self._running = False
+            return
+        edits = list(self._tree.edits())
+        body = b"\0".join([str(len(edits)).encode(), *edits[:_EDITS_MAX]])
+        self._control.sendall(len(body).to_bytes(4, "little") + body)
+
+    # --- the device -------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        if not self._backend.receive():
+            self._running = False
+
+    def _watch_queue(self, fd: int, queue: Queue) -> None:
+        self._watch(fd, lambda: self._kicked(fd, queue))
+
+    def _kicked(self, fd: int, queue: Queue) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(fd)
+        for request in queue.requests():
+            self._server.handle(request)
+
+    # --- worker threads -----------------------------------------------------------------------------------------
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        self._finished.append(call)
+        os.eventfd_write(self._wake, 1)
+
+    def _run_finished(self) -> None:
+        os.eventfd_read(self._wake)
+        while self._finished:
+            self._finished.popleft()()
+
+    # --- the helper ---------------------------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        try:
+            data = self._helper.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            self._refresher.heard(data)
+        else:
+            self._unwatch(self._helper.fileno())
+            self._refresher.ended()
+        self._flush_helper()
+
+    def _to_helper(self, data: bytes) -> None:
+        self._helper_out += data
+        self._flush_helper()
+
+    def _flush_helper(self) -> None:
+        while self._helper_out:
+            try:
+                sent = self._helper.send(self._helper_out)
+            except BlockingIOError:
+                return  # the helper is asked for no more than fits; the rest goes with its next answer
+            except OSError:
+                self._helper_out.clear()
+                return
+            del self._helper_out[:sent]

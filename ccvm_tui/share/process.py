@@ -1,0 +1,124 @@
+"""The file server as its parent sees it: started, connected, reaped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+import ccvm_tui
+from ccvm_tui import aio
+from ccvm_tui.share.order import Order
+
+_WORDS_MAX: Final = 4096
+_CHUNK: Final = 1 << 14
+
+
+class ShareServer:
+    """One run of the file server, for one directory and one guest.
+
+    ``device`` and ``helper`` are for QEMU: the vhost-user connection, and the port of the guest's helper. They belong
+    to the caller, who closes them when QEMU has them.
+    """
+
+    def __init__(self, child: aio.Child, control: socket.socket, device: socket.socket, helper: socket.socket) -> None:
+        self._child = child
+        self._control = control
+        self.device = device
+        self.helper = helper
+        self._words = bytearray()
+        self._asking = asyncio.Lock()
+        self._reader = asyncio.get_running_loop().create_task(self._read_words(), name="file server's stderr")
+
+    @classmethod
+    async def start(cls, path: str, *, confined: bool = True, edits: str = "", room: int = 0) -> ShareServer:
+        """Start a server for the directory ``path``; the arguments as in ``Order``.
+
+        Raises OSError when the process cannot be started.
+        """
+        with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
+            pairs = [socket.socketpair() for _ in range(3)]
+            for ours, other in pairs:
+                on_failure.enter_context(ours)
+                theirs.enter_context(other)
+            (control, control_end), (device, device_end), (helper, helper_end) = pairs
+            order = Order(
+                os.getpid(), path, device_end.fileno(), helper_end.fileno(), confined=confined, edits=edits, room=room
+            )
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-m",
+                "ccvm_tui.share",
+                order.encoded(),
+                stdin=control_end.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(device_end.fileno(), helper_end.fileno()),
+                # It needs to find this package, and nothing else of our environment.
+                env={
+                    "PYTHONPATH": str(Path(ccvm_tui.__file__).parent.parent),
+                    **({"PYTHONPYCACHEPREFIX": sys.pycache_prefix} if sys.pycache_prefix else {}),
+                },
+                start_new_session=True,
+                cwd="/",
+            )
+            control.setblocking(False)
+            on_failure.pop_all()
+        return cls(aio.Child(process), control, device, helper)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    async def _read_words(self) -> None:
+        stderr = self._child.process.stderr
+        assert stderr is not None
+        while data := await stderr.read(_CHUNK):
+            self._words += data
+            del self._words[:-_WORDS_MAX]
+
+    async def wait(self) -> str:
+        """Until the server has ended; returns why, in one line."""
+        status = await self._child.wait()
+        await asyncio.shield(self._reader)
+        lines = self._words.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"status {status}"
+
+    async def edits(self) -> tuple[int, list[bytes]]:
+        """How many files of a read-only share the guest has edited, and the paths of the first ones.
+
+        Raises OSError when the server has ended.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._asking:
+            await loop.sock_sendall(self._control, b"e")
+            size = int.from_bytes(await self._receive(4), "little")
+            count, *names = (await self._receive(size)).split(b"\0")
+        return int(count), names
+
+    async def _receive(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            part = await asyncio.get_running_loop().sock_recv(self._control, size - len(data))
+            if not part:
+                raise ConnectionResetError("the file server has ended")
+            data += part
+        return data
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """End the server; it is reaped when this returns. May be called more than once."""
+        self.device.close()
+        self.helper.close()
+        self._control.close()
+        try:
+            async with asyncio.timeout(grace):
+                await self._child.wait()
+        except TimeoutError:
+            await self._child.end(0.0)
+        self._child.close()
+        self._reader.cancel()

@@ -1,0 +1,391 @@
+"""The guest's caches, kept right by a helper in the guest.
+
+The virtiofs driver of the guest's kernel takes no notifications. So a process in the guest, the helper, makes the
+system call that has the wanted effect on the kernel's caches, and the server answers the requests that result from it
+without touching the host, as if done already:
+
+=======  =====================================  ============================================================
+create   mknod, mkdir, symlink                  the name appears; inotify reports IN_CREATE
+delete   unlink, rmdir                          the name disappears; IN_DELETE
+rename   rename                                 IN_MOVED_FROM and IN_MOVED_TO; open files stay what they are
+modify   open, set the modification time        cached pages are dropped, attributes renewed; IN_MODIFY, IN_CLOSE_WRITE
+attrib   chmod                                  attributes are renewed; IN_ATTRIB
+=======  =====================================  ============================================================
+
+As long as the helper lives and a directory is watched, the guest may keep its names and attributes. No loop is
+possible: the helper's calls change nothing on the host, and changes made by the guest's own programs are recognized.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import struct
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ccvm_tui.share import fuse, watch
+from ccvm_tui.share.fuse import Op
+from ccvm_tui.share.nodes import Node, state_of
+from ccvm_tui.share.server import Head, Reply, Server
+
+log = logging.getLogger(__name__)
+
+OUTSTANDING_MAX: Final = 16
+"""Instructions that are with the helper at a time."""
+
+QUEUE_MAX: Final = 4096
+"""Instructions that wait; with more the whole cache is compared with the host instead."""
+
+_FRAME: Final = struct.Struct("<I")
+_LINE_MAX: Final = 4096
+_ANY_HANDLE: Final = 0
+
+
+@dataclass(slots=True, eq=False)
+class Instruction:
+    """One call for the helper to make: ``name`` in ``directory``, for a rename to ``new_name`` in ``new_directory``."""
+
+    kind: str
+    directory: Node
+    name: bytes
+    new_directory: Node | None = None
+    new_name: bytes = b""
+    is_directory: bool = False
+    number: int = 0
+
+
+class Refresher:
+    """Turns events of the host into instructions for the helper, and answers the helper's requests.
+
+    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], signalled: Callable[[int], None]) -> None:
+        self._send = send
+        self._signalled = signalled
+        self._server: Server
+        self._helper = 0
+        self._line = b""
+        self._own: Counter[tuple[int, bytes, int]] = Counter()
+        self._queue: deque[Instruction] = deque()
+        self._queued: set[tuple[Node, bytes]] = set()
+        self._outstanding: dict[int, Instruction] = {}
+        self._by_name: dict[tuple[int, bytes], Instruction] = {}
+        self._next = 0
+
+    def serve(self, server: Server) -> None:
+        """Set the server whose nodes these are; before anything else is called."""
+        self._server = server
+
+    # --- the guest's own changes ------------------------------------------------------------------------------
+
+    def lasting(self, node: Node) -> bool:
+        return self._helper != 0 and node.watch >= 0
+
+    def own_change(self, parent: Node, name: bytes, mask: int) -> None:
+        if parent.watch >= 0:
+            self._own[parent.watch, name, mask] += 1
+
+    def _is_own(self, event: watch.Event, mask: int) -> bool:
+        key = (event.directory.watch, event.name, mask)
+        if self._own[key] > 0:
+            self._own[key] -= 1
+            if not self._own[key]:
+                del self._own[key]
+            return True
+        del self._own[key]
+        return False
+
+    # --- events of the host -----------------------------------------------------------------------------------
+
+    def take(self, watches: watch.Watches) -> None:
+        """Handle what the host's programs have changed since the last call."""
+        moved: dict[int, watch.Event] = {}
+        try:
+            for event in watches.read():
+                self._take(event, moved)
+        except watch.Overflow:
+            self._own.clear()
+            self.compare_all()
+        for event in moved.values():
+            self._gone(event)
+        self._advance()
+
+    def _take(self, event: watch.Event, moved: dict[int, watch.Event]) -> None:
+        mask = event.mask
+        if self._server.shadows(event.directory, event.name):
+            return
+        if mask & watch.MOVED_FROM:
+            if not self._is_own(event, watch.MOVED_FROM):
+                moved[event.cookie] = event
+        elif mask & watch.MOVED_TO:
+            if not self._is_own(event, watch.MOVED_TO):
+                source = moved.pop(event.cookie, None)
+                if source is None:
+                    self._appeared(event)
+                else:
+                    self._moved(source, event)
+        elif mask & watch.CREATE:
+            if not self._is_own(event, watch.CREATE):
+                self._appeared(event)
+        elif mask & watch.DELETE:
+            if not self._is_own(event, watch.DELETE):
+                self._gone(event)
+        elif mask & (watch.MODIFY | watch.CLOSE_WRITE | watch.ATTRIB):
+            self._changed(event.directory, event.name, closed=bool(mask & watch.CLOSE_WRITE))
+
+    def _appeared(self, event: watch.Event) -> None:
+        self._put(Instruction("create", event.directory, event.name))
+
+    def _gone(self, event: watch.Event) -> None:
+        self._put(Instruction("delete", event.directory, event.name, is_directory=bool(event.mask & watch.ISDIR)))
+
+    def _moved(self, source: watch.Event, target: watch.Event) -> None:
+        self._server.moved(source.directory, source.name, target.directory, target.name)
+        self._put(
+            Instruction("rename", source.directory, source.name, target.directory, target.name,
+                        is_directory=bool(source.mask & watch.ISDIR))
+        )  # fmt: skip
+
+    def _changed(self, directory: Node, name: bytes, *, closed: bool) -> None:
+        if not name:
+            self._directory_changed(directory)
+            return
+        node = directory.children.get(name)
+        info = self._server.look(directory, name)
+        if info is None or stat.S_ISLNK(info.st_mode):
+            return
+        if node is not None and node.seen is not None:
+            state = state_of(info)
+            if state == node.seen:
+                return
+            contents = stat.S_ISREG(info.st_mode) and state[::2][:2] != node.seen[::2][:2]
+        else:
+            contents = stat.S_ISREG(info.st_mode)
+        self._put(Instruction("modify" if contents else "attrib", directory, name))
+
+    def _directory_changed(self, directory: Node) -> None:
+        if directory.parent is None:
+            return
+        info = self._server.look(directory.parent, directory.name)
+        if info is not None and directory.seen is not None and info.st_mode != directory.seen[3]:
+            self._put(Instruction("attrib", directory.parent, directory.name))
+
+    def compare_all(self) -> None:
+        """Compare all that the guest knows with the host, and queue what differs."""
+        self._queue.clear()
+        self._queued.clear()
+        for node in self._server.all_nodes():
+            for name, child in list(node.children.items()):
+                self._compare(node, name, child)
+
+    def _compare(self, directory: Node, name: bytes, child: Node | None) -> None:
+        if self._server.shadows(directory, name):
+            return
+        info = self._server.look(directory, name)
+        if child is None:
+            if info is not None:
+                self._put(Instruction("create", directory, name), unbounded=True)
+            return
+        if info is None:
+            self._put(Instruction("delete", directory, name, is_directory=child.is_directory), unbounded=True)
+        elif (info.st_dev, info.st_ino) != child.key:
+            self._put(Instruction("delete", directory, name, is_directory=child.is_directory), unbounded=True)
+            self._put(Instruction("create", directory, name), unbounded=True)
+        elif child.seen is not None and state_of(info) != child.seen and not stat.S_ISLNK(info.st_mode):
+            self._put(Instruction("modify" if child.is_regular else "attrib", directory, name), unbounded=True)
+
+    # --- instructions -----------------------------------------------------------------------------------------
+
+    def _put(self, instruction: Instruction, *, unbounded: bool = False) -> None:
+        if not self._helper:
+            return
+        if instruction.kind in ("modify", "attrib"):
+            key = (instruction.directory, instruction.name)
+            if key in self._queued:
+                return
+            self._queued.add(key)
+        self._queue.append(instruction)
+        if len(self._queue) > QUEUE_MAX and not unbounded:
+            self.compare_all()
+
+    def _advance(self) -> None:
+        """Send what may be sent: instructions for one name follow one another."""
+        while self._queue and len(self._outstanding) < OUTSTANDING_MAX:
+            instruction = self._queue[0]
+            if any(key in self._by_name for key in _names(instruction)):
+                return
+            self._queue.popleft()
+            self._queued.discard((instruction.directory, instruction.name))
+            if (fields := self._fields(instruction)) is None:
+                continue
+            self._next += 1
+            instruction.number = self._next
+            self._outstanding[instruction.number] = instruction
+            for key in _names(instruction):
+                self._by_name[key] = instruction
+            self._send_fields([str(instruction.number).encode(), *fields])
+
+    def _fields(self, instruction: Instruction) -> list[bytes] | None:
+        path = path_of(instruction.directory, instruction.name)
+        if instruction.kind == "rename":
+            assert instruction.new_directory is not None
+            return [b"rename", path, path_of(instruction.new_directory, instruction.new_name)]
+        if instruction.kind == "delete":
+            return [b"rmdir" if instruction.is_directory else b"unlink", path]
+        info = self._server.look(instruction.directory, instruction.name)
+        if info is None:
+            return None
+        if instruction.kind == "create":
+            known = instruction.directory.children.get(instruction.name)
+            if stat.S_ISDIR(info.st_mode):
+                if known is not None and known.key == (info.st_dev, info.st_ino):
+                    return None  # a program of the guest was quicker; it may be working in there already
+                return [b"mkdir", path]
+            if stat.S_ISLNK(info.st_mode):
+                return [b"symlink", path]
+            return [b"mknod", path, str(stat.S_IFMT(info.st_mode)).encode()]
+        if instruction.kind == "attrib":
+            return [b"chmod", path, str(stat.S_IMODE(info.st_mode)).encode()]
+        return [b"modify", path]
+
+    def _send_fields(self, fields: list[bytes]) -> None:
+        body = b"\0".join(fields)
+        self._send(_FRAME.pack(len(body)) + body)
+
+    def _settled(self, instruction: Instruction) -> None:
+        """The request that the instruction was for has come: what follows is an ordinary request again."""
+        for key in _names(instruction):
+            if self._by_name.get(key) is instruction:
+                del self._by_name[key]
+
+    def ask(self, task: int) -> None:
+        """Ask whether a signal was sent to the task of the guest; ``signalled`` is called if so."""
+        if self._helper:
+            self._send_fields([b"0", b"signals", str(task).encode()])
+
+    # --- the helper's words -----------------------------------------------------------------------------------
+
+    def heard(self, data: bytes) -> None:
+        """Handle bytes from the helper's port: lines of words."""
+        *lines, self._line = (self._line + data).split(b"\n")
+        self._line = self._line[-_LINE_MAX:]
+        for line in lines:
+            match line.split():
+                case [b"hello", pid] if pid.isdigit():
+                    self._start(int(pid))
+                case [b"done", number, error] if number.isdigit():
+                    self._done(int(number), error)
+                case [b"signalled", task] if task.isdigit():
+                    self._signalled(int(task))
+                case _:
+                    log.warning("the helper in the guest sent %r", line[:80])
+        self._advance()
+
+    def _start(self, pid: int) -> None:
+        self._helper = pid
+        self._outstanding.clear()
+        self._by_name.clear()
+        self.compare_all()
+
+    def ended(self) -> None:
+        """The helper is gone: from now on nothing may be kept."""
+        self._helper = 0
+
+    def _done(self, number: int, error: bytes) -> None:
+        instruction = self._outstanding.pop(number, None)
+        if instruction is None:
+            return
+        self._settled(instruction)
+        if error != b"0":
+            log.debug("%s of %r: error %s in the guest", instruction.kind, instruction.name, error.decode())
+
+    # --- the helper's requests ----------------------------------------------------------------------------------
+
+    def answer(self, head: Head, body: bytes) -> Reply | None:
+        if head.pid != self._helper or not self._helper:
+            return None
+        match head.opcode:
+            case Op.LOOKUP:
+                return self._answer_lookup(head, fuse.name_at(body))
+            case Op.MKNOD:
+                return self._answer_created(head, fuse.name_at(body, fuse.MKNOD_IN.size))
+            case Op.MKDIR:
+                return self._answer_created(head, fuse.name_at(body, fuse.MKDIR_IN.size))
+            case Op.SYMLINK:
+                return self._answer_created(head, fuse.name_at(body))
+            case Op.UNLINK | Op.RMDIR:
+                return self._answer_removed(head, fuse.name_at(body))
+            case Op.RENAME2 | Op.RENAME:
+                return self._answer_renamed(head, body)
+            case Op.OPEN:
+                return fuse.OPEN_OUT.pack(_ANY_HANDLE, 0, 0)
+            case Op.FLUSH | Op.RELEASE:
+                return b""
+            case Op.SETATTR:
+                return self._server.renewed(head.node)
+            case _:
+                return None
+
+    def _answer_lookup(self, head: Head, name: bytes) -> Reply | None:
+        instruction = self._by_name.get((head.node, name))
+        if instruction is None:
+            return None
+        source = instruction.directory.id == head.node and instruction.name == name
+        if instruction.kind == "create" or (instruction.kind == "rename" and not source):
+            return fuse.no_entry(0)
+        if instruction.kind == "delete":
+            return self._server.former_entry(instruction.directory, name, directory=instruction.is_directory)
+        if instruction.kind == "rename":
+            assert instruction.new_directory is not None
+            reply = self._server.entry_or_none(instruction.new_directory, instruction.new_name)
+            if reply is not None:
+                return reply
+            return self._server.former_entry(instruction.directory, name, directory=instruction.is_directory)
+        return None
+
+    def _expected(self, head: Head, name: bytes, kind: str) -> Instruction:
+        instruction = self._by_name.get((head.node, name))
+        if instruction is None or instruction.kind != kind:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        self._settled(instruction)
+        return instruction
+
+    def _answer_created(self, head: Head, name: bytes) -> Reply:
+        instruction = self._expected(head, name, "create")
+        reply = self._server.entry_or_none(instruction.directory, name)
+        if reply is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return reply
+
+    def _answer_removed(self, head: Head, name: bytes) -> Reply:
+        instruction = self._expected(head, name, "delete")
+        self._server.removed(instruction.directory, name)
+        return b""
+
+    def _answer_renamed(self, head: Head, body: bytes) -> Reply:
+        offset = fuse.RENAME2_IN.size if head.opcode == Op.RENAME2 else fuse.RENAME_IN.size
+        self._expected(head, fuse.name_at(body, offset), "rename")
+        return b""
+
+
+def _names(instruction: Instruction) -> list[tuple[int, bytes]]:
+    names = [(instruction.directory.id, instruction.name)]
+    if instruction.new_directory is not None:
+        names.append((instruction.new_directory.id, instruction.new_name))
+    return names
+
+
+def path_of(directory: Node, name: bytes) -> bytes:
+    """The path of ``name`` in ``directory`` below the shared one."""
+    parts = [name]
+    node: Node | None = directory
+    while node is not None and node.parent is not None:
+        parts.append(node.name)
+        node = node.parent
+    return b"/".join(reversed(parts))

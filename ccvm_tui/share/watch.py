@@ -1,0 +1,97 @@
+"""Changes on the host, as inotify reports them: one watch for each directory that the guest knows."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inotify_simple import INotify, flags
+
+from ccvm_tui.share.nodes import Node
+
+log = logging.getLogger(__name__)
+
+MODIFY, ATTRIB, CLOSE_WRITE = int(flags.MODIFY), int(flags.ATTRIB), int(flags.CLOSE_WRITE)
+MOVED_FROM, MOVED_TO = int(flags.MOVED_FROM), int(flags.MOVED_TO)
+CREATE, DELETE = int(flags.CREATE), int(flags.DELETE)
+ISDIR = int(flags.ISDIR)
+
+_MASK = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | int(flags.ONLYDIR)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to ``name`` in ``directory``, or to the directory itself where ``name`` is empty.
+
+    ``mask`` and ``cookie`` as in inotify(7).
+    """
+
+    directory: Node
+    mask: int
+    cookie: int
+    name: bytes
+
+
+class Overflow(Exception):
+    """The kernel has dropped events."""
+
+
+class Watches:
+    """The watches of all directories. To be made before the process is confined."""
+
+    def __init__(self) -> None:
+        self._inotify = INotify(nonblocking=True)  # type: ignore[no-untyped-call]
+        self._nodes: dict[int, Node] = {}
+        self._full = False
+
+    def fileno(self) -> int:
+        return int(self._inotify.fileno())
+
+    def add(self, node: Node, fd: int) -> None:
+        """Watch ``node``, a directory that is open as ``fd``. Where there are no watches left, it stays unwatched."""
+        if node.watch >= 0 or self._full:
+            return
+        try:
+            watch = self._inotify.add_watch(f"/proc/self/fd/{fd}", _MASK)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self._full = True
+                log.warning("no inotify watches are left (fs.inotify.max_user_watches): the rest is not cached")
+            return
+        other = self._nodes.get(watch)
+        if other is not None:  # the same directory under another node: only one can follow it
+            other.watch = -1
+        self._nodes[watch] = node
+        node.watch = watch
+
+    def remove(self, node: Node) -> None:
+        """Watch ``node`` no longer."""
+        if node.watch < 0:
+            return
+        self._nodes.pop(node.watch, None)
+        with contextlib.suppress(OSError):  # its directory is gone, and the watch with it
+            self._inotify.rm_watch(node.watch)  # type: ignore[no-untyped-call]
+        node.watch = -1
+        self._full = False
+
+    def read(self) -> Iterator[Event]:
+        """All events that are there. Raises Overflow when some were lost, after the others."""
+        overflow = False
+        for watch, mask, cookie, name in self._inotify.read(timeout=0):  # type: ignore[no-untyped-call]
+            if mask & flags.Q_OVERFLOW:
+                overflow = True
+                continue
+            node = self._nodes.get(watch)
+            if node is None:
+                continue
+            if mask & flags.IGNORED:
+                del self._nodes[watch]
+                node.watch = -1
+                continue
+            yield Event(node, mask, cookie, os.fsencode(name))
+        if overflow:
+            raise Overflow
