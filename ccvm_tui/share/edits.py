@@ -83,6 +83,9 @@ class EditsTree(HostTree):
     def shadows(self, parent: Node, name: bytes) -> bool:
         return name in self._changes.get(parent, ()) or parent.made
 
+    def shadows_node(self, node: Node) -> bool:
+        return node.made or node.carried
+
     def private(self, node: Node) -> bool:
         return node.made
 

@@ -335,6 +335,10 @@ class HostTree:
         """Whether the host's ``name`` is hidden from the guest by an edit of its own."""
         return False
 
+    def shadows_node(self, node: Node) -> bool:
+        """Whether ``node`` is the guest's own, so that nothing on the host changes it."""
+        return False
+
     def private(self, node: Node) -> bool:
         """Whether nobody but the guest can change what is in ``node``, a directory."""
         return False

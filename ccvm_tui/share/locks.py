@@ -49,7 +49,7 @@ class Wanted:
 class _Owner:
     fd: int
     pid: int
-    writable: bool
+    exclusive: set[tuple[int, int]] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -71,8 +71,7 @@ class Locks:
     """All locks of one guest.
 
     ``clock`` is a monotonic clock in seconds. ``ask`` asks the guest whether the task of a number has been sent a
-    signal; the answer comes by ``interrupt``. ``before`` and ``after`` are called before a lock of a file is given up
-    and after one was taken, with a callable that goes on: the contents may have to be brought up to date first.
+    signal; the answer comes by ``interrupt``.
     """
 
     def __init__(self, clock: Callable[[], float], ask: Callable[[int], None]) -> None:
@@ -107,8 +106,17 @@ class Locks:
                 return
             owner = self._owner(wanted)
             fcntl.fcntl(owner.fd, _F_OFD_SETLK, _packed(wanted))
+            owner.exclusive -= _overlapping(owner.exclusive, wanted)
+            if wanted.kind == fcntl.F_WRLCK:
+                owner.exclusive.add((wanted.start, wanted.end))
         except BlockingIOError as error:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+
+    def gives_up_writing(self, wanted: Wanted) -> bool:
+        """Whether ``wanted`` takes a write lock away from its owner, or makes a read lock of one."""
+        if wanted.whole or wanted.kind == fcntl.F_WRLCK or not self._has_owner(wanted):
+            return False
+        return bool(_overlapping(self._owner(wanted).exclusive, wanted))
 
     def _has_owner(self, wanted: Wanted) -> bool:
         held = self._held.get(wanted.handle.node)
@@ -121,10 +129,10 @@ class Locks:
             return owner
         path = f"/proc/self/fd/{wanted.handle.fd}"
         try:
-            fd, writable = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK), True
-        except OSError:  # the mode of a write lock on a file that may not be written is the guest kernel's to refuse
-            fd, writable = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), False
-        owner = held.owners[wanted.owner] = _Owner(fd, wanted.pid, writable)
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:  # the file may be read only, and so may be locked for reading only
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        owner = held.owners[wanted.owner] = _Owner(fd, wanted.pid)
         return owner
 
     def release_owner(self, node: Node, owner: int) -> None:
@@ -199,6 +207,10 @@ _FLOCK_OPERATIONS = {
     fcntl.F_WRLCK: fcntl.LOCK_EX | fcntl.LOCK_NB,
     fcntl.F_UNLCK: fcntl.LOCK_UN,
 }
+
+
+def _overlapping(ranges: set[tuple[int, int]], wanted: Wanted) -> set[tuple[int, int]]:
+    return {(start, end) for start, end in ranges if start <= wanted.end and wanted.start <= end}
 
 
 def _packed(wanted: Wanted) -> bytes:

@@ -7,8 +7,12 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ccvm_tui.share.fuse import ROOT_ID
+
+if TYPE_CHECKING:
+    from ccvm_tui.share.walindex import WalIndex
 
 Key = tuple[int, int]
 """Device and inode number of a host file."""
@@ -48,7 +52,8 @@ class Node:
 
     ``parent`` and ``name`` are the place where it was found last. ``children`` maps the names that the guest has asked
     for to their nodes, or to None for a name that did not exist. ``lookups`` is the guest's reference count. ``seen``
-    is the state that the guest's caches reflect, None before the first reply with attributes.
+    is the state that the guest's caches reflect, None before the first reply with attributes. ``index`` is for a file
+    that both sides write by mappings.
 
     The last fields are for files of a read-only share that the guest has edited (see ``edits``): ``made`` by the guest,
     ``carried`` by a copy whose name is ``carrier`` as long as it has a name, ``detached`` from its last name;
@@ -64,7 +69,7 @@ class Node:
     seen: State | None = None
     fd: int = -1
     watch: int = -1
-    mapped: bool = False
+    index: WalIndex | None = None
     handles: dict[int, Handle] = field(default_factory=dict)
     children: dict[bytes, Node | None] = field(default_factory=dict)
     aliases: set[tuple[Node, bytes]] = field(default_factory=set)

@@ -10,6 +10,7 @@ delete   unlink, rmdir                          the name disappears; IN_DELETE
 rename   rename                                 IN_MOVED_FROM and IN_MOVED_TO; open files stay what they are
 modify   open, set the modification time        cached pages are dropped, attributes renewed; IN_MODIFY, IN_CLOSE_WRITE
 attrib   chmod                                  attributes are renewed; IN_ATTRIB
+flush    open, fdatasync                        pages that were changed in mappings are written to the server
 =======  =====================================  ============================================================
 
 As long as the helper lives and a directory is watched, the guest may keep its names and attributes. No loop is
@@ -57,6 +58,7 @@ class Instruction:
     new_name: bytes = b""
     is_directory: bool = False
     number: int = 0
+    then: Callable[[], None] | None = None
 
 
 class Refresher:
@@ -176,10 +178,26 @@ class Refresher:
         if info is not None and directory.seen is not None and info.st_mode != directory.seen[3]:
             self._put(Instruction("attrib", directory.parent, directory.name))
 
+    def refresh(self, node: Node, then: Callable[[], None]) -> None:
+        self._at_once("modify", node, then)
+
+    def flush(self, node: Node, then: Callable[[], None]) -> None:
+        self._at_once("flush", node, then)
+
+    def _at_once(self, kind: str, node: Node, then: Callable[[], None]) -> None:
+        """Send an instruction before all that wait. Without a helper, or a name, there is nothing to be done."""
+        if not self._helper or node.parent is None:
+            then()
+            return
+        self._queue.appendleft(Instruction(kind, node.parent, node.name, then=then))
+        self._advance()
+
     def compare_all(self) -> None:
         """Compare all that the guest knows with the host, and queue what differs."""
+        kept = [instruction for instruction in self._queue if instruction.then is not None]
         self._queue.clear()
         self._queued.clear()
+        self._queue.extend(kept)
         for node in self._server.all_nodes():
             for name, child in list(node.children.items()):
                 self._compare(node, name, child)
@@ -223,6 +241,7 @@ class Refresher:
             self._queue.popleft()
             self._queued.discard((instruction.directory, instruction.name))
             if (fields := self._fields(instruction)) is None:
+                self._finish(instruction)
                 continue
             self._next += 1
             instruction.number = self._next
@@ -230,6 +249,11 @@ class Refresher:
             for key in _names(instruction):
                 self._by_name[key] = instruction
             self._send_fields([str(instruction.number).encode(), *fields])
+
+    @staticmethod
+    def _finish(instruction: Instruction) -> None:
+        if instruction.then is not None:
+            instruction.then()
 
     def _fields(self, instruction: Instruction) -> list[bytes] | None:
         path = path_of(instruction.directory, instruction.name)
@@ -241,6 +265,8 @@ class Refresher:
         info = self._server.look(instruction.directory, instruction.name)
         if info is None:
             return None
+        if instruction.kind == "flush":
+            return [b"flush", path]
         if instruction.kind == "create":
             known = instruction.directory.children.get(instruction.name)
             if stat.S_ISDIR(info.st_mode):
@@ -289,19 +315,29 @@ class Refresher:
 
     def _start(self, pid: int) -> None:
         self._helper = pid
-        self._outstanding.clear()
-        self._by_name.clear()
+        self._drop_all()
         self.compare_all()
 
     def ended(self) -> None:
         """The helper is gone: from now on nothing may be kept."""
         self._helper = 0
+        self._drop_all()
+
+    def _drop_all(self) -> None:
+        instructions = [*self._outstanding.values(), *self._queue]
+        self._outstanding.clear()
+        self._by_name.clear()
+        self._queue.clear()
+        self._queued.clear()
+        for instruction in instructions:
+            self._finish(instruction)
 
     def _done(self, number: int, error: bytes) -> None:
         instruction = self._outstanding.pop(number, None)
         if instruction is None:
             return
         self._settled(instruction)
+        self._finish(instruction)
         if error != b"0":
             log.debug("%s of %r: error %s in the guest", instruction.kind, instruction.name, error.decode())
 
@@ -324,13 +360,23 @@ class Refresher:
             case Op.RENAME2 | Op.RENAME:
                 return self._answer_renamed(head, body)
             case Op.OPEN:
-                return fuse.OPEN_OUT.pack(_ANY_HANDLE, 0, 0)
-            case Op.FLUSH | Op.RELEASE:
+                return fuse.OPEN_OUT.pack(_ANY_HANDLE, self._open_flags(head.node), 0)
+            case Op.FLUSH | Op.RELEASE | Op.FSYNC:
                 return b""
             case Op.SETATTR:
                 return self._server.renewed(head.node)
             case _:
                 return None
+
+    def _open_flags(self, number: int) -> int:
+        """The guest drops its pages as the helper opens a file, unless they are to be written back."""
+        node = self._server.node(number)
+        kinds = {instruction.kind for instruction in self._outstanding.values() if _is_of(instruction, node)}
+        if kinds == {"flush"}:
+            return fuse.FOPEN_KEEP_CACHE
+        if node.index is not None:
+            node.index.dropped()
+        return 0
 
     def _answer_lookup(self, head: Head, name: bytes) -> Reply | None:
         instruction = self._by_name.get((head.node, name))
@@ -372,6 +418,10 @@ class Refresher:
         offset = fuse.RENAME2_IN.size if head.opcode == Op.RENAME2 else fuse.RENAME_IN.size
         self._expected(head, fuse.name_at(body, offset), "rename")
         return b""
+
+
+def _is_of(instruction: Instruction, node: Node) -> bool:
+    return instruction.directory.children.get(instruction.name) is node
 
 
 def _names(instruction: Instruction) -> list[tuple[int, bytes]]:

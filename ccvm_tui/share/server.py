@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import stat
@@ -19,6 +20,7 @@ from ccvm_tui.share.host import Change, HostTree, Name
 from ccvm_tui.share.locks import Locks, Wanted
 from ccvm_tui.share.nodes import Handle, Node, state_of
 from ccvm_tui.share.vhost import Request, VhostError
+from ccvm_tui.share.walindex import WalIndex, database_files, is_index
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,12 @@ class Caches(Protocol):
 
     def own_change(self, parent: Node, name: bytes, mask: int) -> None:
         """Note that an event of ``mask`` for ``name`` is about to come that the guest itself has caused."""
+
+    def refresh(self, node: Node, then: Callable[[], None]) -> None:
+        """Make the guest drop what it has cached of ``node``, a file, then call ``then``."""
+
+    def flush(self, node: Node, then: Callable[[], None]) -> None:
+        """Make the guest write back what its programs have changed in mappings of ``node``, then call ``then``."""
 
     def answer(self, head: Head, body: bytes) -> Reply | None:
         """The reply to a request of the helper's that stands for a change on the host; None for any other."""
@@ -127,8 +135,9 @@ class Server:
             return deferred(self, request, head, body)
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    def _answer(self, request: Request, head: Head, data: bytes) -> None:
+    def _answer(self, request: Request, head: Head, data: bytes) -> Reply:
         request.reply(fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size + len(data), 0, head.unique) + data)
+        return DEFERRED
 
     def _fail(self, request: Request, head: Head, error: int) -> None:
         if head.opcode in (Op.FORGET, Op.BATCH_FORGET):
@@ -145,7 +154,14 @@ class Server:
                 data = work()
             except OSError as failure:
                 error = failure.errno or errno.EIO
-            self._finished(lambda: self._fail(request, head, error) if error else self._answer(request, head, data))
+
+            def answer() -> None:
+                if error:
+                    self._fail(request, head, error)
+                else:
+                    self._answer(request, head, data)
+
+            self._finished(answer)
 
         self._workers.submit(run)
         return DEFERRED
@@ -188,6 +204,10 @@ class Server:
             return self._tree.look(parent, name)
         except OSError:
             return None
+
+    def node(self, number: int) -> Node:
+        """The node of this number. Raises OSError (ESTALE)."""
+        return self._nodes[number]
 
     def shadows(self, parent: Node, name: bytes) -> bool:
         """Whether the guest does not see the host's ``name``, so that its changes do not matter."""
@@ -440,7 +460,9 @@ class Server:
         seen = node.seen
         fd = self._tree.open(node, flags)
         info = os.fstat(fd)
-        keep = seen is not None and not flags & os.O_TRUNC and state_of(info)[:3] == seen[:3] and not node.mapped
+        keep = seen is not None and not flags & os.O_TRUNC and state_of(info)[:3] == seen[:3]
+        if node.index is None and is_index(node.name) and not flags & os.O_TRUNC:
+            node.index, keep = WalIndex(), False
         return self._opened(node, fd, flags, keep=keep)
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:
@@ -462,6 +484,8 @@ class Server:
         entry = self._entry_of(parent, name)
         node = parent.children[name]
         assert node is not None
+        if is_index(name):
+            node.index = WalIndex()
         return entry + self._opened(node, fd, flags, keep=False)
 
     def _create_existing(self, parent: Node, name: bytes, flags: int) -> bytes:
@@ -486,7 +510,9 @@ class Server:
         if len(body) < fuse.READ_IN.size:
             body = b"".join(request.readable)[fuse.IN_HEADER.size :]
         number, offset, size, *_ = fuse.READ_IN.unpack_from(body)
-        handle = self._nodes.handle(number)
+        handle = self._nodes.handle(number) if number else self._any_handle(head.node, writable=False)
+        if handle.node.index is not None:
+            return self._answer(request, head, handle.node.index.read(handle.fd, size, offset))
         segments = _after(request.writable, fuse.OUT_HEADER.size)
         done = os.preadv(handle.fd, _bounded(segments, size), offset) if segments else 0
         _write_header(request, fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size + done, 0, head.unique))
@@ -501,11 +527,11 @@ class Server:
             if len(beginning) == start:
                 break
         number, offset, size, flags, *_ = fuse.READ_IN.unpack_from(beginning, fuse.IN_HEADER.size)
-        handle = self._nodes.handle(number) if number else self._writable_handle(head.node)
+        handle = self._nodes.handle(number) if number else self._any_handle(head.node, writable=True)
         node = handle.node
-        if flags & fuse.WRITE_CACHE:
-            node.mapped = True
         segments = _bounded(_after(request.readable, start), size)
+        if node.index is not None:
+            return self._write_index(request, head, node.index, handle, b"".join(segments), offset, flags)
         before = os.fstat(handle.fd)
         self._tree.demand_room(max(0, offset + size - before.st_size))
         ours = node.seen is not None and node.seen[:3] == state_of(before)[:3]
@@ -517,21 +543,35 @@ class Server:
         self._answer(request, head, fuse.WRITE_OUT.pack(done, 0))
         return DEFERRED
 
-    def _writable_handle(self, number: int) -> Handle:
-        """Any handle through which a cached page can be written, where the kernel chose the helper's."""
+    def _write_index(
+        self, request: Request, head: Head, index: WalIndex, handle: Handle, data: bytes, offset: int, flags: int
+    ) -> Reply:
+        if flags & fuse.WRITE_CACHE:
+            index.keep(offset, data)
+        else:
+            os.pwrite(handle.fd, data, offset)
+            index.written(offset, data)
+        self._answer(request, head, fuse.WRITE_OUT.pack(len(data), 0))
+        return DEFERRED
+
+    def _any_handle(self, number: int, *, writable: bool) -> Handle:
+        """Any handle of a node, for a request that the kernel sends through the helper's."""
         for handle in self._nodes[number].handles.values():
-            if handle.writable:
+            if handle.writable or not writable:
                 return handle
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     def _flush(self, head: Head, body: bytes) -> bytes:
         number, _, _, owner = fuse.FLUSH_IN.unpack_from(body)
-        self._locks.release_owner(self._nodes.handle(number).node, owner)
+        node = self._nodes.handle(number).node
+        self._publish(node)
+        self._locks.release_owner(node, owner)
         return b""
 
     def _release(self, head: Head, body: bytes) -> bytes:
         number, *_ = fuse.RELEASE_IN.unpack_from(body)
         handle = self._nodes.handle(number)
+        self._publish(handle.node)
         self._locks.released(handle)
         self._tree.closing(handle)
         self._nodes.released(handle)
@@ -613,19 +653,82 @@ class Server:
         start, end, kind, pid = self._locks.conflict(wanted)
         return fuse.LOCK.pack(start, end, kind, pid)
 
-    def _setlk(self, head: Head, body: bytes) -> bytes:
-        self._locks.take(self._wanted(body))
-        return b""
+    def _setlk(self, request: Request, head: Head, body: bytes) -> Reply:
+        wanted = self._wanted(body)
+        if wanted.kind == fcntl.F_UNLCK or self._locks.gives_up_writing(wanted):
+            return self._give_up(request, head, wanted)
+        self._locks.take(wanted)
+        self._after_lock(request, head, wanted.handle)
+        return DEFERRED
 
     def _setlkw(self, request: Request, head: Head, body: bytes) -> Reply:
+        wanted = self._wanted(body)
+        if wanted.kind == fcntl.F_UNLCK or self._locks.gives_up_writing(wanted):
+            return self._give_up(request, head, wanted)
+
         def done(error: int) -> None:
             if error:
                 self._fail(request, head, error)
             else:
+                self._after_lock(request, head, wanted.handle)
+
+        self._locks.wait(wanted, head.pid, done)
+        return DEFERRED
+
+    def _after_lock(self, request: Request, head: Head, handle: Handle) -> None:
+        """Answer once the guest's caches show what the host's programs wrote before they gave up the lock."""
+        node = handle.node
+        files = [node] if node.index is None else [node, *database_files(node)]
+        stale = [file for file in files if self._outdated(file)]
+        if not stale:
+            self._answer(request, head, b"")
+            return
+        waiting = len(stale)
+
+        def refreshed() -> None:
+            nonlocal waiting
+            waiting -= 1
+            if not waiting:
                 self._answer(request, head, b"")
 
-        self._locks.wait(self._wanted(body), head.pid, done)
+        for file in stale:
+            self._caches.refresh(file, refreshed)
+
+    def _outdated(self, node: Node) -> bool:
+        """Whether the guest's caches may hold what is no longer in the file."""
+        if (fd := node.any_fd()) < 0 or self._tree.shadows_node(node):
+            return False
+        if node.index is not None and node.index.outdated(fd):
+            return True
+        return node.seen is not None and state_of(os.fstat(fd))[::2] != node.seen[::2]
+
+    def _give_up(self, request: Request, head: Head, wanted: Wanted) -> Reply:
+        """Give up a lock; what the guest wrote under it, by a mapping even, reaches the host's file before that."""
+        index = wanted.handle.node.index
+        if index is None or not self._locks.gives_up_writing(wanted):
+            self._locks.take(wanted)
+            return b""
+
+        def flushed() -> None:
+            try:
+                self._publish(wanted.handle.node)
+                self._locks.take(wanted)
+            except OSError as error:
+                self._fail(request, head, error.errno or errno.EIO)
+            else:
+                self._answer(request, head, b"")
+
+        self._caches.flush(wanted.handle.node, flushed)
         return DEFERRED
+
+    @staticmethod
+    def _publish(node: Node) -> None:
+        if node.index is None:
+            return
+        for handle in node.handles.values():
+            if handle.writable:
+                node.index.publish(handle.fd)
+                return
 
     def _wanted(self, body: bytes) -> Wanted:
         number, owner, start, end, kind, pid, flags, _ = fuse.LK_IN.unpack_from(body)
@@ -745,7 +848,6 @@ _OPERATIONS: dict[int, Callable[[Server, Head, bytes], Reply]] = {
     Op.FALLOCATE: Server._fallocate,
     Op.LSEEK: Server._lseek,
     Op.GETLK: Server._getlk,
-    Op.SETLK: Server._setlk,
     Op.STATFS: Server._statfs,
     Op.GETXATTR: Server._getxattr,
     Op.LISTXATTR: Server._listxattr,
@@ -758,5 +860,6 @@ _DEFERRED_OPERATIONS: dict[int, Callable[[Server, Request, Head, bytes], Reply]]
     Op.FSYNCDIR: Server._fsyncdir,
     Op.SYNCFS: Server._syncfs,
     Op.COPY_FILE_RANGE: Server._copy_file_range,
+    Op.SETLK: Server._setlk,
     Op.SETLKW: Server._setlkw,
 }

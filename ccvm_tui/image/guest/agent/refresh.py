@@ -104,6 +104,15 @@ def _modify(path: bytes) -> None:
         os.close(fd)
 
 
+def _flush(path: bytes) -> None:
+    """Write back what programs here have changed in mappings."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
 def _touch(fd: int) -> None:
     import ctypes
 
@@ -136,4 +145,5 @@ _OPERATIONS: dict[bytes, Callable[..., None]] = {
     b"rename": os.rename,
     b"chmod": _mode,
     b"modify": _modify,
+    b"flush": _flush,
 }
