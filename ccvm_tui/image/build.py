@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ccvm_tui.image import agent_layer, manifest
 from ccvm_tui.image.bootstrap import Bootstrap, check_programs
+from ccvm_tui.image.cmdline import CMDLINE
 from ccvm_tui.image.digest import image_digest
 from ccvm_tui.image.images import INITRD, KERNEL, ROOTFS, Image, current_layers, load_image
 from ccvm_tui.image.initrd import KernelFiles
@@ -16,27 +17,6 @@ from ccvm_tui.image.progress import Phases, Progress
 from ccvm_tui.image.recipe import NO_LAYER, LayerRecipe, Recipe
 from ccvm_tui.image.run import BuildCancelled
 from ccvm_tui.image.store import Store
-
-# Initcalls of a distribution's kernel that a guest has no use for, by the time they take under emulation:
-# certificates for module signatures, self-tests of a jitter RNG and of key derivation, VGA.
-_SKIPPED_INITCALLS = (
-    "load_system_certificate_list", "jent_mod_init", "crypto_kdf108_init", "bpf_dummy_struct_ops_init",
-    "apparmor_nf_ip_init", "vga_arb_device_init",
-)  # fmt: skip
-
-CMDLINE = " ".join(
-    (
-        "quiet",
-        "panic=-1",
-        "oops=panic",
-        "cryptomgr.notests",
-        # The seed that counts comes from the host at `configure`; until then nothing secret is drawn.
-        "random.trust_cpu=on",
-        "lsm=landlock,yama",
-        f"initcall_blacklist={','.join(_SKIPPED_INITCALLS)}",
-    )
-)
-"""The part of the kernel's command line that does not depend on the machine. Console and the like come from there."""
 
 
 def build(
