@@ -16,6 +16,7 @@ from ccvm_tui.image.initrd import KernelFiles
 from ccvm_tui.image.progress import Phases, Progress
 from ccvm_tui.image.recipe import NO_LAYER, LayerRecipe, Recipe
 from ccvm_tui.image.run import BuildCancelled
+from ccvm_tui.image.runtime_build import build_runtime
 from ccvm_tui.image.store import Store
 
 
@@ -27,8 +28,12 @@ def build(
     cancel: threading.Event | None = None,
     *,
     force: bool = False,
+    runtime: bool = False,
+    update: bool = False,
 ) -> Image:
     """Build what is missing of ``recipe`` with the agent ``layers``; with ``force`` all of it. Blocks.
+
+    With ``runtime`` also QEMU's runtime, with ``update`` that anew: from the packages that there are today.
 
     Safe against a second build at the same time (it waits, then finds everything there) and against being
     killed (what was published stays as it was). Raises BuildCancelled soon after ``cancel`` is set,
@@ -44,11 +49,15 @@ def build(
     with store.locked(waiting, cancel) as lock:
         target = store.directory_of(recipe)
         base_needed = force or not (target / manifest.FILENAME).exists()
+        runtime_needed = runtime and (force or update or store.runtime(recipe) is None)
         base_phases = {"index", "download", "extract", "essential", "install", "kernel", "squashfs", "initrd"}
         phases = Phases(
             progress,
             store.durations,
-            {"publish"} | (base_phases if base_needed else set()) | ({"layer"} if wanted else set()),
+            {"publish"}
+            | (base_phases if base_needed else set())
+            | ({"layer"} if wanted else set())
+            | ({"runtime"} if runtime_needed else set()),
         )
         if base_needed:
             with store.workdir() as workdir:
@@ -58,6 +67,11 @@ def build(
         for layer in wanted:
             phases.begin("layer")
             _build_layer(store, layer, phases, cancel, force=force)
+        if runtime_needed:
+            phases.begin("runtime")
+            with store.workdir() as workdir:
+                made = build_runtime(recipe, workdir, phases.tick, cancel, keep_open=(lock,))
+                store.publish_runtime(workdir, made, recipe)
         phases.finish()
         return load_image(target)
 
