@@ -63,7 +63,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that a new keeper needs to know; it reads this from its standard input, once.
 
     ``image`` is the directory with the image's manifest, empty for a keeper whose sessions run on local
-    ptys; ``runtime`` that of QEMU's runtime, empty for the host's QEMU. ``linger`` keeps the guest when its last session has ended.
+    ptys; ``runtime`` that of QEMU's runtime, empty for the host's QEMU. ``linger`` keeps the guest when its last
+    session has ended.
     """
 
     name: str
