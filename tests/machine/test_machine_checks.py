@@ -9,7 +9,8 @@ import pytest
 from tiny_kernel import tiny_kernel
 
 from ccvm_tui.machine import checks
-from ccvm_tui.machine.checks import Check, Status
+from ccvm_tui.machine.checks import Check
+from ccvm_tui.machine.status import Status
 
 
 @pytest.fixture(autouse=True)
