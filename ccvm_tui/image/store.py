@@ -107,11 +107,11 @@ class Store:
         return runtimes
 
     def outdated_runtimes(self, *recipes: Recipe) -> Runtimes:
-        """Runtimes that a newer one has replaced, or that no link leads to; of no use to ``recipes``, if any are given.
+        """Runtimes that newer ones have replaced; with ``recipes`` all those that these do not use.
 
         Those that running guests use are not among them.
         """
-        links = [path for path in self.runtimes_dir.glob("*-*") if path.is_symlink()]
+        links = [path for path in self.runtimes_dir.glob("[!.]*") if path.is_symlink()]
         if recipes:
             links = [self._runtime_link(recipe) for recipe in recipes]
         used = {link.resolve() for link in links}

@@ -40,7 +40,7 @@ def test_a_host_without_qemu_needs_none(
 ) -> None:
     programs = home / "bin"
     programs.mkdir()
-    for name in ("infocmp", "sh", "git"):
+    for name in ("infocmp", "setsid"):
         if found := shutil.which(name):
             (programs / name).symlink_to(found)
     monkeypatch.setenv("PATH", str(programs))
