@@ -176,7 +176,7 @@ def differences(folder: Path, files: Mapping[str, FileRecord], mend: str = REBUI
 
 
 def changed_since(path: Path, wanted: FileRecord, mend: str = REBUILD) -> Problem | None:
-    """How a file differs from the published one, as far as its size and time tell."""
+    """The difference between a file and the published one, as far as its size and time tell."""
     try:
         info = path.stat()
     except OSError as error:

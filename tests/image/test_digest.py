@@ -1,4 +1,4 @@
-"""What counts for an image's identity: the recipe's content, the guest's files, and how the builder works."""
+"""An image's identity: the recipe's content, the guest's files, and how the builder works."""
 
 from __future__ import annotations
 
