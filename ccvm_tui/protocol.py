@@ -63,12 +63,14 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that a new keeper needs to know; it reads this from its standard input, once.
 
     ``image`` is the directory with the image's manifest, empty for a keeper whose sessions run on local
-    ptys. ``linger`` keeps the guest when its last session has ended.
+    ptys; ``runtime`` that of QEMU's runtime, empty for the host's QEMU. ``linger`` keeps the guest when its last
+    session has ended.
     """
 
     name: str
     project: str
     image: str = ""
+    runtime: str = ""
     layer: str = "none"
     machine: str = "microvm"
     accel: str = "auto"

@@ -17,7 +17,7 @@ import pytest
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.errors import CcvmError
 from ccvm_tui.guest import SessionKind
-from ccvm_tui.image import NO_LAYER, Image, Store, build, load_recipe
+from ccvm_tui.image import NO_LAYER, Image, Runtime, Store, build, load_recipe
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
 # a checkout that the tests may only read has no room for a database of examples
@@ -98,3 +98,14 @@ def image() -> Image:
     """The default image without an agent, from the user's cache; built by the first test that needs it."""
     recipe, store = load_recipe(), Store()
     return store.find(recipe, NO_LAYER) or build(store, recipe, (), lambda progress: print(progress, file=sys.stderr))
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Runtime:
+    """QEMU of the default image's suite, from the user's cache; unpacked by the first test that needs it."""
+    recipe, store = load_recipe(), Store()
+    if store.runtime(recipe) is None:
+        build(store, recipe, (), lambda progress: print(progress, file=sys.stderr), runtime=True)
+    found = store.runtime(recipe)
+    assert found is not None
+    return found

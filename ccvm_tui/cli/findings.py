@@ -11,7 +11,11 @@ from ccvm_tui import config
 from ccvm_tui.cli import terminfo
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError, ImageError
-from ccvm_tui.machine.checks import Check, Status
+from ccvm_tui.image import Runtime
+from ccvm_tui.image.manifest import RENEW
+from ccvm_tui.machine import damage
+from ccvm_tui.machine.checks import Check
+from ccvm_tui.machine.status import Status
 
 
 def configuration(project: Path, environ: Mapping[str, str]) -> tuple[Settings, Check]:
@@ -35,6 +39,30 @@ def image(settings: Settings) -> tuple[Check, Path | None]:
     if found is None:
         return Check("image", Status.WARN, "not built yet", "`ccvm-tui image build`, or just `ccvm-tui run`"), None
     return Check("image", Status.OK, f"{found.digest[:12]} in {found.directory}"), found.kernel
+
+
+def runtime(settings: Settings) -> tuple[Check, Runtime | None]:
+    """Whether there is a QEMU of our own, and that, if guests are to run by it."""
+    from ccvm_tui.cli import images
+    from ccvm_tui.image import Store
+
+    wanted = images.wants_runtime(settings)
+    try:
+        found = Store().runtime(images.recipe_of(settings))
+        if found is not None:
+            found.quick_check()
+    except ImageError as error:
+        return Check("runtime", Status.FAIL if wanted else Status.WARN, error.message, error.hint), None
+    if found is None and wanted:
+        return Check("runtime", Status.WARN, "not unpacked yet", "`ccvm-tui image build`, or just `ccvm-tui run`"), None
+    if found is None:
+        return Check("runtime", Status.OK, "none: the host's QEMU runs guests"), None
+    detail = f"QEMU {found.version} ({found.directory})"
+    if not wanted:
+        return Check("runtime", Status.OK, f"{detail}, not used: the host's QEMU runs guests"), None
+    if known := damage.worst(found.version, emulated=True):
+        return Check("runtime", known.status, f"{detail}: {known.what}", f"`{RENEW}`"), found
+    return Check("runtime", Status.OK, detail), found
 
 
 def terminal(environ: Mapping[str, str]) -> list[Check]:

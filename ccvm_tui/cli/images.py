@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ccvm_tui.config import Settings
 from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import NO_LAYER, BuildCancelled, Image, Progress, Recipe, Store, build, load_recipe
 from ccvm_tui.image.agent_layer import locate
+from ccvm_tui.machine.arch import host_arch
 from ccvm_tui.protocol import LaunchSpec
 
 
@@ -23,7 +25,8 @@ def recipe_of(settings: Settings) -> Recipe:
 def with_image(
     spec: LaunchSpec, settings: Settings, line: BootLine, give_up: threading.Event, *, agent_wanted: bool
 ) -> LaunchSpec:
-    """``spec`` with the image to boot. What is missing is built; the agent only if it is wanted now.
+    """``spec`` with the image to boot and the runtime, if there has to be one. What is missing is built; the agent
+    only if it is wanted now.
 
     Blocks. Raises ImageError or PrerequisiteError: what is missing, and how to get it or do without.
     """
@@ -33,10 +36,19 @@ def with_image(
     if found is None and not agent_wanted:
         layer = NO_LAYER
         found = store.find(recipe, layer)
-    if found is None:
-        found = _build(store, recipe, layer, line, give_up)
+    own = wants_runtime(settings)
+    if found is None or (own and store.runtime(recipe) is None):
+        found = _build(store, recipe, layer, line, give_up, runtime=own)
     found.quick_check(layer)
-    return msgspec.structs.replace(spec, image=str(found.directory), layer=layer)
+    runtime = store.runtime(recipe) if own else None
+    return msgspec.structs.replace(
+        spec, image=str(found.directory), layer=layer, runtime=str(runtime.directory) if runtime else ""
+    )
+
+
+def wants_runtime(settings: Settings) -> bool:
+    """Whether a runtime's QEMU runs guests: where that is configured, and where the host has none."""
+    return settings.runtime == "own" or shutil.which(host_arch().qemu) is None
 
 
 def best(settings: Settings) -> Image | None:
@@ -47,14 +59,16 @@ def best(settings: Settings) -> Image | None:
     return found
 
 
-def _build(store: Store, recipe: Recipe, layer: str, line: BootLine, give_up: threading.Event) -> Image:
+def _build(
+    store: Store, recipe: Recipe, layer: str, line: BootLine, give_up: threading.Event, *, runtime: bool
+) -> Image:
     def show(progress: Progress) -> None:
         line.note(f"image: {progress}")
 
     try:
         if layer != NO_LAYER:
             locate(recipe.layer(layer))  # before the minutes that the rest takes
-        return build(store, recipe, (layer,), show, give_up)
+        return build(store, recipe, (layer,), show, give_up, runtime=runtime)
     except BuildCancelled:
         raise
     except (ImageError, PrerequisiteError) as error:

@@ -69,6 +69,12 @@ class Settings:
         variable="CCVM_ACCEL",
     )
     machine: str = setting("microvm", kinds.choice("microvm", "q35"), "QEMU machine type", variable="CCVM_MACHINE")
+    runtime: str = setting(
+        "host",
+        kinds.choice("host", "own"),
+        "QEMU that runs guests: the host's, or one of our own, unpacked next to the image",
+        variable="CCVM_RUNTIME",
+    )
     writable_cwd: bool = setting(
         True,
         kinds.BOOLEAN,

@@ -1,4 +1,4 @@
-"""Guest images: recipe → build → store. The guest-side files live in ``guest/``."""
+"""Guest images, and QEMU to run them: recipe → build → store. The guest-side files live in ``guest/``."""
 
 from ccvm_tui.image.agent_layer import AGENT_LINK
 from ccvm_tui.image.build import build
@@ -7,6 +7,7 @@ from ccvm_tui.image.images import Image, Layer, Problem, load_image, quick_check
 from ccvm_tui.image.progress import Progress
 from ccvm_tui.image.recipe import NO_LAYER, LayerRecipe, Recipe, load_recipe
 from ccvm_tui.image.run import BuildCancelled
+from ccvm_tui.image.runtime import Runtime, load_runtime
 from ccvm_tui.image.store import Store
 
 __all__ = [
@@ -19,11 +20,13 @@ __all__ = [
     "Problem",
     "Progress",
     "Recipe",
+    "Runtime",
     "Store",
     "build",
     "image_digest",
     "load_image",
     "load_recipe",
+    "load_runtime",
     "quick_check",
     "verify",
 ]

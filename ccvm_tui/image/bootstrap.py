@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import pwd
@@ -10,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -65,23 +66,16 @@ class Bootstrap:
                 if words in text:
                     on_phase(phase)
 
-        scratch = scratch_dir()
-        (self._workdir / "scratch").write_text(str(scratch))  # for whoever cleans up after us
-        # what runs inside the new root inherits this: no variable of ours may leave traces in the image
-        environment = {name: value for name, value in os.environ.items() if _for_downloads(name)}
-        environment |= {"HOME": "/root", "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
-        try:
-            with (
-                Running(
-                    self._mmdebstrap(mode), env=environment, stdout=subprocess.PIPE, keep_open=self._keep_open
-                ) as debian,
-                Running(["mksquashfs", "-", str(self.rootfs), "-tar", *SQUASHFS], stdin=_pipe(debian)) as packer,
-            ):
-                _pipe(debian).close()
-                debian.follow(line, on_tick, cancel)
-                packer.follow(lambda _: None, on_tick, cancel)
-        finally:
-            remove_scratch(scratch)
+        with (
+            scratch_environment(self._workdir) as environment,
+            Running(
+                self._mmdebstrap(mode), env=environment, stdout=subprocess.PIPE, keep_open=self._keep_open
+            ) as debian,
+            Running(["mksquashfs", "-", str(self.rootfs), "-tar", *SQUASHFS], stdin=_pipe(debian)) as packer,
+        ):
+            _pipe(debian).close()
+            debian.follow(line, on_tick, cancel)
+            packer.follow(lambda _: None, on_tick, cancel)
 
     def _mmdebstrap(self, mode: str) -> list[str]:
         stage = self._stage()
@@ -147,6 +141,22 @@ def _has_subuids(user: str) -> bool:
     except OSError:
         return False
     return any(line.split(":")[0] in (user, str(os.getuid())) for line in lines)
+
+
+@contextlib.contextmanager
+def scratch_environment(workdir: Path) -> Iterator[dict[str, str]]:
+    """The environment for mmdebstrap, with a scratch directory that is removed in the end.
+
+    ``workdir`` notes where that is, for whoever cleans up after a killed build.
+    """
+    scratch = scratch_dir()
+    (workdir / "scratch").write_text(str(scratch))
+    # what runs inside the new root inherits this: no variable of ours may leave traces in the image
+    environment = {name: value for name, value in os.environ.items() if _for_downloads(name)}
+    try:
+        yield environment | {"HOME": "/root", "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
+    finally:
+        remove_scratch(scratch)
 
 
 def scratch_dir() -> Path:

@@ -9,34 +9,15 @@ from pathlib import Path
 
 from ccvm_tui.image import agent_layer, manifest
 from ccvm_tui.image.bootstrap import Bootstrap, check_programs
+from ccvm_tui.image.cmdline import CMDLINE
 from ccvm_tui.image.digest import image_digest
 from ccvm_tui.image.images import INITRD, KERNEL, ROOTFS, Image, current_layers, load_image
 from ccvm_tui.image.initrd import KernelFiles
 from ccvm_tui.image.progress import Phases, Progress
 from ccvm_tui.image.recipe import NO_LAYER, LayerRecipe, Recipe
 from ccvm_tui.image.run import BuildCancelled
+from ccvm_tui.image.runtime_build import build_runtime
 from ccvm_tui.image.store import Store
-
-# Initcalls of a distribution's kernel that a guest has no use for, by the time they take under emulation:
-# certificates for module signatures, self-tests of a jitter RNG and of key derivation, VGA.
-_SKIPPED_INITCALLS = (
-    "load_system_certificate_list", "jent_mod_init", "crypto_kdf108_init", "bpf_dummy_struct_ops_init",
-    "apparmor_nf_ip_init", "vga_arb_device_init",
-)  # fmt: skip
-
-CMDLINE = " ".join(
-    (
-        "quiet",
-        "panic=-1",
-        "oops=panic",
-        "cryptomgr.notests",
-        # The seed that counts comes from the host at `configure`; until then nothing secret is drawn.
-        "random.trust_cpu=on",
-        "lsm=landlock,yama",
-        f"initcall_blacklist={','.join(_SKIPPED_INITCALLS)}",
-    )
-)
-"""The part of the kernel's command line that does not depend on the machine. Console and the like come from there."""
 
 
 def build(
@@ -47,8 +28,12 @@ def build(
     cancel: threading.Event | None = None,
     *,
     force: bool = False,
+    runtime: bool = False,
+    update: bool = False,
 ) -> Image:
     """Build what is missing of ``recipe`` with the agent ``layers``; with ``force`` all of it. Blocks.
+
+    With ``runtime`` also QEMU's runtime, with ``update`` that anew: from the packages that there are today.
 
     Safe against a second build at the same time (it waits, then finds everything there) and against being
     killed (what was published stays as it was). Raises BuildCancelled soon after ``cancel`` is set,
@@ -64,11 +49,15 @@ def build(
     with store.locked(waiting, cancel) as lock:
         target = store.directory_of(recipe)
         base_needed = force or not (target / manifest.FILENAME).exists()
+        runtime_needed = runtime and (force or update or store.runtime(recipe) is None)
         base_phases = {"index", "download", "extract", "essential", "install", "kernel", "squashfs", "initrd"}
         phases = Phases(
             progress,
             store.durations,
-            {"publish"} | (base_phases if base_needed else set()) | ({"layer"} if wanted else set()),
+            {"publish"}
+            | (base_phases if base_needed else set())
+            | ({"layer"} if wanted else set())
+            | ({"runtime"} if runtime_needed else set()),
         )
         if base_needed:
             with store.workdir() as workdir:
@@ -78,6 +67,11 @@ def build(
         for layer in wanted:
             phases.begin("layer")
             _build_layer(store, layer, phases, cancel, force=force)
+        if runtime_needed:
+            phases.begin("runtime")
+            with store.workdir() as workdir:
+                made = build_runtime(recipe, workdir, phases.tick, cancel, keep_open=(lock,))
+                store.publish_runtime(workdir, made, recipe)
         phases.finish()
         return load_image(target)
 

@@ -126,7 +126,7 @@ class Image:
         folders: list[Image | Layer] = [self, chosen] if chosen else [self]
         for folder in folders:
             for name, wanted in folder.manifest.files.items():
-                if problem := _quick(folder.directory / name, wanted):
+                if problem := changed_since(folder.directory / name, wanted):
                     raise ImageError(f"the guest image is damaged: {problem}", f"`{problem.mend}` makes it anew")
 
 
@@ -150,9 +150,9 @@ def current_layers(root: Path) -> tuple[Layer, ...]:
 
 def verify(image: Image) -> list[Problem]:
     """Compare every byte of ``image`` and its layers with what was published. Seconds."""
-    problems = _compare(image.directory, image.manifest.files)
+    problems = differences(image.directory, image.manifest.files)
     for layer in image.layers:
-        problems += _compare(layer.directory, layer.manifest.files)
+        problems += differences(layer.directory, layer.manifest.files)
     return problems
 
 
@@ -161,28 +161,30 @@ def quick_check(image: Image) -> None:
     image.quick_check()
 
 
-def _compare(folder: Path, files: Mapping[str, FileRecord]) -> list[Problem]:
+def differences(folder: Path, files: Mapping[str, FileRecord], mend: str = REBUILD) -> list[Problem]:
+    """Files in ``folder`` that are not as they were published, by every byte; ``mend`` is the command for that."""
     problems = []
     for name, wanted in files.items():
         path = folder / name
         if not path.is_file():
-            problems.append(Problem(path, "is missing", REBUILD))
+            problems.append(Problem(path, "is missing", mend))
         elif path.stat().st_size != wanted.size:
-            problems.append(Problem(path, f"has {path.stat().st_size} bytes instead of {wanted.size}", REBUILD))
+            problems.append(Problem(path, f"has {path.stat().st_size} bytes instead of {wanted.size}", mend))
         elif sha256_of(path) != wanted.sha256:
-            problems.append(Problem(path, "has other content than the one that was built", REBUILD))
+            problems.append(Problem(path, "has other content than the one that was built", mend))
     return problems
 
 
-def _quick(path: Path, wanted: FileRecord) -> Problem | None:
+def changed_since(path: Path, wanted: FileRecord, mend: str = REBUILD) -> Problem | None:
+    """The difference between a file and the published one, as far as its size and time tell."""
     try:
         info = path.stat()
     except OSError as error:
-        return Problem(path, f"cannot be read: {error.strerror}", REBUILD)
+        return Problem(path, f"cannot be read: {error.strerror}", mend)
     if info.st_size != wanted.size:
-        return Problem(path, f"has {info.st_size} bytes instead of {wanted.size}", REBUILD)
+        return Problem(path, f"has {info.st_size} bytes instead of {wanted.size}", mend)
     if info.st_mtime_ns != wanted.mtime_ns:
-        return Problem(path, "was changed after it was built", REBUILD)
+        return Problem(path, "was changed after it was built", mend)
     return None
 
 

@@ -1,4 +1,4 @@
-"""manifest.json: what an image or an agent layer consists of, and how each file of it can be checked."""
+"""manifest.json: what an image, an agent layer or a runtime consists of, and how each file of it can be checked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ccvm_tui.errors import ImageError
 FILENAME = "manifest.json"
 FORMAT = 1
 REBUILD = "ccvm-tui image build --force"
+RENEW = "ccvm-tui image build --update"
 
 T = TypeVar("T")
 
@@ -51,6 +52,19 @@ class LayerManifest:
     files: Mapping[str, FileRecord]
 
 
+@dataclass(frozen=True)
+class RuntimeManifest:
+    """``version`` is what QEMU says of itself. ``program`` and ``loader`` are names in ``bin`` and ``lib``."""
+
+    digest: str
+    suite: str
+    version: str
+    program: str
+    loader: str
+    created: str
+    files: Mapping[str, FileRecord]
+
+
 def record(path: Path) -> FileRecord:
     """Describe a file as it is now."""
     info = path.stat()
@@ -62,7 +76,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write(folder: Path, manifest: ImageManifest | LayerManifest) -> None:
+def write(folder: Path, manifest: ImageManifest | LayerManifest | RuntimeManifest) -> None:
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1)
     (folder / FILENAME).write_text(text + "\n")
 
@@ -97,31 +111,50 @@ def read_layer(folder: Path) -> LayerManifest:
         )
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_runtime(folder: Path) -> RuntimeManifest:
+    """Raises ImageError when there is no manifest, or none of this format."""
+    table = _read(folder, f"`{RENEW}` makes the runtime anew")
+    with _Reading(folder, f"`{RENEW}` makes the runtime anew"):
+        return RuntimeManifest(
+            digest=_get(table, "digest", str),
+            suite=_get(table, "suite", str),
+            version=_get(table, "version", str),
+            program=_get(table, "program", str),
+            loader=_get(table, "loader", str),
+            created=_get(table, "created", str),
+            files=_files(table),
+        )
+
+
+_REBUILT = f"`{REBUILD}` makes the image anew"
+
+
+def _read(folder: Path, hint: str = _REBUILT) -> dict[str, Any]:
     path = folder / FILENAME
     try:
         table = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise ImageError(f"{path} is missing", f"`{REBUILD}` makes the image anew") from error
+        raise ImageError(f"{path} is missing", hint) from error
     except (OSError, ValueError) as error:
-        raise ImageError(f"{path} is damaged: {error}", f"`{REBUILD}` makes the image anew") from error
+        raise ImageError(f"{path} is damaged: {error}", hint) from error
     if not isinstance(table, dict) or table.get("format") != FORMAT:
-        raise ImageError(f"{path} is not a manifest of format {FORMAT}", f"`{REBUILD}` makes the image anew")
+        raise ImageError(f"{path} is not a manifest of format {FORMAT}", hint)
     return table
 
 
 class _Reading:
     """Turns what a malformed manifest raises into one error that names the file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hint: str = _REBUILT) -> None:
         self._path = folder / FILENAME
+        self._hint = hint
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, (KeyError, TypeError)):
-            raise ImageError(f"{self._path} is damaged: {error}", f"`{REBUILD}` makes the image anew") from error
+            raise ImageError(f"{self._path} is damaged: {error}", self._hint) from error
 
 
 def _files(table: dict[str, Any]) -> dict[str, FileRecord]:

@@ -18,8 +18,9 @@ PHASES: dict[str, float] = {
     "kernel": 5,
     "squashfs": 5,
     "initrd": 2,
-    "layer": 6,
     "publish": 1,
+    "layer": 6,
+    "runtime": 12,
 }
 """The phases in their order, with the seconds that each takes as long as nothing better is known."""
 
@@ -33,6 +34,7 @@ _WORDS = {
     "squashfs": "packing the root file system",
     "initrd": "making the initrd",
     "layer": "packing the agent",
+    "runtime": "unpacking QEMU",
     "publish": "checking and publishing",
 }
 _NEARLY = 0.95

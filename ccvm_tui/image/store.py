@@ -15,9 +15,11 @@ from ccvm_tui.errors import ImageError
 from ccvm_tui.image.bootstrap import remove_scratch
 from ccvm_tui.image.digest import image_digest
 from ccvm_tui.image.images import LAYERS, Image, Layer, current_layers, load_image
-from ccvm_tui.image.manifest import FILENAME, read_layer
+from ccvm_tui.image.manifest import FILENAME, RuntimeManifest, read_layer
 from ccvm_tui.image.recipe import NO_LAYER, Recipe
 from ccvm_tui.image.run import BuildCancelled
+from ccvm_tui.image.runtime import RUNTIMES, Runtime, load_runtime
+from ccvm_tui.image.runtime_build import runtime_key
 from ccvm_tui.paths import images_dir
 
 _UNFINISHED = ".building-"
@@ -29,10 +31,11 @@ _POLL = 0.2
 
 Images = list[Image]
 Layers = list[Layer]
+Runtimes = list[Runtime]
 
 
 class Store:
-    """``<root>/<digest>/`` holds an image, ``<root>/layers/<digest>/`` an agent layer."""
+    """``<root>/<digest>/`` holds an image, ``layers/<digest>/`` an agent layer, ``runtimes/<digest>/`` a runtime."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = images_dir() if root is None else root
@@ -40,6 +43,10 @@ class Store:
     @property
     def layers_dir(self) -> Path:
         return self.root / LAYERS
+
+    @property
+    def runtimes_dir(self) -> Path:
+        return self.root / RUNTIMES
 
     @property
     def durations(self) -> Path:
@@ -64,7 +71,7 @@ class Store:
         images = []
         for directory in self.root.iterdir() if self.root.is_dir() else ():
             with contextlib.suppress(ImageError):
-                if not directory.name.startswith(".") and directory.name != LAYERS:
+                if not directory.name.startswith(".") and directory.name not in (LAYERS, RUNTIMES):
                     images.append(load_image(directory))
         return sorted(images, key=lambda image: image.manifest.created, reverse=True)
 
@@ -82,18 +89,49 @@ class Store:
                     layers.append(Layer(directory, read_layer(directory)))
         return layers
 
-    def remove(self, digest: str) -> None:
-        """Remove the image or the layer whose digest begins with ``digest``. Running guests keep what they use.
+    def runtime(self, recipe: Recipe) -> Runtime | None:
+        """The runtime that goes with ``recipe``, if it is there. Raises ImageError for a damaged one."""
+        link = self._runtime_link(recipe)
+        return load_runtime(link.resolve()) if (link / FILENAME).exists() else None
 
-        Raises ImageError when there is none, or more than one.
+    def _runtime_link(self, recipe: Recipe) -> Path:
+        return self.runtimes_dir / f"{recipe.suite}-{runtime_key(recipe)[:_SHORT]}"
+
+    def runtimes(self) -> Runtimes:
+        """All runtimes, outdated ones included. What cannot be read is left out."""
+        runtimes = []
+        for directory in sorted(self.runtimes_dir.iterdir()) if self.runtimes_dir.is_dir() else ():
+            with contextlib.suppress(ImageError):
+                if not directory.is_symlink() and not directory.name.startswith("."):
+                    runtimes.append(load_runtime(directory))
+        return runtimes
+
+    def outdated_runtimes(self, *recipes: Recipe) -> Runtimes:
+        """Runtimes that newer ones have replaced; with ``recipes`` all those that these do not use.
+
+        Those that running guests use are not among them.
         """
-        everything: list[Image | Layer] = [*self.list(), *self.layers()]
+        links = [path for path in self.runtimes_dir.glob("[!.]*") if path.is_symlink()]
+        if recipes:
+            links = [self._runtime_link(recipe) for recipe in recipes]
+        used = {link.resolve() for link in links}
+        return [runtime for runtime in self.runtimes() if runtime.directory not in used and not runtime.held]
+
+    def remove(self, digest: str) -> None:
+        """Remove the image, layer or runtime whose digest begins with ``digest``. Running guests keep what they use.
+
+        Raises ImageError when there is none, or more than one, and for a runtime that a guest uses.
+        """
+        everything: list[Image | Layer | Runtime] = [*self.list(), *self.layers(), *self.runtimes()]
         found = [one for one in everything if digest and one.digest.startswith(digest)]
         if len(found) != 1:
             count = "no image" if not found else f"more than one image ({len(found)})"
             raise ImageError(f"{count} has a digest that begins with {digest!r}", "`ccvm-tui image ls` lists them")
+        chosen = found[0]
+        if isinstance(chosen, Runtime) and chosen.held:
+            raise ImageError(f"a running guest uses the runtime {digest}", "`ccvm-tui ls` lists the guests")
         with self.locked():
-            self._discard(found[0].directory)
+            self._discard(chosen.directory)
             self._drop_dead_links()
 
     def clean_stale(self) -> int:
@@ -152,7 +190,7 @@ class Store:
 
     def publish(self, workdir: Path, target: Path) -> None:
         """Move a complete ``workdir`` to ``target``: durable, and all or nothing. What was there goes."""
-        for path in workdir.iterdir():
+        for path in workdir.rglob("*"):
             _fsync(path)
         _fsync(workdir)
         target.parent.mkdir(exist_ok=True)
@@ -165,11 +203,22 @@ class Store:
         """Publish a layer and make it the one that ``name`` means."""
         target = self.layers_dir / digest[:_SHORT]
         self.publish(workdir, target)
-        fresh = self.layers_dir / f"{_UNFINISHED}{name}"
+        self._link(self.layers_dir / name, target)
+
+    def publish_runtime(self, workdir: Path, made: RuntimeManifest, recipe: Recipe) -> None:
+        """Publish a runtime and make it the one of ``recipe``. One of the same content, if it is sound, stays."""
+        target = self.runtimes_dir / made.digest[:_SHORT]
+        if not _is_sound(target):
+            self.publish(workdir, target)
+        self._link(self._runtime_link(recipe), target)
+
+    def _link(self, link: Path, target: Path) -> None:
+        """Make ``link`` lead to ``target``, next to it: durable, and at no moment to nothing."""
+        fresh = link.with_name(f"{_UNFINISHED}{link.name}")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(target.name)
-        fresh.rename(self.layers_dir / name)
-        _fsync(self.layers_dir)
+        fresh.rename(link)
+        _fsync(link.parent)
 
     def _discard(self, path: Path) -> None:
         # Out of sight first: a half-removed directory must not look like an image.
@@ -186,9 +235,17 @@ class Store:
         return len(stale)
 
     def _drop_dead_links(self) -> None:
-        for link in self.layers_dir.iterdir() if self.layers_dir.is_dir() else ():
-            if link.is_symlink() and not link.exists():
-                link.unlink()
+        for folder in (self.layers_dir, self.runtimes_dir):
+            for link in folder.iterdir() if folder.is_dir() else ():
+                if link.is_symlink() and not link.exists():
+                    link.unlink()
+
+
+def _is_sound(runtime: Path) -> bool:
+    try:
+        return not load_runtime(runtime).verify()
+    except ImageError:
+        return False
 
 
 def _fsync(path: Path) -> None:

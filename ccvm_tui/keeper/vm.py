@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
-from ccvm_tui.image import Image, load_image
+from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.guests import Facts, Reports
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, Share, accel, limits
@@ -59,6 +59,7 @@ class VmGuest:
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
         self._share: ShareServer | None = None
+        self._held: int | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
         self._keys: GuestKeys
         self._login: asyncio.Task[asyncssh.SSHClientConnection] | None = None
@@ -73,7 +74,7 @@ class VmGuest:
 
     async def boot(self) -> Transport:
         image = load_image(Path(self._spec.image))
-        await self._start_machine(image)
+        await self._start_machine(image, self._runtime())
         # the heavy imports happen while the guest's kernel starts, which takes longer
         from ccvm_tui.session.ssh_channel import SshTransport
         from ccvm_tui.ssh.keys import GuestKeys
@@ -87,14 +88,23 @@ class VmGuest:
         await self._connection()
         return SshTransport(self._connection)
 
-    async def _start_machine(self, image: Image) -> None:
+    def _runtime(self) -> Runtime | None:
+        """QEMU's runtime, if the guest has one: sound, and kept from being removed for as long as this guest lives."""
+        if not self._spec.runtime:
+            return None
+        runtime = load_runtime(Path(self._spec.runtime))
+        self._held = runtime.hold()
+        runtime.quick_check()
+        return runtime
+
+    async def _start_machine(self, image: Image, runtime: Runtime | None) -> None:
         self._reports.phase("accelerator")
         spec = self._spec
         image.quick_check(spec.layer)
         sized = limits.clamp(spec.memory_mib, spec.cores, limits.Host.here())
         for warning in sized.warnings:
             self._reports.warning(warning)
-        verdict = await accel.choose(_accelerator(spec.accel), image.kernel, spec.machine)
+        verdict = await accel.choose(_accelerator(spec.accel), image.kernel, spec.machine, runtime=runtime)
         machine_spec = MachineSpec(
             kernel=image.kernel,
             initrd=image.initrd,
@@ -109,6 +119,7 @@ class VmGuest:
             seccomp=spec.seccomp,
             confine=spec.confine,
             name=spec.name,
+            runtime=runtime,
         )
         await self._launch(machine_spec, verdict.reason, image)
         if verdict.accel == "kvm":
@@ -154,7 +165,7 @@ class VmGuest:
         except TimeoutError:
             reason = f"the guest showed no life on KVM within {LIFE_WITHIN:.0f} s"
             self._reports.warning(f"{reason}; started again with emulation (tcg), which is slower")
-            accel.distrust(reason, spec.machine)
+            accel.distrust(reason, spec.machine, runtime=spec.runtime)
             await self._launch_again(replace(spec, accel="tcg"), reason, image)
 
     async def _await_hello(self, image: Image) -> None:
@@ -315,6 +326,9 @@ class VmGuest:
         if self._share is not None:
             await self._share.stop()
         await self._tasks.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     async def pause(self) -> None:
         assert self._machine is not None

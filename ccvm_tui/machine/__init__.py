@@ -13,6 +13,8 @@
 ``accel``             which accelerator really runs guests here
 ``limits``            memory and cores that this host can give
 ``checks``            what the host lacks, for ``doctor``
+``damage``            versions of QEMU that are known to hurt guests
+``status``            how serious a finding is
 ====================  =====================================================================
 
 The names that the keeper uses can be had from here. They are loaded when asked for: the launcher lives in

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ccvm_tui.errors import AccelError, BootError
+from ccvm_tui.image.runtime import Runtime
 from ccvm_tui.machine.arch import host_arch
 from ccvm_tui.machine.grants import find_program
 from ccvm_tui.machine.process import Machine
@@ -48,7 +49,12 @@ class Verdict:
 
 
 async def choose(
-    wanted: Wanted, kernel: Path | None, machine: str = "microvm", *, qemu: str = "", fresh: bool = False
+    wanted: Wanted,
+    kernel: Path | None,
+    machine: str = "microvm",
+    *,
+    runtime: Runtime | None = None,
+    fresh: bool = False,
 ) -> Verdict:
     """The accelerator for guests that boot ``kernel`` (an uncompressed ELF) on ``machine``.
 
@@ -57,7 +63,7 @@ async def choose(
     """
     if wanted == "tcg":
         return Verdict("tcg", "asked for")
-    verdict = await _judge_kvm(kernel, machine, qemu, fresh)
+    verdict = await _judge_kvm(kernel, machine, runtime, fresh)
     if wanted == "kvm" and verdict.accel != "kvm" and verdict.reason != _NOT_PROVEN:
         raise AccelError(
             f"KVM does not run guests here: {verdict.reason}",
@@ -66,21 +72,21 @@ async def choose(
     return Verdict("kvm", "asked for") if wanted == "kvm" and verdict.accel != "kvm" else verdict
 
 
-def distrust(reason: str, machine: str = "microvm", *, qemu: str = "") -> None:
+def distrust(reason: str, machine: str = "microvm", *, runtime: Runtime | None = None) -> None:
     """Remember that a guest showed no life on KVM, for as long as a probe's verdict would hold."""
-    _remember(_circumstances(machine, qemu), Verdict("tcg", reason))
+    _remember(_circumstances(machine, runtime), Verdict("tcg", reason))
 
 
-async def _judge_kvm(kernel: Path | None, machine: str, qemu: str, fresh: bool) -> Verdict:
+async def _judge_kvm(kernel: Path | None, machine: str, runtime: Runtime | None, fresh: bool) -> Verdict:
     if (obstacle := device_obstacle()) is not None:
         return Verdict("tcg", obstacle)
-    circumstances = _circumstances(machine, qemu)
+    circumstances = _circumstances(machine, runtime)
     if not fresh and (known := _recall(circumstances)) is not None:
         return known
     if kernel is None:
         return Verdict("tcg", _NOT_PROVEN)
     log.info("trying KVM with %s", kernel)
-    failure = await probe("kvm", kernel, machine, qemu=qemu)
+    failure = await probe("kvm", kernel, machine, runtime=runtime)
     verdict = Verdict("kvm", "a guest ran on it") if failure is None else Verdict("tcg", failure)
     _remember(circumstances, verdict)
     return verdict
@@ -96,7 +102,12 @@ def device_obstacle(device: Path = _DEVICE) -> str | None:
 
 
 async def probe(
-    accel: Accel, kernel: Path, machine: str = "microvm", *, qemu: str = "", deadline: float = PROBE_DEADLINE
+    accel: Accel,
+    kernel: Path,
+    machine: str = "microvm",
+    *,
+    runtime: Runtime | None = None,
+    deadline: float = PROBE_DEADLINE,
 ) -> str | None:
     """Boot ``kernel`` on ``accel`` until it says who it is; None when it did, else what happened instead.
 
@@ -106,7 +117,7 @@ async def probe(
     early = "earlyprintk=ttyS0" if arch.name == "x86_64" else "earlycon"
     spec = MachineSpec(
         kernel=kernel, cmdline=early, machine=machine, accel=accel, memory_mib=_PROBE_MEMORY_MIB, cores=1,
-        network="none", name="ccvm-probe", qemu=qemu,
+        network="none", name="ccvm-probe", runtime=runtime,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="ccvm-probe-") as directory:
         paths = GuestPaths("probe", Path(directory))
@@ -150,9 +161,9 @@ def _last_line(text: str) -> str:
 # The memory of verdicts
 
 
-def _circumstances(machine: str, qemu: str) -> dict[str, Any]:
+def _circumstances(machine: str, runtime: Runtime | None) -> dict[str, Any]:
     """All that a verdict depends on. QEMU by the file it is, which is its version without running it."""
-    program = find_program(MachineSpec(kernel=None, machine=machine, qemu=qemu))
+    program = find_program(MachineSpec(kernel=None, machine=machine)) if runtime is None else runtime.program
     info = program.stat()
     return {
         "boot": _first_line(Path("/proc/sys/kernel/random/boot_id")),
@@ -160,6 +171,7 @@ def _circumstances(machine: str, qemu: str) -> dict[str, Any]:
         "cpu": _cpu_model(),
         "qemu": [str(program), info.st_size, info.st_mtime_ns],
         "machine": machine,
+        "runtime": runtime is not None,
     }
 
 
@@ -179,13 +191,15 @@ def _cpu_model() -> str:
     return platform.processor()
 
 
-def _memory(machine: str) -> Path:
-    return cache_dir() / f"accel-{machine}.json"
+def _memory(circumstances: dict[str, Any]) -> Path:
+    """Of the host's QEMU and of our own apart, so that guests of both do not try KVM in turns."""
+    own = "-own" if circumstances["runtime"] else ""
+    return cache_dir() / f"accel-{circumstances['machine']}{own}.json"
 
 
 def _recall(circumstances: dict[str, Any]) -> Verdict | None:
     try:
-        kept = json.loads(_memory(circumstances["machine"]).read_text())
+        kept = json.loads(_memory(circumstances).read_text())
         if kept["circumstances"] == circumstances and kept["accel"] in ("kvm", "tcg"):
             return Verdict(kept["accel"], str(kept["reason"]), cached=True)
     except (OSError, ValueError, KeyError, TypeError):
@@ -194,7 +208,7 @@ def _recall(circumstances: dict[str, Any]) -> Verdict | None:
 
 
 def _remember(circumstances: dict[str, Any], verdict: Verdict) -> None:
-    path = _memory(circumstances["machine"])
+    path = _memory(circumstances)
     kept = {"circumstances": circumstances, "accel": verdict.accel, "reason": verdict.reason}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

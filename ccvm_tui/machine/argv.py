@@ -34,7 +34,7 @@ def argv(spec: MachineSpec, fds: MachineFds) -> list[str]:
     """The whole command line, the program first. ``fds`` must be open in QEMU under the same numbers."""
     kind = spec.arch.machines[spec.machine]
     return [
-        spec.program,
+        *spec.command,
         *_base(spec),
         *_machine(spec, kind),
         *_kernel(spec, kind),

@@ -15,14 +15,15 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from ccvm_tui.errors import CcvmError, PrerequisiteError, UserError
-from ccvm_tui.machine import accel, confine
+from ccvm_tui.image.runtime import Runtime
+from ccvm_tui.machine import accel, confine, damage
 from ccvm_tui.machine.limits import Host
 from ccvm_tui.machine.process import Machine
 from ccvm_tui.machine.spec import MachineSpec
+from ccvm_tui.machine.status import Status
 from ccvm_tui.paths import GuestPaths, cache_dir, runtime_dir
 
 TIMEOUT = 10.0
@@ -32,13 +33,6 @@ _NEEDED_MIB = 1024
 _BUILD_SPACE = 3 << 30
 _RUN_SPACE = 64 << 20
 _LANDLOCK_SINCE = (5, 13)
-
-
-class Status(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    """Guests run, but slower, less confined, or without some feature."""
-    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +45,20 @@ class Check:
     mend: str = ""
 
 
-async def host(kernel: Path | None = None, machine: str = "microvm") -> list[Check]:
+async def host(kernel: Path | None = None, machine: str = "microvm", runtime: Runtime | None = None) -> list[Check]:
     """All checks, in a fixed order, in about the time of the slowest.
 
-    KVM is tried with ``kernel`` even when an earlier verdict is known; without a kernel it cannot be.
+    KVM is tried with ``kernel`` even when an earlier verdict is known; without a kernel it cannot be. With a
+    ``runtime`` it is that one's QEMU that is tried.
     """
+    kvm = asyncio.ensure_future(_kvm(kernel, machine, runtime))
     checks: list[Callable[[], Awaitable[Check]]] = [
         _user,
         _kernel_version,
-        _qemu,
-        lambda: _machine_type(machine),
-        lambda: _machine_starts(machine),
-        lambda: _kvm(kernel, machine),
+        lambda: _qemu(runtime, kvm),
+        lambda: _machine_type(machine, runtime),
+        lambda: _machine_starts(machine, runtime),
+        lambda: kvm,
         _landlock,
         _memory,
         _runtime_directory,
@@ -123,24 +119,36 @@ async def _kernel_version() -> Check:
     return Check("kernel", Status.OK, f"Linux {release}")
 
 
-_INSTALL_QEMU = "install QEMU: `apt install qemu-system-x86` on Debian-like systems"
+_NO_QEMU = "`ccvm-tui image build` unpacks one of our own; or `apt install qemu-system-x86` on Debian-like systems"
 
 
-async def _qemu() -> Check:
+async def _qemu(runtime: Runtime | None, kvm: asyncio.Future[Check]) -> Check:
+    """The host's QEMU. If a runtime's is used, it may be missing or old."""
     program = MachineSpec(kernel=None).program
     found = shutil.which(program)
+    if found is None and runtime is not None:
+        return Check("qemu", Status.OK, f"{program} is not installed: the runtime's is used")
     if found is None:
-        return Check("qemu", Status.FAIL, f"{program} is not installed", _INSTALL_QEMU)
+        return Check("qemu", Status.FAIL, f"{program} is not installed", _NO_QEMU)
     status, output = await _output(found, "--version")
+    version = _first_line(output)
+    if runtime is not None:
+        return Check("qemu", Status.OK, f"{version} ({found}), not used: the runtime's is")
     if status != 0:
-        return Check("qemu", Status.FAIL, f"{found} does not run: {_first_line(output)}", _INSTALL_QEMU)
-    return Check("qemu", Status.OK, f"{_first_line(output)} ({found})")
+        return Check("qemu", Status.FAIL, f"{found} does not run: {version}", _NO_QEMU)
+    emulated = (await kvm).status is not Status.OK
+    if known := damage.worst(version, emulated=emulated):
+        return Check("qemu", known.status, f"{version} ({found}): {known.what}", _BETTER_QEMU)
+    return Check("qemu", Status.OK, f"{version} ({found})")
 
 
-async def _machine_type(machine: str) -> Check:
-    spec = MachineSpec(kernel=None, machine=machine)
+_BETTER_QEMU = 'use a newer QEMU: the distribution\'s, or one of our own with `runtime = "own"` in the settings'
+
+
+async def _machine_type(machine: str, runtime: Runtime | None) -> Check:
+    spec = MachineSpec(kernel=None, machine=machine, runtime=runtime)
     name = spec.arch.machines[machine].qemu_name
-    status, output = await _output(spec.program, "-machine", "help")
+    status, output = await _output(*spec.command, "-machine", "help")
     known = [line.split()[0] for line in output.splitlines() if line.strip()]
     if status == 0 and name in known:
         return Check("machine type", Status.OK, f"QEMU knows {name}")
@@ -149,13 +157,13 @@ async def _machine_type(machine: str) -> Check:
     )
 
 
-async def _machine_starts(machine: str) -> Check:
+async def _machine_starts(machine: str, runtime: Runtime | None) -> Check:
     """Start a machine with every device that guests have, behind seccomp and Landlock, without a kernel."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ccvm-doctor-") as directory:
         paths = GuestPaths("doctor", Path(directory))
         paths.dir.mkdir(mode=0o700)
-        spec = MachineSpec(kernel=None, machine=machine, memory_mib=64, cores=1, name="ccvm-doctor")
+        spec = MachineSpec(kernel=None, machine=machine, memory_mib=64, cores=1, name="ccvm-doctor", runtime=runtime)
         try:
             vm = await Machine.start(spec, paths)
         except UserError as error:
@@ -171,10 +179,10 @@ async def _machine_starts(machine: str) -> Check:
     return Check("machine", Status.OK, f"QEMU with all devices starts, seccomp filter on, in {took * 1000:.0f} ms")
 
 
-async def _kvm(kernel: Path | None, machine: str) -> Check:
+async def _kvm(kernel: Path | None, machine: str, runtime: Runtime | None) -> Check:
     obstacle = accel.device_obstacle()
     try:
-        verdict = await accel.choose("auto", kernel, machine, fresh=kernel is not None)
+        verdict = await accel.choose("auto", kernel, machine, runtime=runtime, fresh=kernel is not None)
     except PrerequisiteError as error:
         return Check("kvm", Status.WARN, error.message, error.hint)
     if verdict.accel == "kvm":

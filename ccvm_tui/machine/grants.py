@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 
 from ccvm_tui.errors import PrerequisiteError
+from ccvm_tui.image.runtime import Runtime
 from ccvm_tui.machine.confine import Access, Rule
 from ccvm_tui.machine.spec import MachineSpec
 
@@ -21,19 +22,26 @@ _PT_INTERP = 3
 
 
 def find_program(spec: MachineSpec) -> Path:
-    """The real path of the machine's QEMU. Raises PrerequisiteError when it is not installed."""
+    """The real path of what is executed: the machine's QEMU, of a runtime the loader that runs it.
+
+    Raises PrerequisiteError when QEMU is not installed.
+    """
+    if spec.runtime is not None:
+        return spec.runtime.loader
     found = shutil.which(spec.program)
     if found is None:
         raise PrerequisiteError(
             f"{spec.program} is not installed",
-            "install it: `apt install qemu-system-x86` on Debian-like systems; `ccvm-tui doctor` checks the rest",
+            "`ccvm-tui image build` unpacks one of our own; `ccvm-tui doctor` checks the rest",
         )
     return Path(os.path.realpath(found))
 
 
 def qemu_rules(spec: MachineSpec, program: Path) -> tuple[Rule, ...]:
     """The complete list for ``spec`` when run by ``program``."""
-    rules = [*_program_rules(program), *_device_rules(spec)]
+    own = spec.runtime
+    rules = _program_rules(program) if own is None else _runtime_rules(own)
+    rules += _device_rules(spec)
     images = [spec.kernel, spec.initrd, *(drive.path for drive in spec.drives)]
     rules += [Rule(image, Access.READ) for image in images if image is not None]
     if spec.network == "user":
@@ -53,6 +61,11 @@ def _program_rules(program: Path) -> list[Rule]:
         return [Rule(tree, Access.EXECUTE) for tree in trees] + _LOADER_RULES
     executables = [Rule(program, Access.EXECUTE), Rule(interpreter, Access.EXECUTE)]
     return executables + [Rule(tree, Access.READ) for tree in trees] + _LOADER_RULES
+
+
+def _runtime_rules(runtime: Runtime) -> list[Rule]:
+    """The runtime's one directory, and nothing of the host's. Only its loader may be executed."""
+    return [Rule(runtime.loader, Access.EXECUTE), Rule(runtime.directory, Access.READ)]
 
 
 _LOADER_RULES = [Rule(Path("/etc/ld.so.cache"), Access.READ), Rule(Path("/etc/ld.so.conf"), Access.READ)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ccvm_tui.image.runtime import Runtime
 from ccvm_tui.machine.arch import Arch, host_arch
 
 Accel = Literal["kvm", "tcg"]
@@ -63,8 +64,8 @@ class MachineSpec:
     """One machine. ``kernel`` None makes a machine whose processors never start.
 
     ``memory_mib`` in MiB. ``seccomp`` is QEMU's own filter, ``confine`` Landlock around QEMU. ``lock_memory``
-    keeps guest memory out of swap. ``name`` shows in ``ps``. ``qemu`` is the program, by name or path. ``tsc_khz`` is
-    the host's counter frequency; 0 lets ``Machine.start`` find it out.
+    keeps guest memory out of swap. ``name`` shows in ``ps``. ``qemu`` is the program, by name or path; a ``runtime``
+    takes its place. ``tsc_khz`` is the host's counter frequency; 0 lets ``Machine.start`` find it out.
     """
 
     kernel: Path | None
@@ -84,6 +85,7 @@ class MachineSpec:
     name: str = "ccvm"
     arch: Arch = field(default_factory=host_arch)
     qemu: str = ""
+    runtime: Runtime | None = None
 
     def __post_init__(self) -> None:
         if self.machine not in self.arch.machines:
@@ -98,6 +100,11 @@ class MachineSpec:
     @property
     def program(self) -> str:
         return self.qemu or self.arch.qemu
+
+    @property
+    def command(self) -> list[str]:
+        """The beginning of the command line, the program first."""
+        return [self.program] if self.runtime is None else self.runtime.command
 
 
 @dataclass(frozen=True, slots=True)

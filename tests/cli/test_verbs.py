@@ -18,8 +18,10 @@ import pytest
 from ccvm_tui import claim, paths
 from ccvm_tui.cli.verbs import ls
 from ccvm_tui.client import listing
+from ccvm_tui.image import Store, load_recipe
 from ccvm_tui.paths import GuestPaths
 from tests.cli.conftest import COMMAND, Open, Run, Start
+from tests.image.runtimes import publish_runtime
 
 
 def wait_for_text(path: Path, text: str) -> None:
@@ -238,6 +240,32 @@ def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
     assert ccvm_tui("gc").stdout == b"nothing to remove\n"
 
 
+def test_gc_removes_runtimes_that_were_replaced_and_are_not_in_use(
+    ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here.parent / "cache"))
+    store, recipe = Store(), load_recipe()
+    old = publish_runtime(store, recipe)
+    new = publish_runtime(store, recipe, b"newer")
+    held = old.hold()
+    assert ccvm_tui("gc").stdout == b"nothing to remove\n"
+    os.close(held)
+    assert f"removed runtime {old.version}: {old.directory}" in ccvm_tui("gc").stdout.decode()
+    assert store.runtimes() == [new]
+    assert json.loads(ccvm_tui("image", "ls", "--json").stdout)["runtimes"][0]["digest"] == new.digest
+    assert ccvm_tui("image", "verify").stdout.decode() == f"{new.digest[:12]} is as it was built\n"
+    assert json.loads(ccvm_tui("version", "--json").stdout)["runtime"] == "10.0.1"
+    assert ccvm_tui("gc", "--images").stdout == b"nothing to remove\n"
+    assert ccvm_tui("image", "rm", new.digest[:8]).returncode == 0
+    assert store.runtimes() == []
+
+
+def test_a_runtime_that_nobody_wants_is_not_updated(ccvm_tui: Run) -> None:
+    refused = ccvm_tui("image", "build", "--update")
+    assert refused.returncode == 2
+    assert b"the host's QEMU runs guests" in refused.stderr
+
+
 def test_config_shows_values_and_where_they_come_from(
     ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,7 +383,7 @@ def test_completion(ccvm_tui: Run) -> None:
 
 def test_version(ccvm_tui: Run) -> None:
     told = json.loads(ccvm_tui("version", "--json").stdout)
-    assert set(told) == {"ccvm-tui", "protocol", "python", "qemu"}
+    assert set(told) == {"ccvm-tui", "protocol", "python", "qemu", "runtime"}
 
 
 def test_the_socket_of_a_stranger_is_not_asked(ccvm_tui: Run, here: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccvm_tui.errors import ImageError
-from ccvm_tui.image import image_digest, load_recipe
+from ccvm_tui.image import load_recipe
 from ccvm_tui.image.recipe import DEFAULT, ExtraFile, LayerRecipe
 
 MINIMAL = 'suite = "stable"\n'
@@ -128,32 +127,3 @@ def test_unknown_layers_are_named_with_the_known_ones() -> None:
     with pytest.raises(ImageError) as caught:
         load_recipe().layer("cloud")
     assert "claude" in caught.value.hint
-
-
-def test_the_digest_is_of_content_only() -> None:
-    recipe = load_recipe()
-    same = replace(recipe, name="other", layers=(), packages=tuple(reversed(recipe.packages)))
-    assert image_digest(same) == image_digest(recipe) == image_digest(load_recipe())
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"suite": "other"},
-        {"packages": ("zsh",)},
-        {"modules": ()},
-        {"mirror": "http://x/"},
-        {"components": ("main", "contrib")},
-        {"files": (ExtraFile("/x", b"", 0o644),)},
-    ],
-)
-def test_whatever_changes_the_image_changes_the_digest(change: dict[str, object]) -> None:
-    recipe = load_recipe()
-    assert image_digest(replace(recipe, **change)) != image_digest(recipe)  # type: ignore[arg-type]
-
-
-def test_where_one_file_ends_and_the_next_begins_counts() -> None:
-    recipe = load_recipe()
-    one = replace(recipe, files=(ExtraFile("/a", b"bc", 0o644),))
-    other = replace(recipe, files=(ExtraFile("/a", b"b", 0o644), ExtraFile("/c", b"", 0o644)))
-    assert image_digest(one) != image_digest(other)

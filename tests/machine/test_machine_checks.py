@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from tiny_kernel import tiny_kernel
 
-from ccvm_tui.machine import checks
-from ccvm_tui.machine.checks import Check, Status
+from ccvm_tui.image import Runtime
+from ccvm_tui.machine import checks, damage
+from ccvm_tui.machine.arch import host_arch
+from ccvm_tui.machine.checks import Check
+from ccvm_tui.machine.status import Status
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +23,8 @@ def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-async def found(kernel: Path | None = None) -> dict[str, Check]:
-    return {check.name: check for check in await checks.host(kernel)}
+async def found(kernel: Path | None = None, runtime: Runtime | None = None) -> dict[str, Check]:
+    return {check.name: check for check in await checks.host(kernel, runtime=runtime)}
 
 
 async def test_this_host_runs_guests_and_says_so_quickly(tmp_path: Path) -> None:
@@ -29,7 +32,8 @@ async def test_this_host_runs_guests_and_says_so_quickly(tmp_path: Path) -> None
     findings = await found()
     assert time.monotonic() - began < 5
     assert findings["machine"].status is Status.OK
-    assert findings["qemu"].status is Status.OK
+    known = damage.worst(findings["qemu"].detail, emulated=findings["kvm"].status is not Status.OK)
+    assert findings["qemu"].status is (known.status if known else Status.OK)
     assert "QEMU emulator" in findings["qemu"].detail
     assert findings["machine type"].status is Status.OK
     assert all(check.mend for check in findings.values() if check.status is not Status.OK)
@@ -50,10 +54,45 @@ async def test_a_host_without_programs(tmp_path: Path, monkeypatch: pytest.Monke
     assert findings["agent"].status is Status.WARN
 
 
-async def test_a_qemu_that_does_not_start_machines_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = tmp_path / "qemu-system-x86_64"
-    fake.write_text("#!/bin/sh\necho 'no such option' >&2\nexit 1\n")
+def fake_qemu(folder: Path, script: str) -> None:
+    fake = folder / host_arch().qemu
+    fake.write_text(f"#!/bin/sh\n{script}\n")
     fake.chmod(0o755)
+
+
+async def test_a_host_without_qemu_is_well_with_a_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    findings = await found(runtime=runtime)
+    for name in ("qemu", "machine type", "machine"):
+        assert findings[name].status is Status.OK, findings[name]
+    assert "not installed: the runtime's is used" in findings["qemu"].detail
+
+
+async def test_a_version_with_known_damage_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_qemu(tmp_path, "echo QEMU emulator version 4.2.1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    finding = (await found())["qemu"]
+    assert finding.status is Status.FAIL
+    assert "4.2.1" in finding.detail
+    assert "ACPI" in finding.detail
+    assert 'runtime = "own"' in finding.mend
+
+
+async def test_the_hosts_damage_is_no_matter_with_a_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    fake_qemu(tmp_path, "echo QEMU emulator version 4.2.1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    findings = await found(runtime=runtime)
+    assert findings["qemu"].status is Status.OK
+    assert "4.2.1" in findings["qemu"].detail
+    assert findings["machine"].status is Status.OK
+
+
+async def test_a_qemu_that_does_not_start_machines_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_qemu(tmp_path, "echo 'no such option' >&2\nexit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     findings = await found()
     assert findings["machine"].status is Status.FAIL

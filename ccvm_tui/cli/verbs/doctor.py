@@ -42,5 +42,6 @@ async def _checks() -> list[Check]:
 
     settings, configuration = findings.configuration(Path.cwd(), os.environ)
     image, kernel = findings.image(settings)
-    machine = await checks.host(kernel, settings.machine)
-    return [*machine, image, configuration, *findings.terminal(os.environ)]
+    unpacked, runtime = findings.runtime(settings)
+    machine = await checks.host(kernel, settings.machine, runtime)
+    return [*machine, unpacked, image, configuration, *findings.terminal(os.environ)]

@@ -27,7 +27,7 @@ class Leftover:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be removed, remove nothing")
-    parser.add_argument("--images", action="store_true", help="also images that the configured recipe does not make")
+    parser.add_argument("--images", action="store_true", help="also images and runtimes of other recipes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,7 +69,7 @@ def _old_records(now: float) -> list[Leftover]:
 
 
 def _images(*, all_others: bool) -> list[Leftover]:
-    """Layers of agents that newer ones have replaced, what killed builds left, and other recipes' images if asked."""
+    """Replaced layers and runtimes, what killed builds left, and if asked what other recipes made."""
     from ccvm_tui import config
     from ccvm_tui.cli import images
     from ccvm_tui.image import Store
@@ -87,10 +87,14 @@ def _images(*, all_others: bool) -> list[Leftover]:
     stale = sum(_size(path) for path in store.root.glob(".building-*"))
     if stale and not _building(store.root / ".lock"):
         found.append(Leftover("what interrupted builds left", store.root, stale, store.clean_stale))
-    if all_others:
-        mine = store.directory_of(images.recipe_of(config.resolve(None, os.environ).settings))
+    recipes = [images.recipe_of(config.resolve(None, os.environ).settings)] if all_others else []
+    found += [
+        Leftover(f"runtime {runtime.version}", runtime.directory, runtime.size, partial(store.remove, runtime.digest))
+        for runtime in store.outdated_runtimes(*recipes)
+    ]
+    for recipe in recipes:
         for image in store.list():
-            if image.directory != mine:
+            if image.directory != store.directory_of(recipe):
                 what = f"image {image.digest[:12]} of {image.manifest.recipe}"
                 found.append(Leftover(what, image.directory, image.size, partial(store.remove, image.digest)))
     return found

@@ -11,21 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ccvm_tui.image import Image, Layer, Progress, Recipe
+    from ccvm_tui.config import Settings
+    from ccvm_tui.image import Image, Layer, Progress, Recipe, Runtime
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
-    build = actions.add_parser("build", help="build what is missing of the image and of the agent's layer")
+    build = actions.add_parser("build", help="build what is missing of the image, the agent's layer and the runtime")
     build.add_argument("--agent", metavar="NAME", help='the agent\'s layer, or "none" (default: as configured)')
     build.add_argument("--recipe", metavar="FILE", help="default: as configured")
+    build.add_argument("--update", action="store_true", help="fetch the runtime's QEMU anew")
     build.add_argument("--force", action="store_true", help="build all of it again")
-    actions.add_parser("ls", help="list images and layers").add_argument("--json", action="store_true")
+    actions.add_parser("ls", help="list images, layers and runtimes").add_argument("--json", action="store_true")
     show = actions.add_parser("show", help="describe an image")
     show.add_argument("digest", nargs="?", metavar="DIGEST", help="or the beginning of it (default: the one in use)")
     verify = actions.add_parser("verify", help="compare every byte with what was built")
-    verify.add_argument("digest", nargs="?", metavar="DIGEST", help="default: all images")
-    actions.add_parser("rm", help="remove images or layers").add_argument("digest", nargs="+", metavar="DIGEST")
+    verify.add_argument("digest", nargs="?", metavar="DIGEST", help="default: all images and runtimes")
+    actions.add_parser("rm", help="remove images, layers or runtimes").add_argument(
+        "digest", nargs="+", metavar="DIGEST"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,25 +37,34 @@ def run(args: argparse.Namespace) -> int:
     return actions[args.action](args)
 
 
-def _recipe(file: str | None) -> tuple[Recipe, str]:
-    """The recipe that holds here, and the agent's name."""
+def _recipe(file: str | None) -> tuple[Recipe, Settings]:
+    """The recipe that holds here, and the settings."""
     from ccvm_tui import config
     from ccvm_tui.image import load_recipe
 
     settings = config.resolve(Path.cwd(), os.environ).settings
     path = file or settings.image
-    return load_recipe(Path(path) if path else None), settings.agent
+    return load_recipe(Path(path) if path else None), settings
 
 
 def _build(args: argparse.Namespace) -> int:
+    from ccvm_tui.cli import images
+    from ccvm_tui.errors import ConfigError
     from ccvm_tui.image import Store, build
 
-    recipe, agent = _recipe(args.recipe)
-    layers = [args.agent if args.agent is not None else agent]
+    recipe, settings = _recipe(args.recipe)
+    layers = [args.agent if args.agent is not None else settings.agent]
+    runtime = images.wants_runtime(settings)
+    if args.update and not runtime:
+        raise ConfigError(
+            "there is no runtime to update: the host's QEMU runs guests", '`CCVM_RUNTIME=own`, or runtime = "own"'
+        )
     line = _Line()
     give_up = threading.Event()
     try:
-        image = build(Store(), recipe, layers, line.show, give_up, force=args.force)
+        image = build(
+            Store(), recipe, layers, line.show, give_up, force=args.force, runtime=runtime, update=args.update
+        )
     finally:
         line.clear()
     print(image.directory)
@@ -83,12 +96,16 @@ def _ls(args: argparse.Namespace) -> int:
     from ccvm_tui.image import Store
 
     store = Store()
-    images, layers = store.list(), store.layers()
+    images, layers, runtimes = store.list(), store.layers(), store.runtimes()
     if args.json:
-        told = {"images": [_image_json(image) for image in images], "layers": [_layer_json(layer) for layer in layers]}
+        told = {
+            "images": [_image_json(image) for image in images],
+            "layers": [_layer_json(layer) for layer in layers],
+            "runtimes": [_runtime_json(runtime) for runtime in runtimes],
+        }
         print(json.dumps(told, indent=2))
         return 0
-    if not images:
+    if not images and not runtimes:
         print("no image is built yet; `ccvm-tui image build` does it", file=sys.stderr)
         return 0
     rows = [["DIGEST", "WHAT", "CREATED", "SIZE"]]
@@ -98,6 +115,9 @@ def _ls(args: argparse.Namespace) -> int:
     for layer in layers:
         what = f"agent {layer.name} {layer.version}"
         rows.append([layer.digest[:12], what, layer.manifest.created[:19], format.size(layer.size)])
+    for runtime in runtimes:
+        what = f"runtime QEMU {runtime.version}"
+        rows.append([runtime.digest[:12], what, runtime.manifest.created[:19], format.size(runtime.size)])
     print(format.table(rows))
     return 0
 
@@ -111,15 +131,19 @@ def _show(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     from ccvm_tui.image import Store, verify
 
-    images = [_chosen(args.digest)] if args.digest else Store().list()
+    store = Store()
+    runtimes = [one for one in store.runtimes() if not args.digest or one.digest.startswith(args.digest)]
+    images = store.list() if not args.digest else [] if runtimes else [_chosen(args.digest)]
     status = 0
-    for image in images:
-        problems = verify(image)
+    for digest, problems in [
+        *((image.digest, verify(image)) for image in images),
+        *((runtime.digest, runtime.verify()) for runtime in runtimes),
+    ]:
         for problem in problems:
             status = 1
             print(f"{problem}\n  → `{problem.mend}`", file=sys.stderr)
         if not problems:
-            print(f"{image.digest[:12]} is as it was built")
+            print(f"{digest[:12]} is as it was built")
     return status
 
 
@@ -175,4 +199,15 @@ def _layer_json(layer: Layer) -> dict[str, object]:
         "agent": layer.agent,
         "created": layer.manifest.created,
         "size": layer.size,
+    }
+
+
+def _runtime_json(runtime: Runtime) -> dict[str, object]:
+    return {
+        "digest": runtime.digest,
+        "directory": str(runtime.directory),
+        "suite": runtime.manifest.suite,
+        "version": runtime.version,
+        "created": runtime.manifest.created,
+        "size": runtime.size,
     }

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ccvm_tui.config import Settings
     from ccvm_tui.guest import SessionKind
 
-SETTINGS = ("memory", "cores", "accel", "machine", "network", "agent")
+SETTINGS = ("memory", "cores", "accel", "machine", "runtime", "network", "agent")
 """Settings with a flag that takes a value."""
 
 
@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", metavar="N", help="virtual CPUs of the guest")
     parser.add_argument("--accel", metavar="KIND", help="auto, kvm or tcg")
     parser.add_argument("--machine", metavar="TYPE", help="microvm or q35")
+    parser.add_argument("--runtime", metavar="WHOSE", help="QEMU that runs the guest: host or own")
     parser.add_argument("--network", metavar="KIND", help="user or none")
     parser.add_argument("--agent", metavar="NAME", help='agent layer of the image, or "none"')
     parser.add_argument("--read-only", action="store_true", default=None, help="edits to the project stay in the guest")

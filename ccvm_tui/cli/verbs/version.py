@@ -20,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
         "protocol": PROTOCOL,
         "python": platform.python_version(),
         "qemu": _qemu_version(),
+        "runtime": _runtime_version(),
     }
     if args.json:
         print(json.dumps(versions, indent=2))
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _qemu_version() -> str:
-    """Of the QEMU that runs guests; empty when there is none."""
+    """Of the host's QEMU; empty when there is none."""
     import re
     import subprocess
 
@@ -42,3 +43,20 @@ def _qemu_version() -> str:
         return ""
     found = re.search(r"version (\S+)", said)
     return found[1] if found else ""
+
+
+def _runtime_version() -> str:
+    """Of our own QEMU; empty when none is unpacked."""
+    import os
+    from pathlib import Path
+
+    from ccvm_tui import config
+    from ccvm_tui.cli import images
+    from ccvm_tui.errors import UserError
+    from ccvm_tui.image import Store
+
+    try:
+        found = Store().runtime(images.recipe_of(config.resolve(Path.cwd(), os.environ).settings))
+    except UserError:
+        return ""
+    return found.version.partition(" ")[0] if found else ""
