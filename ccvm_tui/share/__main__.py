@@ -14,7 +14,7 @@ import socket
 import sys
 from pathlib import Path
 
-from ccvm_tui.machine.confine import Access, Rule, confine, die_with_parent, no_core_dump
+from ccvm_tui.machine.confine import Access, Rule, available, confine, die_with_parent, no_core_dump
 from ccvm_tui.share.edits import EditsTree
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.loop import Loop, MakeTree
@@ -40,7 +40,8 @@ def main(arguments: list[str]) -> int:
         make_tree = functools.partial(HostTree, order.path, directories_max)
     device, helper, control = (socket.socket(fileno=fd) for fd in (order.device, order.helper, sys.stdin.fileno()))
     loop = Loop(make_tree, Watches(complete=not is_network(order.path)), device, helper, control)
-    if order.confined:
+    # The first version of Landlock denies every rename from one directory to another.
+    if order.confined and available().renames:
         confine(rules)
     gc.freeze()
     loop.run()
