@@ -124,9 +124,15 @@ class Server:
         except OSError as error:
             self._fail(request, head, error.errno or errno.EIO)
             return
+        except VhostError:
+            raise
         except (ValueError, struct.error) as error:
             log.debug("request %d: %s", opcode, error)
             self._fail(request, head, errno.EINVAL)
+            return
+        except Exception:  # a fault of ours in one request must not end the guest
+            log.exception("request %d failed", opcode)
+            self._fail(request, head, errno.EIO)
             return
         if reply is NO_REPLY:
             request.finish(0)
