@@ -52,7 +52,7 @@ class Loop:
         self._refresher = Refresher(self._to_helper, lambda task: self._locks.interrupt(task))
         self._locks = Locks(time.monotonic, self._refresher.ask)
         self._tree = make_tree(watches.add, watches.remove)
-        self._server = Server(self._tree, self._refresher, self._locks, self._in_loop)
+        self._server = Server(self._tree, self._refresher, self._locks, self._in_loop, reported=watches.complete)
         self._refresher.serve(self._server)
         self._backend = Backend(device, _QUEUES, self._watch_queue, self._unwatch)
         helper.setblocking(False)

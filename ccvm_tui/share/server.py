@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 _VALID: Final = 3600
 """Seconds for which the guest keeps names and attributes that it is told of when they change."""
 
+_VALID_UNREPORTED: Final = 1
+"""The same where other machines make changes of which nobody is told."""
+
 _LISTINGS_KEPT: Final = 128
 _BODY_MAX: Final = 128 * 1024
 _OFFSET_BITS: Final = 32
@@ -75,11 +78,22 @@ class Head:
 
 
 class Server:
-    """Serves ``tree``. ``finished`` runs what worker threads have to say in the server's own thread."""
+    """Serves ``tree``.
+
+    ``finished`` runs what worker threads have to say in the server's own thread. ``reported`` says whether every change
+    of the directory is reported, as it is on local file systems.
+    """
 
     def __init__(
-        self, tree: HostTree, caches: Caches, locks: Locks, finished: Callable[[Callable[[], None]], None]
+        self,
+        tree: HostTree,
+        caches: Caches,
+        locks: Locks,
+        finished: Callable[[Callable[[], None]], None],
+        *,
+        reported: bool = True,
     ) -> None:
+        self._valid = _VALID if reported else _VALID_UNREPORTED
         self._tree = tree
         self._nodes = tree.nodes
         self._caches = caches
@@ -177,7 +191,7 @@ class Server:
             lasting = lasting and self._lasting(node)
         elif node.is_regular and links != 1:
             lasting = False  # a change by another name, in a directory that is not watched, goes unnoticed
-        return fuse.attributes(info, inode, links), _VALID if lasting else 0
+        return fuse.attributes(info, inode, links), self._valid if lasting else 0
 
     def _lasting(self, node: Node) -> bool:
         """Whether the guest may keep names and attributes of what is in ``node``."""
@@ -187,7 +201,7 @@ class Server:
         """The reply that makes ``node`` known to the guest as an entry of ``parent``, one reference more."""
         attributes, valid = self._attributes(node, info)
         node.lookups += 1
-        return fuse.entry(node.id, attributes, _VALID if self._lasting(parent) else 0, valid)
+        return fuse.entry(node.id, attributes, self._valid if self._lasting(parent) else 0, valid)
 
     def _entry_of(self, parent: Node, name: bytes) -> bytes:
         """The same for ``name``, which was just made."""
@@ -260,7 +274,7 @@ class Server:
         parent, name = self._nodes[head.node], fuse.name_at(body)
         found = self._tree.lookup(parent, name)
         if found is None:
-            return fuse.no_entry(_VALID if self._lasting(parent) else 0)
+            return fuse.no_entry(self._valid if self._lasting(parent) else 0)
         return self.entry(parent, *found)
 
     def _forget(self, head: Head, body: bytes) -> Reply:
