@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
@@ -57,28 +56,30 @@ class Loop:
         self._backend = Backend(device, _QUEUES, self._watch_queue, self._unwatch)
         helper.setblocking(False)
         self._watch(device.fileno(), self._receive)
-        self._watch(watches.fileno(), lambda: None)  # looked at in each turn, before anything else
+        self._watch(watches.fileno(), lambda: None)  # handled before anything else
         self._watch(helper.fileno(), self._hear)
         self._watch(self._wake, self._run_finished)
         self._watch(control.fileno(), self._answer)
 
     def run(self) -> None:
         """Serve until the control connection or the device is closed."""
+        events = (self._watches.fileno(), select.EPOLLIN)
         while self._running:
             due = self._locks.next_due()
-            timeout = None if due is None else max(0.0, due - time.monotonic())
-            ready = self._poll.poll(timeout)
+            ready = self._poll.poll(None if due is None else max(0.0, due - time.monotonic()))
             # Events come first: what the guest has changed itself must be recognized before it forgets the file.
-            self._refresher.take(self._watches)
+            if events in ready:
+                self._refresher.take(self._watches)
             for fd, _ in ready:
                 handler = self._handlers.get(fd)
                 if handler is not None:
                     handler()
-            self._locks.tick()
+            if due is not None:
+                self._locks.tick()
 
-    def _watch(self, fd: int, handler: Callable[[], None]) -> None:
+    def _watch(self, fd: int, handler: Callable[[], None], how: int = select.EPOLLIN) -> None:
         self._handlers[fd] = handler
-        self._poll.register(fd, select.EPOLLIN)
+        self._poll.register(fd, how)
 
     def _unwatch(self, fd: int) -> None:
         if self._handlers.pop(fd, None) is not None:
@@ -101,11 +102,10 @@ class Loop:
             self._running = False
 
     def _watch_queue(self, fd: int, queue: Queue) -> None:
-        self._watch(fd, lambda: self._kicked(fd, queue))
+        # Each kick is an edge, so that the count in the eventfd need not be read.
+        self._watch(fd, lambda: self._kicked(queue), select.EPOLLIN | select.EPOLLET)
 
-    def _kicked(self, fd: int, queue: Queue) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(fd)
+    def _kicked(self, queue: Queue) -> None:
         for request in queue.requests():
             self._server.handle(request)
 

@@ -172,11 +172,17 @@ class Refresher:
         self._put(Instruction("modify" if contents else "attrib", directory, name))
 
     def _directory_changed(self, directory: Node) -> None:
-        if directory.parent is None:
+        if (place := self._place(directory)) is None:
             return
-        info = self._server.look(directory.parent, directory.name)
+        info = self._server.look(*place)
         if info is not None and directory.seen is not None and info.st_mode != directory.seen[3]:
-            self._put(Instruction("attrib", directory.parent, directory.name))
+            self._put(Instruction("attrib", *place))
+
+    def _place(self, directory: Node) -> tuple[Node, bytes] | None:
+        """Where ``directory`` is found; the shared one is the only one to be found in itself."""
+        if directory.id == fuse.ROOT_ID:
+            return directory, b"."
+        return None if directory.parent is None else (directory.parent, directory.name)
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
         self._at_once("modify", node, then)
@@ -199,6 +205,8 @@ class Refresher:
         self._queued.clear()
         self._queue.extend(kept)
         for node in self._server.all_nodes():
+            if node.id == fuse.ROOT_ID:
+                self._directory_changed(node)
             for name, child in list(node.children.items()):
                 self._compare(node, name, child)
 

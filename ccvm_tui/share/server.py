@@ -186,7 +186,7 @@ class Server:
         """The attributes of ``node`` and for how many seconds they hold."""
         node.seen = state_of(info)
         inode, links = self._tree.identity(node, info)
-        lasting = node.parent is not None and self._lasting(node.parent)
+        lasting = node is self._nodes.root or (node.parent is not None and self._lasting(node.parent))
         if node.is_directory:
             lasting = lasting and self._lasting(node)
         elif node.is_regular and links != 1:
