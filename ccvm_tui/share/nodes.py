@@ -43,12 +43,16 @@ def stale() -> OSError:
 
 @dataclass(slots=True, eq=False)
 class Handle:
-    """An open file. ``fd`` belongs to the handle."""
+    """An open file. ``fd`` belongs to the handle.
+
+    Of a ``quiet`` one the guest does not report each descriptor that is closed, but the last one only.
+    """
 
     id: int
     node: Node
     fd: int
     writable: bool
+    quiet: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -201,10 +205,10 @@ class Nodes:
                 del parent.children[name]
         return node
 
-    def opened(self, node: Node, fd: int, *, writable: bool) -> Handle:
+    def opened(self, node: Node, fd: int, *, writable: bool, quiet: bool = False) -> Handle:
         """Make a handle of ``fd``, which then belongs to it."""
         self._next_handle += 1
-        handle = Handle(self._next_handle, node, fd, writable)
+        handle = Handle(self._next_handle, node, fd, writable, quiet)
         self._handles[handle.id] = node.handles[handle.id] = handle
         return handle
 

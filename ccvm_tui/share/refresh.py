@@ -77,12 +77,16 @@ class Instruction:
 class Refresher:
     """Turns events of the host into instructions for the helper, and answers the helper's requests.
 
-    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent.
+    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent,
+    ``closed`` with a question of ``ask_open`` to which the answer is no.
     """
 
-    def __init__(self, send: Callable[[bytes], None], signalled: Callable[[int], None]) -> None:
+    def __init__(
+        self, send: Callable[[bytes], None], signalled: Callable[[int], None], closed: Callable[[int], None]
+    ) -> None:
         self._send = send
         self._signalled = signalled
+        self._closed = closed
         self._server: Server
         self._helper = 0
         self._line = b""
@@ -186,11 +190,17 @@ class Refresher:
         self._put(Instruction(kind, directory, name, node=node))
 
     def _directory_changed(self, directory: Node) -> None:
-        if directory.parent is None:
+        if (place := self._place(directory)) is None:
             return
-        info = self._server.look(directory.parent, directory.name)
+        info = self._server.look(*place)
         if info is not None and directory.seen is not None and info.st_mode != directory.seen[3]:
-            self._put(Instruction("attrib", directory.parent, directory.name))
+            self._put(Instruction("attrib", *place))
+
+    def _place(self, directory: Node) -> tuple[Node, bytes] | None:
+        """Where ``directory`` is found; the shared one is the only one to be found in itself."""
+        if directory.id == fuse.ROOT_ID:
+            return directory, b"."
+        return None if directory.parent is None else (directory.parent, directory.name)
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
         self._at_once("modify", node, then)
@@ -213,6 +223,8 @@ class Refresher:
         self._queued.clear()
         self._queue.extend(kept)
         for node in self._server.all_nodes():
+            if node.id == fuse.ROOT_ID:
+                self._directory_changed(node)
             for name, child in list(node.children.items()):
                 self._compare(node, name, child)
 
@@ -323,6 +335,12 @@ class Refresher:
         if self._helper:
             self._send_fields([b"0", b"signals", str(task).encode()])
 
+    def ask_open(self, node: Node, process: int, question: int) -> None:
+        """Ask whether a process of the guest has ``node`` open; ``closed`` is called with ``question`` if not."""
+        if self._helper:
+            numbers = (process, self._server.inode(node), question)
+            self._send_fields([b"0", b"open", *(str(number).encode() for number in numbers)])
+
     # --- the helper's words -----------------------------------------------------------------------------------
 
     def heard(self, data: bytes) -> None:
@@ -337,6 +355,8 @@ class Refresher:
                     self._done(int(number), error)
                 case [b"signalled", task] if task.isdigit():
                     self._signalled(int(task))
+                case [b"closed", question] if question.isdigit():
+                    self._closed(int(question))
                 case _:
                     log.warning("the helper in the guest sent %r", line[:80])
         self._advance()

@@ -198,7 +198,7 @@ class Server:
         if node.announced is None:
             node.announced = node.seen
         inode, links = self._tree.identity(node, info)
-        lasting = node.parent is not None and self._lasting(node.parent)
+        lasting = node is self._nodes.root or (node.parent is not None and self._lasting(node.parent))
         if node.is_directory:
             lasting = lasting and self._lasting(node)
         elif node.is_regular and links != 1:
@@ -234,6 +234,10 @@ class Server:
             return self._tree.look(parent, name)
         except OSError:
             return None
+
+    def inode(self, node: Node) -> int:
+        """The inode number that the guest sees."""
+        return self._tree.identity(node, self._tree.stat(node))[0]
 
     def node(self, number: int) -> Node:
         """The node of this number. Raises OSError (ESTALE)."""
@@ -506,8 +510,10 @@ class Server:
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:
         writable = flags & 3 != os.O_RDONLY
-        handle = self._nodes.opened(node, fd, writable=writable)
-        answer = fuse.FOPEN_KEEP_CACHE if keep else 0
+        # What is only read has nothing to be written when it is closed, and seldom a lock to be given up.
+        quiet = not writable and node.index is None and not self._locks.any_on(node)
+        handle = self._nodes.opened(node, fd, writable=writable, quiet=quiet)
+        answer = (fuse.FOPEN_KEEP_CACHE if keep else 0) | (fuse.FOPEN_NOFLUSH if quiet else 0)
         return fuse.OPEN_OUT.pack(handle.id, answer, 0)
 
     def _create(self, head: Head, body: bytes) -> bytes:

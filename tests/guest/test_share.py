@@ -408,6 +408,37 @@ def test_record_locks_hold_on_both_sides(shared: RealGuest) -> None:
         holder.say("go")
 
 
+READ_LOCKS = """
+import fcntl, subprocess, sys
+open("file", "w").write("x" * 100)
+TRY = "import fcntl, sys; fcntl.lockf(open('file', 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+def free():
+    return subprocess.run([sys.executable, "-c", TRY], stderr=subprocess.DEVNULL).returncode == 0
+def hold():
+    file = open("file"); fcntl.lockf(file, fcntl.LOCK_SH); return file
+file = hold()
+assert not free(), "held"
+file.close()
+assert free(), "closed"
+file = hold()
+open("file").close()
+assert free(), "another descriptor was closed"
+file.close()
+file = hold()
+child = subprocess.Popen(["sleep", "1000"], pass_fds=(file.fileno(),))
+assert not free(), "held, and a child has the file open as well"
+file.close()
+while not free(): pass
+again = hold()
+assert not any(free() for _ in range(10)), "taken anew"
+child.kill()
+"""
+
+
+def test_a_read_lock_ends_when_its_process_closes_the_file(shared: RealGuest) -> None:
+    python(shared, READ_LOCKS)
+
+
 WRITER = """
 import sqlite3, sys
 kept = sqlite3.connect("db", timeout=60) if sys.argv[2] == "kept" else None
