@@ -235,10 +235,6 @@ class Server:
         except OSError:
             return None
 
-    def inode(self, node: Node) -> int:
-        """The inode number that the guest sees."""
-        return self._tree.identity(node, self._tree.stat(node))[0]
-
     def node(self, number: int) -> Node:
         """The node of this number. Raises OSError (ESTALE)."""
         return self._nodes[number]
