@@ -23,10 +23,14 @@ import msgspec
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.guest import GuestInfo, SessionInfo, SessionKind, TermSize
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised by one whenever a msgpack message changes in a way that an older peer would misread."""
 
 FRAME_MAX = 64 << 20
+
+INPUT_WINDOW = 1 << 20
+"""Bytes of an exec's input that may be on their way before the program has taken them."""
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -115,7 +119,11 @@ class View(_Message, frozen=True):
 
 
 class Exec(_Message, frozen=True):
-    """Run argv without a pty; Data both ways (stream 0 in, 1 out, 2 err), empty data is end of file."""
+    """Run argv without a pty; Data both ways (stream 0 in, 1 out, 2 err), empty data is end of file.
+
+    Input beyond INPUT_WINDOW waits at the client until the program has Taken some, so that a Signal never waits
+    behind what is not read. The end of the connection is the end of the program.
+    """
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
@@ -142,6 +150,19 @@ class Ack(_Message, frozen=True):
 class Data(_Message, frozen=True):
     stream: int
     data: bytes
+
+
+class Signal(_Message, frozen=True):
+    """Pass a signal on to an exec's program. SIGHUP, SIGINT, SIGQUIT and SIGTERM are meant to end it: what is left
+    of it after 5 seconds is killed."""
+
+    number: int
+
+
+class Taken(_Message, frozen=True):
+    """The keeper has passed on so many bytes of an exec's input."""
+
+    count: int
 
 
 class Output(_Message, frozen=True):
@@ -339,8 +360,8 @@ class Console(_Message, frozen=True):
     text: str
 
 
-ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Ack | Data
-ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data
+ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Ack | Data | Signal
+ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data | Taken
 
 _encoder = msgspec.msgpack.Encoder()
 _from_client: msgspec.msgpack.Decoder[ToKeeper] = msgspec.msgpack.Decoder(ToKeeper)

@@ -20,7 +20,7 @@ from ccvm_tui.aio import Background
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import SessionSpec
-from ccvm_tui.session.channel import INPUT_BACKLOG, Channel, ChannelOwner
+from ccvm_tui.session.channel import ENDING, GRACE, INPUT_BACKLOG, LEFT_BEHIND, Channel, ChannelOwner
 
 _CHUNK = 1 << 16
 _IUTF8 = 0o40000  # asm-generic/termbits-common.h; the termios module does not know it
@@ -85,26 +85,38 @@ async def _open_pty(
 class _Group:
     """A program with all that it started and did not send away."""
 
-    _process: asyncio.subprocess.Process
+    def __init__(self, process: asyncio.subprocess.Process, tasks: Background) -> None:
+        self._process = process
+        self._group_tasks = tasks
+        self._ending = False
+
+    def signal(self, number: int) -> None:
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, number)
+        if number in ENDING and not self._ending:
+            self._ending = True
+            self._group_tasks.start(self._kill_later(), f"end of {self._process.pid}")
 
     def hang_up(self) -> None:
-        self._signal(signal.SIGHUP)
+        self.signal(signal.SIGHUP)
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+    async def _kill_later(self) -> None:
+        await asyncio.sleep(GRACE)
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class _PtyChannel(_Group):
     def __init__(
         self, id: str, process: asyncio.subprocess.Process, master: int, owner: ChannelOwner, tasks: Background
     ) -> None:
+        super().__init__(process, tasks)
         self._id = id
-        self._process = process
         self._master = master
         self._owner = owner
         self._input = bytearray()
@@ -132,7 +144,7 @@ class _PtyChannel(_Group):
         status = await self._process.wait()
         # what it printed last is still in the pty, unless a child of its own keeps that open
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(LEFT_BEHIND):
                 await self._drained.wait()
         self._close()
         self._owner.ended(status if status >= 0 else 128 - status, "")
@@ -200,7 +212,7 @@ async def _open_pipes(
 
 class _PipeChannel(_Group):
     def __init__(self, process: asyncio.subprocess.Process, owner: ChannelOwner, tasks: Background) -> None:
-        self._process = process
+        super().__init__(process, tasks)
         self._owner = owner
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -209,8 +221,14 @@ class _PipeChannel(_Group):
     async def _run(self) -> None:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        await asyncio.gather(self._copy(self._process.stdout, 1), self._copy(self._process.stderr, 2))
+        streams = ((self._process.stdout, 1), (self._process.stderr, 2))
+        copying = [asyncio.ensure_future(self._copy(reader, number)) for reader, number in streams]
         status = await self._process.wait()
+        # what it printed last is still in the pipes, unless a child of its own keeps them open
+        await asyncio.wait(copying, timeout=LEFT_BEHIND)
+        for task in copying:
+            task.cancel()
+        await asyncio.gather(*copying, return_exceptions=True)
         self._owner.ended(status if status >= 0 else 128 - status, "")
 
     async def _copy(self, reader: asyncio.StreamReader, stream: int) -> None:

@@ -33,7 +33,7 @@ Ciphers aes128-gcm@openssh.com,chacha20-poly1305@openssh.com
 KexAlgorithms curve25519-sha256
 Compression no
 AllowTcpForwarding remote
-AllowStreamLocalForwarding remote
+AllowStreamLocalForwarding yes
 GatewayPorts no
 X11Forwarding no
 AllowAgentForwarding no
