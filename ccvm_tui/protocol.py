@@ -9,6 +9,9 @@ way, the *greeting*. Its form never changes, so that any version can list and st
 After ``open`` with the same protocol number all further frames are msgpack, tagged by message type. The
 client's first message says what the connection is for: Control, Attach, View or Exec. One connection serves
 one purpose, so that a slow terminal never delays a request and back pressure stays where it arises.
+
+Every string may be surrogate-escaped, since arguments and file names need not be UTF-8: see ``packing``, and for the
+greeting's JSON the escapes \\udc80 to \\udcff that json.dumps makes of them.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from ccvm_tui import packing
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.guest import GuestInfo, SessionInfo, SessionKind, TermSize
 
@@ -363,28 +367,27 @@ class Console(_Message, frozen=True):
 ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Ack | Data | Signal
 ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data | Taken
 
-_encoder = msgspec.msgpack.Encoder()
-_from_client: msgspec.msgpack.Decoder[ToKeeper] = msgspec.msgpack.Decoder(ToKeeper)
-_from_keeper: msgspec.msgpack.Decoder[ToClient] = msgspec.msgpack.Decoder(ToClient)
+_from_client: packing.Unpacker[ToKeeper] = packing.Unpacker(ToKeeper)  # type: ignore[arg-type]  # a union is one too
+_from_keeper: packing.Unpacker[ToClient] = packing.Unpacker(ToClient)  # type: ignore[arg-type]
 
 
 def pack(message: ToKeeper | ToClient) -> bytes:
     """One frame, length included."""
-    body = _encoder.encode(message)
+    body = packing.pack(message)
     return _LENGTH.pack(len(body)) + body
 
 
 def unpack_from_client(body: bytes) -> ToKeeper:
     try:
-        return _from_client.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return _from_client(body)
+    except ValueError as error:
         raise ProtocolError(f"bad message from the client: {error}") from error
 
 
 def unpack_from_keeper(body: bytes) -> ToClient:
     try:
-        return _from_keeper.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return _from_keeper(body)
+    except ValueError as error:
         raise ProtocolError(f"bad message from the keeper: {error}") from error
 
 
@@ -397,7 +400,7 @@ def pack_json(value: dict[str, Any]) -> bytes:
 def unpack_json(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError(f"bad greeting: {error}") from error
     if not isinstance(value, dict):
         raise ProtocolError("bad greeting: not an object")

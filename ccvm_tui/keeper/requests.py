@@ -36,7 +36,8 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return protocol.Text(await keeper.screen.text(id_, first, last))
         case protocol.FindText(session=id_, needle=needle, limit=limit):
             await keeper.session(id_)
-            matches, total = await keeper.screen.search(id_, needle, limit)
+            shown = needle.encode("utf-8", "replace").decode()  # a screen holds characters
+            matches, total = await keeper.screen.search(id_, shown, limit)
             places = ((match.line, match.column, match.end_line, match.end_column) for match in reversed(matches))
             return protocol.Matches(tuple(places), total)
         case protocol.CheckBusy():

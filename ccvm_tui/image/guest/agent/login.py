@@ -32,7 +32,7 @@ TCPKeepAlive no
 Ciphers aes128-gcm@openssh.com,chacha20-poly1305@openssh.com
 KexAlgorithms curve25519-sha256
 Compression no
-AllowTcpForwarding remote
+AllowTcpForwarding yes
 AllowStreamLocalForwarding yes
 GatewayPorts no
 X11Forwarding no
