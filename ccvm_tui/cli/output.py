@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Data(io.FileIO):
-    def write(self, data: ReadableBuffer) -> int | None:
+    def write(self, data: ReadableBuffer, /) -> int:
         """Raises BrokenPipeError when nobody reads any more, OutputFailed when it cannot be written."""
         try:
             return super().write(data)
@@ -30,7 +30,7 @@ class _Data(io.FileIO):
 
 
 class _Words(io.FileIO):
-    def write(self, data: ReadableBuffer) -> int | None:
+    def write(self, data: ReadableBuffer, /) -> int:
         with contextlib.suppress(OSError):
             return super().write(data)
         return len(memoryview(data))
@@ -42,10 +42,10 @@ def prepare() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
-    if sys.stdout is not None and sys.stdout is sys.__stdout__:
-        sys.stdout = _text(_Data(sys.stdout.fileno(), "wb", closefd=False), sys.stdout, "surrogateescape")
-    if sys.stderr is not None and sys.stderr is sys.__stderr__:
-        sys.stderr = _text(_Words(sys.stderr.fileno(), "wb", closefd=False), sys.stderr, "backslashreplace")
+    if (stdout := sys.stdout) is sys.__stdout__ and stdout is not None:
+        sys.stdout = _text(_Data(stdout.fileno(), "wb", closefd=False), stdout, "surrogateescape", stdout.isatty())
+    if (stderr := sys.stderr) is sys.__stderr__ and stderr is not None:
+        sys.stderr = _text(_Words(stderr.fileno(), "wb", closefd=False), stderr, "backslashreplace", True)
 
 
 def discard() -> None:
@@ -56,6 +56,7 @@ def discard() -> None:
         os.close(null)
 
 
-def _text(raw: io.FileIO, like: TextIO, errors: str) -> TextIO:
-    lines = like is sys.__stderr__ or like.isatty()
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=like.encoding, errors=errors, line_buffering=lines)
+def _text(raw: io.FileIO, like: TextIO, errors: str, line_buffering: bool) -> TextIO:
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=like.encoding, errors=errors, line_buffering=line_buffering
+    )

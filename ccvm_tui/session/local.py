@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import pty
 import signal
 import struct
 import termios
 from pathlib import Path
+from typing import BinaryIO
 
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import UserError
@@ -203,29 +205,69 @@ class _PtyChannel(_Group):
 async def _open_pipes(
     argv: tuple[str, ...], environment: dict[str, str], directory: str, owner: ChannelOwner, tasks: Background
 ) -> Channel:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd=directory, start_new_session=True
-    )
-    return _PipeChannel(process, owner, tasks)
+    """Pipes of our own making: with asyncio's, a program has ended only once nobody holds them any more."""
+    ours, theirs = _pipes()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=theirs[0],
+            stdout=theirs[1],
+            stderr=theirs[2],
+            env=environment,
+            cwd=directory,
+            start_new_session=True,
+        )
+    except BaseException:
+        for pipe in ours:
+            pipe.close()
+        raise
+    finally:
+        for fd in theirs:
+            os.close(fd)
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, ours[0])
+    readers = (asyncio.StreamReader(), asyncio.StreamReader())
+    transports: list[asyncio.BaseTransport] = [transport]
+    for reader, pipe in zip(readers, ours[1:], strict=True):
+        reading, _ = await loop.connect_read_pipe(functools.partial(asyncio.StreamReaderProtocol, reader), pipe)
+        transports.append(reading)
+    stdin = asyncio.StreamWriter(transport, protocol, None, loop)
+    return _PipeChannel(process, stdin, readers, transports, owner, tasks)
+
+
+def _pipes() -> tuple[tuple[BinaryIO, BinaryIO, BinaryIO], tuple[int, int, int]]:
+    """Our ends and the program's, for its standard input, output and error."""
+    (in_, stdin), (stdout, out), (stderr, err) = os.pipe(), os.pipe(), os.pipe()
+    return (os.fdopen(stdin, "wb", 0), os.fdopen(stdout, "rb", 0), os.fdopen(stderr, "rb", 0)), (in_, out, err)
 
 
 class _PipeChannel(_Group):
-    def __init__(self, process: asyncio.subprocess.Process, owner: ChannelOwner, tasks: Background) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        stdin: asyncio.StreamWriter,
+        readers: tuple[asyncio.StreamReader, asyncio.StreamReader],
+        transports: list[asyncio.BaseTransport],
+        owner: ChannelOwner,
+        tasks: Background,
+    ) -> None:
         super().__init__(process, tasks)
+        self._stdin = stdin
+        self._readers = readers
+        self._transports = transports
         self._owner = owner
         self._flowing = asyncio.Event()
         self._flowing.set()
         tasks.start(self._run(), f"pipes of {process.pid}")
 
     async def _run(self) -> None:
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        streams = ((self._process.stdout, 1), (self._process.stderr, 2))
-        copying = [asyncio.ensure_future(self._copy(reader, number)) for reader, number in streams]
+        copying = [asyncio.ensure_future(self._copy(reader, number)) for number, reader in enumerate(self._readers, 1)]
         status = await self._process.wait()
         # what it printed last is still in the pipes, unless a child of its own keeps them open
-        await asyncio.wait(copying, timeout=LEFT_BEHIND)
+        while (await asyncio.wait(copying, timeout=LEFT_BEHIND))[1] and not self._flowing.is_set():
+            await self._flowing.wait()
+        for transport in self._transports:
+            transport.close()
         for task in copying:
             task.cancel()
         await asyncio.gather(*copying, return_exceptions=True)
@@ -237,13 +279,11 @@ class _PipeChannel(_Group):
             await self._flowing.wait()
 
     def write(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(data)
+        if not self._stdin.is_closing():
+            self._stdin.write(data)
 
     def write_eof(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._stdin.close()
 
     def resize(self, size: TermSize) -> None:
         pass
@@ -255,9 +295,8 @@ class _PipeChannel(_Group):
         self._flowing.set()
 
     async def room(self) -> None:
-        assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):
-            await self._process.stdin.drain()
+            await self._stdin.drain()
 
 
 def _set_size(fd: int, size: TermSize) -> None:
