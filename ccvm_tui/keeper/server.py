@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,7 @@ from ccvm_tui.guest import SessionKind
 from ccvm_tui.keeper import requests
 from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Data, Exited, Failure, SessionSpec, ToClient, ToKeeper
+from ccvm_tui.screen.link import ScreenError
 from ccvm_tui.session.channel import Channel, Transport
 from ccvm_tui.session.clients import Client, RawClient, ViewClient
 from ccvm_tui.session.outbox import Outbox
@@ -216,6 +218,8 @@ async def _answer(keeper: Keeper, ask: protocol.Ask, outbox: Outbox, slots: asyn
         outbox.put(protocol.Answer(ask.id, await requests.answer(keeper, ask.request)))
     except UserError as error:
         outbox.put(_failure(ask.id, error))
+    except ScreenError as error:
+        outbox.put(_failure(ask.id, UserError(f"the screen could not be asked: {error}", "try again")))
     except TimeoutError:
         outbox.put(Failure(ask.id, "KeeperLost", "the guest does not answer", "it may be paused or very busy"))
     finally:
@@ -325,7 +329,7 @@ async def _run_exec(transport: Transport, opening: protocol.Exec, reader: asynci
             match message:
                 case Data(data=data):
                     given.put(data)
-                case protocol.Signal(number=number):
+                case protocol.Signal(number=number) if 0 < number < signal.NSIG:
                     channel.signal(number)
                 case _:
                     raise ProtocolError(f"{type(message).__name__} on an exec connection")
