@@ -90,22 +90,23 @@ class _Group:
     def __init__(self, process: asyncio.subprocess.Process, tasks: Background) -> None:
         self._process = process
         self._group_tasks = tasks
-        self._ending = False
+        self._ending: asyncio.Task[None] | None = None
 
     def signal(self, number: int) -> None:
         if self._process.returncode is not None:
             return
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, number)
-        if number in ENDING and not self._ending:
-            self._ending = True
-            self._group_tasks.start(self._kill_later(), f"end of {self._process.pid}")
+        if number in ENDING and self._ending is None:
+            self._ending = self._group_tasks.start(self._kill_later(), f"end of {self._process.pid}")
 
     def hang_up(self) -> None:
         self.signal(signal.SIGHUP)
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
+        if self._ending is not None:
+            self._ending.cancel()
 
     async def _kill_later(self) -> None:
         await asyncio.sleep(GRACE)
