@@ -70,13 +70,16 @@ def run(connection: int, world: World, cgroup: str) -> None:
             raise wire.WireError("not a program to start")
         start = wire.Start.parse(body)
         argv = command(start)
-    except wire.WireError as error:
+        os.mkdir(cgroup)
+        program = Program(start, argv, world, cgroup)
+    except (wire.WireError, OSError) as error:
         os.write(connection, wire.frame(wire.REFUSED, str(error).encode()))
         return
-    os.mkdir(cgroup)
-    program = Program(start, argv, world, cgroup)
     try:
         Supervisor(connection, program, frames).run(received)
+    except BaseException:  # whatever it is, nothing may be left that nobody ends
+        program.kill()
+        raise
     finally:
         program.remove_cgroup()
 
@@ -114,14 +117,14 @@ class Program:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                os.setsid()
+                _enter(cgroup)
                 os.close(started)
-                _become(start, argv, world, cgroup, theirs, self.terminal)
+                _become(start, argv, world, theirs, self.terminal)
             finally:
                 os._exit(_NOT_RUN)
         for fd in {*theirs, started}:
             os.close(fd)
-        os.read(ready, 1)  # from here on it can be signalled as a process group
+        os.read(ready, 1)  # from here on it can be signalled and killed
         os.close(ready)
         for fd in {self.stdin, self.stdout, self.stderr} - {-1}:
             os.set_blocking(fd, False)
@@ -194,7 +197,10 @@ class Supervisor:
         os.set_blocking(connection, False)
 
     def run(self, received: list[tuple[bytes, bytes]]) -> None:
-        self._take(received)
+        try:
+            self._take(received)
+        except wire.WireError:
+            self._caller_is_gone()
         while not self._finished():
             poll, handlers = select.poll(), self._handlers()
             for fd, (events, _) in handlers.items():
@@ -343,7 +349,7 @@ class Supervisor:
             self._caller_is_gone()
 
     def _take(self, received: list[tuple[bytes, bytes]]) -> None:
-        """Raises wire.WireError."""
+        """Raises wire.WireError for what a caller that is in its right mind does not send."""
         for kind, body in received:
             if kind == wire.INPUT:
                 self._take_input(body)
@@ -382,11 +388,9 @@ class Supervisor:
         self._out.clear()
         self._input.clear()
         program = self._program
-        if program.terminal and program.stdout >= 0:
-            program.close(program.stdout)
-        elif not program.terminal and program.stdin >= 0:
+        if program.stdin >= 0:
             program.close(program.stdin)
-        if self._running:
+        if self._running and not program.terminal:
             program.signal(SIGHUP)
             program.signal(SIGCONT)
         self._end_later()
@@ -438,17 +442,23 @@ def _waiting(fd: int) -> int:
 # --- in the child ---------------------------------------------------------------------------------------------
 
 
+def _enter(cgroup: str) -> None:
+    """Be a process group of one's own, in the cgroup, that every signal ends."""
+    os.setsid()
+    _put(f"{cgroup}/cgroup.procs", "0")
+    _put("/proc/self/oom_score_adj", "0")  # the agent's own is -1000
+    for number in (SIGINT, SIGPIPE, SIGXFSZ, SIGCHLD):  # Python handles the first, and ignores some
+        signal(number, SIG_DFL)
+
+
 def _become(
     start: wire.Start,
     argv: list[bytes],
     world: World,
-    cgroup: str,
     streams: tuple[int, int, int],
     terminal: bool,
 ) -> None:
     """Turn into the program, as the user. Never returns; why it could not be done is said on standard error."""
-    _put("/proc/self/oom_score_adj", "0")  # the agent's own is -1000
-    _put(f"{cgroup}/cgroup.procs", "0")
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES_SOFT, _FILES_HARD))
     os.initgroups(world.name, world.gid)
     os.setgid(world.gid)
@@ -459,8 +469,6 @@ def _become(
     else:
         for own, theirs in enumerate(streams):
             os.dup2(theirs, own)
-    for number in (SIGPIPE, SIGXFSZ, SIGCHLD):
-        signal(number, SIG_DFL)  # Python ignores some; handlers end by themselves
     os.umask(0o022)
     for directory in world.directories:
         try:
