@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccvm_tui.image.guest.agent import supervisor, wire
+from ccvm_tui.image.guest.agent import program, wire
 
 WORD = st.binary(max_size=20).map(lambda word: word.replace(b"\0", b"?"))
 NAME = st.binary(min_size=1, max_size=8).map(lambda word: word.replace(b"\0", b"?").replace(b"=", b"?"))
@@ -47,7 +47,7 @@ def test_nonsense_is_refused_and_no_other_error(data: bytes) -> None:
 def test_almost_a_program_is_refused_or_has_all_its_words(fields: list[bytes]) -> None:
     try:
         start = wire.Start.parse(b"\0".join(fields))
-        supervisor.command(start)
+        program.command(start)
     except wire.WireError:
         return
     assert len(start.argv) + len(start.env) == len(fields) - 4
