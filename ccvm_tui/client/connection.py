@@ -82,6 +82,10 @@ class Stream:
             raise _error(message)
         return message
 
+    def abort(self) -> None:
+        """Close at once; what has not been sent yet is dropped."""
+        self._writer.transport.abort()
+
     async def close(self) -> None:
         self._writer.close()
         with contextlib.suppress(ConnectionError):

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 TEXT_MAX = 200
 """Characters of a title or notification that go into infos and logs."""
 
+ARGUMENTS_SHOWN = 4096
+"""Characters of a session's arguments that go into infos: programs may be given megabytes."""
+
 REDRAW_GAP = 0.15
 """Seconds between the two changes of size that make a program redraw."""
 
@@ -103,7 +106,7 @@ class Session:
             id=self.id,
             kind=self.spec.kind,
             title=state.title,
-            argv=self.spec.argv,
+            argv=_shown(self.spec.argv),
             size=self.size,
             created=self.created,
             activity=self.attention.activity,
@@ -340,3 +343,15 @@ class Session:
     def kill(self) -> None:
         if self._channel is not None:
             self._channel.kill()
+
+
+def _shown(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The first ARGUMENTS_SHOWN characters of the arguments; what was left out is marked by an ellipsis."""
+    shown: list[str] = []
+    left = ARGUMENTS_SHOWN
+    for word in argv:
+        if len(word) > left:
+            return (*shown, word[:left] + "…")
+        shown.append(word)
+        left -= len(word) + 1
+    return tuple(shown)

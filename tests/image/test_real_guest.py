@@ -44,6 +44,7 @@ async def test_a_guest_from_hello_to_stop(image: Image, place: Path) -> None:
             files_are_in_place(guest),
             hooks_are_reported(guest),
             the_agent_starts_again(guest),
+            programs_are_started_again(guest),
             ssh_is_served_again(guest),
             written_bytes_reach_the_host_while_the_file_is_open(guest, project),
             a_full_memory_ends_one_program_only(guest),
@@ -89,6 +90,21 @@ async def the_agent_starts_again(guest: RealGuest) -> None:
     assert (await guest.event("attention"))["state"] == "working"
 
 
+async def programs_are_started_again(guest: RealGuest) -> None:
+    """A server that was killed has left its programs to their supervisors, and is started again."""
+    program = await guest.start("sh", "-c", "echo begun; read x; echo $x; exit 7")
+    await guest.run("sudo kill -9 $(sudo cat /run/ccvm/programs.pid)")
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                assert await guest.run("echo again") == "again\n"
+                break
+            except UserError:
+                continue
+    program.channel.write(b"word\n")
+    assert (await program.status, program.printed[1]) == (7, b"begun\nword\n")
+
+
 async def ssh_is_served_again(guest: RealGuest) -> None:
     guest.ssh.abort()
     await guest.event("ssh_ended")
@@ -97,18 +113,17 @@ async def ssh_is_served_again(guest: RealGuest) -> None:
 
 
 async def written_bytes_reach_the_host_while_the_file_is_open(guest: RealGuest, project: Path) -> None:
-    process = await guest.ssh.create_process("/usr/lib/ccvm/session t exec sh -c 'exec 3>log; echo line >&3; read x'")
+    program = await guest.start("sh", "-c", "exec 3>log; echo line >&3; read x")
     async with asyncio.timeout(15):
         while not (project / "log").exists() or (project / "log").read_text() != "line\n":
             await asyncio.sleep(0.1)
-    process.stdin.write_eof()
-    await process.wait()
+    program.channel.write_eof()
+    await program.status
 
 
 async def a_full_memory_ends_one_program_only(guest: RealGuest) -> None:
-    hungry = "perl -e 'push @x, \"x\" x 50_000_000 while 1'"
-    result = await guest.ssh.run(f"/usr/lib/ccvm/session t exec {hungry}")
-    assert result.exit_signal is not None
+    program = await guest.start("perl", "-e", 'push @x, "x" x 50_000_000 while 1')
+    assert await program.status == 137
     assert (await guest.event("oom"))["text"] == "the guest ran out of memory and ended perl"
     assert await guest.run("echo alive") == "alive\n"
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import account, files, home_files, login, machine, network, workspace
+from . import account, home_files, login, machine, network, programs, workspace
 
 TYPE_CHECKING = False  # importing typing costs more than it says
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _PREPARED = "/run/ccvm/prepared"
 _PATIENCE = 20.0
-_SESSION_SETTINGS = "/run/ccvm/session.env"
 
 
 class CannotConfigure(Exception):
@@ -82,7 +81,8 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     except (KeyError, ValueError, OSError) as error:
         raise CannotConfigure(f"a file from the host could not be put in place: {error}") from error
     home_files.add_hooks(user)
-    _tell_sessions(settings)
+    directory = str(settings.workspace["path"]) if settings.workspace else account.HOME
+    programs.configure(user, settings.guest, directory)
 
 
 def _mount_workspace(settings: Settings) -> None:
@@ -102,17 +102,6 @@ def _mount_workspace(settings: Settings) -> None:
             raise CannotConfigure(
                 f"{name} cannot be kept in the guest: {error}", "is it a directory? see the setting local_dirs"
             ) from error
-
-
-def _tell_sessions(settings: Settings) -> None:
-    path = str(settings.workspace["path"]) if settings.workspace else account.HOME
-    lines = {"CCVM_GUEST": settings.guest, "CCVM_WORKSPACE": path}
-    files.write(_SESSION_SETTINGS, "".join(f"{key}={_quoted(value)}\n" for key, value in lines.items()))
-
-
-def _quoted(text: str) -> str:
-    """For a shell. shlex would be an import more."""
-    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def _await_preparation() -> None:
