@@ -59,6 +59,14 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"SessionSpec({self.kind}, argv={self.argv!r})"
 
 
+class Timezone(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The host's time zone: its name in the tz database, and its rules (TZif, RFC 9636) for guests that do not know
+    the name. Both empty: UTC."""
+
+    name: str = ""
+    data: bytes = b""
+
+
 class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that a new keeper needs to know; it reads this from its standard input, once.
 
@@ -83,7 +91,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     scrollback: int = 10_000
     waiting_titles: tuple[str, ...] = ()
     hostname: str = ""
-    timezone: str = ""
+    timezone: Timezone = Timezone()
     session: SessionSpec | None = None
     warnings: tuple[str, ...] = ()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from ccvm_tui.cli import terminfo, tty
+from ccvm_tui.cli.timezone import timezone
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import SessionKind
 from ccvm_tui.project import Project
@@ -61,14 +60,3 @@ def session_spec(
         name=name,
         detached=detached,
     )
-
-
-def timezone(environ: Mapping[str, str], localtime: Path = Path("/etc/localtime")) -> str:
-    """The host's time zone by its name in the tz database; empty when it cannot be told."""
-    if named := environ.get("TZ", "").removeprefix(":"):
-        return named if not named.startswith("/") else ""
-    try:
-        target = os.path.realpath(localtime, strict=True)
-    except OSError:
-        return ""
-    return target.partition("/zoneinfo/")[2]
