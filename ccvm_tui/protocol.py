@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 
 from ccvm_tui.errors import ProtocolError
-from ccvm_tui.guest import GuestInfo, SessionInfo, SessionKind, TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised by one whenever a msgpack message changes in a way that an older peer would misread."""
 
 FRAME_MAX = 64 << 20
@@ -38,7 +38,8 @@ class _Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A program to run in the guest. ``terminfo`` is the compiled entry of ``term``, for guests that lack it.
+    """A program to run in the guest. ``terminfo`` is the compiled entry of ``term``, for guests that lack it;
+    ``colours`` are those of the terminal, for programs that ask before anybody has attached.
 
     Unless it is ``detached`` somebody is about to attach, and the keeper holds what even the shortest program
     has printed until he has seen it.
@@ -52,6 +53,7 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     term: str = "xterm-256color"
     terminfo: bytes = b""
     size: TermSize = TermSize()
+    colours: TermColours = UNKNOWN_COLOURS
     name: str = ""
     detached: bool = False
 
@@ -116,10 +118,14 @@ class Attach(_Message, frozen=True):
 
 
 class View(_Message, frozen=True):
-    """A drawing client that wants FrameData, each acknowledged by Ack; takes Input, Resize too."""
+    """A drawing client that wants FrameData, each acknowledged by Ack; takes Input, Resize, Recolour too.
+
+    ``colours`` are those of the terminal on which it draws: what programs are told that ask.
+    """
 
     session: str
     size: TermSize
+    colours: TermColours = UNKNOWN_COLOURS
 
 
 class Exec(_Message, frozen=True):
@@ -141,6 +147,12 @@ class Input(_Message, frozen=True):
 
 class Resize(_Message, frozen=True):
     size: TermSize
+
+
+class Recolour(_Message, frozen=True):
+    """The terminal on which a view is drawn has these colours now."""
+
+    colours: TermColours
 
 
 class Ack(_Message, frozen=True):
@@ -347,7 +359,7 @@ class Console(_Message, frozen=True):
     text: str
 
 
-ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Ack | Data
+ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Recolour | Ack | Data
 ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data
 
 _encoder = msgspec.msgpack.Encoder()

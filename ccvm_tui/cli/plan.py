@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ccvm_tui.cli import terminfo, tty
 from ccvm_tui.cli.timezone import timezone
 from ccvm_tui.config import Settings
-from ccvm_tui.guest import SessionKind
+from ccvm_tui.guest import DEFAULT_CELL, SessionKind
 from ccvm_tui.project import Project
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
@@ -50,13 +50,16 @@ def session_spec(
     """A session for the terminal we are on, with the user's API keys in its environment."""
     wanted = (*_PASSED_ON, *settings.api_key_variables)
     term = environ.get("TERM", "") or "xterm-256color"
+    size = tty.size()
+    if detached and not size.width:  # the emulator answers for it, and has to agree
+        size = size.with_cell(DEFAULT_CELL)
     return SessionSpec(
         kind=kind,
         argv=argv,
         env={variable: environ[variable] for variable in wanted if environ.get(variable)},
         term=term,
         terminfo=terminfo.compiled_entry(term, environ),
-        size=tty.size(),
+        size=size,
         name=name,
         detached=detached,
     )

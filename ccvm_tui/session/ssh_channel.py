@@ -50,7 +50,7 @@ class SshTransport:
                     env=environment,
                     request_pty=pty,
                     term_type=spec.term if pty else None,
-                    term_size=(spec.size.cols, spec.size.rows, 0, 0) if pty else (),
+                    term_size=spec.size.exact if pty else (),
                     # all others are as the kernel makes them; without this one, erasing removes half a character
                     term_modes={asyncssh.PTY_IUTF8: 1} if pty else {},
                     encoding=None,
@@ -124,7 +124,7 @@ class _SshChannel:
 
     def resize(self, size: TermSize) -> None:
         with contextlib.suppress(OSError):
-            self._channel.change_terminal_size(size.cols, size.rows)
+            self._channel.change_terminal_size(*size.exact)
 
     def hold(self) -> None:
         self._channel.pause_reading()

@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccvm_tui.guest import TermSize
+from ccvm_tui.guest import TermColours, TermSize
 from ccvm_tui.terminal.cells import TRUE_COLOUR, Attribute, CursorShape, Mode, Row, Run, Style, Underline, row_text
 from ccvm_tui.terminal.emulator import Emulator
 from ccvm_tui.terminal.events import (
@@ -186,7 +186,7 @@ def test_text_joins_wrapped_lines() -> None:
 
 def test_answers() -> None:
     emulator = Emulator(TermSize(80, 24))
-    emulator.set_default_colours(0xFFFFFF, 0x102030)
+    emulator.set_colours(TermColours(0xFFFFFF, 0x102030))
     emulator.feed(b"\x1b[c\x1b[5;7H\x1b[6n\x1b]11;?\x07\x1b]10;?\x1b\\\x1b[?996n\x1b[18t\x1b[?2026$p\x1b[?u")
     assert emulator.outbox.take_answers() == (
         b"\x1b[?62;22c\x1b[5;7R\x1b]11;rgb:1010/2020/3030\x07\x1b]10;rgb:ffff/ffff/ffff\x1b\\"
