@@ -10,6 +10,7 @@ from ccvm_tui.terminal.cells import Colours, Cursor, CursorShape, Frame, Lines, 
 from ccvm_tui.terminal.engine import Handle, check, ffi, lib
 from ccvm_tui.terminal.formatter import Pen, format_lines, read_pen
 from ccvm_tui.terminal.history import Numbering, linked_cells, read_lines, read_text, search
+from ccvm_tui.terminal.other_keys import OtherKeys
 from ccvm_tui.terminal.rows import RowReader
 
 _DARK: Final = (0xD8D8D8, 0x101010)
@@ -101,6 +102,7 @@ class Emulator:
                 engine.get_number(self._terminal, "COLS", "uint16_t"),
                 engine.get_number(self._terminal, "ROWS", "uint16_t"),
             )
+        self.other_keys = OtherKeys(2 if b"4;2m" in self.pen().keyboard else 0)
         self._callbacks = Callbacks(self._terminal, self.outbox, f"ccvm-tui {__version__}")
         self._set_size(size)
         # Pictures are not drawn here, so none may take memory.
@@ -147,6 +149,7 @@ class Emulator:
         """
         copy = Emulator.restore(self.snapshot(), self._scrollback)
         copy.links = self.links
+        copy.other_keys.level = self.other_keys.level
         return copy
 
     @property
@@ -156,6 +159,7 @@ class Emulator:
 
     def feed(self, data: bytes) -> None:
         """Interpret output of the program."""
+        self.other_keys.feed(data)
         for start in range(0, len(data), FEED_MAX):
             piece = data[start : start + FEED_MAX] if len(data) > FEED_MAX else data
             lib.ghostty_terminal_vt_write(self._terminal, piece, len(piece))
@@ -244,7 +248,7 @@ class Emulator:
         for number, value in zip(_MOUSE_ENCODINGS, values[at + len(_MOUSE) :], strict=False):
             encoding = number if value else encoding
         kitty = engine.get_number(self._terminal, "KITTY_KEYBOARD_FLAGS", "uint8_t")
-        return Modes(int(flags), kitty, mouse, encoding)
+        return Modes(int(flags), kitty, mouse, encoding, self.other_keys.level)
 
     def cursor(self) -> Cursor:
         """The cursor as of the last `refresh`."""

@@ -39,8 +39,9 @@ class Pty:
         while data:
             data = data[os.write(self.master, data) :]
 
-    def resize(self, cols: int, rows: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+    def resize(self, cols: int, rows: int, width: int = 0, height: int = 0) -> None:
+        """``width`` and ``height`` are in pixels."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, width, height))
 
     def until(self, text: str | bytes, within: float = WITHIN) -> bytes:
         """Everything shown since the last call up to ``text``."""
