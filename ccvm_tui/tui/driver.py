@@ -43,11 +43,11 @@ READ_SIZE = 1 << 16
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end the dashboard as its quit key does. SIGINT comes from no key here: the terminal is raw."""
 
-ASK_COLOURS = "\x1b]10;?\x1b\\\x1b]11;?\x1b\\\x1b]12;?\x1b\\"
-"""Foreground, background, cursor."""
-
 ASK_SCHEME = "\x1b[?996n"
 """Dark or light."""
+
+ASK_COLOURS = "\x1b]10;?\x1b\\\x1b]11;?\x1b\\\x1b]12;?\x1b\\\x1b[c"
+"""Foreground, background, cursor; and at last what every terminal answers (DA1)."""
 
 ASK_CELL = "\x1b[16t"
 SCHEME_REPORTS = "2031"
@@ -220,7 +220,7 @@ class OuterDriver(Driver):
         self._kitty_flags = KITTY_FLAGS
         self._other_keys = 1
         self._all_motion = False
-        self.write(f"\x1b[?2026$p\x1b[?{SCHEME_REPORTS}$p\x1b[?{SCHEME_REPORTS}h{ASK_COLOURS}{ASK_SCHEME}\x1b[?u\x1b[c")
+        self.write(f"\x1b[?2026$p\x1b[?{SCHEME_REPORTS}$p\x1b[?{SCHEME_REPORTS}h\x1b[?u{ASK_SCHEME}{ASK_COLOURS}")
         self._parser = InputParser()
         loop.add_reader(self._input, self._readable)
         self._reading = True
@@ -328,7 +328,7 @@ class OuterDriver(Driver):
                         self.process_message(events.Paste(text))
                 case Focus(gained=gained):
                     if gained and not self._tells_scheme:
-                        self.write(ASK_COLOURS + ASK_SCHEME)
+                        self.write(ASK_SCHEME + ASK_COLOURS)
                     self._takes.outer_focus(gained)
                 case Report(kind=kind, text=text):
                     self._report(kind, text)

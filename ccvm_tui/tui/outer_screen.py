@@ -34,7 +34,7 @@ class OuterScreen:
     def __init__(self, app: App[Any]) -> None:
         self._app = app
         self.cell = DEFAULT_CELL
-        self.colours = UNKNOWN_COLOURS
+        self.colours = self._heard = UNKNOWN_COLOURS
         self._owner: Terminal | None = None
         self._cursor: Cursor | None = None
         self._visible = False
@@ -63,14 +63,21 @@ class OuterScreen:
         return True
 
     def told(self, kind: str, text: str) -> bool:
-        """The terminal told something about itself (see `outer_reports`); returns whether that changed anything."""
+        """The terminal told something about itself (see `outer_reports`); returns whether that changed anything.
+
+        Colours count once the last of them was told, which is when it says what device it is: a program that hears
+        of a light terminal asks for its colours at once.
+        """
         if (cell := cell_of(kind, text)) is not None:
             return self.measured(cell)
+        if kind == "?c":
+            before, self.colours = self.colours, self._heard
+            return self.colours != before
         owns_cursor = self._shape[1] == DEFAULT_COLOUR  # else it tells the colour that a program's cursor has
-        before, self.colours = self.colours, colours_with(self.colours, kind, text, cursor=owns_cursor)
-        if kind == "?n" and before.dark is not None and self._driver is not None:  # it has other colours, too
+        known, self._heard = self._heard, colours_with(self._heard, kind, text, cursor=owns_cursor)
+        if kind == "?n" and known.dark is not None and self._driver is not None:  # it has other colours, too
             self._driver.ask_colours()
-        return self.colours != before
+        return False
 
     def style_book(self) -> StyleBook:
         variables = self._app.theme_variables

@@ -43,6 +43,8 @@ class OuterTerminal:
         self.size = TermSize(cols, rows).with_cell(cell)
         self.emulator = Emulator(self.size)
         self.answers = colours is not None
+        self.ignored: tuple[bytes, ...] = ()
+        """What the dashboard writes and this terminal does not know, whole sequences."""
         if colours is not None:
             self.emulator.set_colours(colours)
         self.received = bytearray()
@@ -88,6 +90,8 @@ class OuterTerminal:
         except (BlockingIOError, OSError):
             return
         self.received += data
+        for sequence in self.ignored:
+            data = data.replace(sequence, b"")
         self.emulator.feed(data)
         self._answer()
         self._news.set()
