@@ -19,9 +19,9 @@ WITHIN = 20.0
 class Pty:
     """``until`` waits for words and remembers where it found them, so that each is seen once."""
 
-    def __init__(self, argv: list[str], cols: int, rows: int) -> None:
+    def __init__(self, argv: list[str], cols: int, rows: int, width: int = 0, height: int = 0) -> None:
         self.master, self._slave = pty.openpty()
-        self.resize(cols, rows)
+        self.resize(cols, rows, width, height)
         self.before = self.attributes
         self.shown = b""
         self._read_to = 0
