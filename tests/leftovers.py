@@ -21,13 +21,14 @@ def leftovers(emulator: Emulator) -> dict[str, object]:
     """What differs from a terminal that was never written to. Not the title: this emulator has no stack of titles."""
     fresh = Emulator(emulator.size)
     try:
-        now, new = _state(emulator), _state(fresh)
+        now, new = state_of(emulator), state_of(fresh)
         return {name: value for name, value in now.items() if value != new[name]}
     finally:
         fresh.close()
 
 
-def _state(emulator: Emulator) -> dict[str, object]:
+def state_of(emulator: Emulator) -> dict[str, object]:
+    """Everything in a terminal that is not text and not the cursor's place."""
     emulator.refresh(everything=True)
     cursor, pen = emulator.cursor(), emulator.pen()
     state: dict[str, object] = {f"mode {mode}": emulator.mode(mode) for mode in MODES}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 
 import pytest
 
 from ccvm_tui.client import connection
-from ccvm_tui.guest import SessionKind
-from ccvm_tui.protocol import SessionSpec
+from ccvm_tui.guest import SessionKind, TermSize
+from ccvm_tui.protocol import Resize, SessionSpec
 from tests.guest.conftest import COMMAND, RealGuest
-from tests.terminals import attached, eventually
+from tests.leftovers import MESS, leftovers, state_of
+from tests.terminals import Terminal, attached, eventually
 
 TERMINALS = (
     "xterm-256color xterm-direct xterm-ghostty ghostty xterm-kitty kitty kitty-direct alacritty alacritty-direct foot "
@@ -21,7 +23,16 @@ TERMINALS = (
 
 
 def test_terminals_in_use_are_known(guest: RealGuest) -> None:
-    assert guest.sh(f"for t in {TERMINALS}; do infocmp $t >/dev/null 2>&1 || echo $t; done") == ""
+    assert (
+        guest.sh(f"""python3 -c '
+import curses, sys
+for name in sys.argv[1:]:
+    try:
+        curses.setupterm(name)
+    except curses.error as error:
+        print(name, error)' {TERMINALS}""")
+        == ""
+    )
     assert guest.sh("tput -T xterm-ghostty colors; tput -T xterm-ghostty smcup | od -An -c | tr -d ' \\n'") == (
         "256\n033[?1049h"
     )
@@ -39,9 +50,9 @@ def test_programs_may_open_as_many_files_as_the_kernel_allows(guest: RealGuest) 
         """python3 -c '
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 20, 1 << 20))
-print(len([open("/dev/null") for _ in range(20000)]))'"""
+print(len([open("/dev/null") for _ in range(5000)]))'"""
     )
-    assert opened == "20000\n"
+    assert opened == "5000\n"
 
 
 def test_directories_of_the_image_can_be_renamed(guest: RealGuest) -> None:
@@ -88,38 +99,84 @@ def test_whoever_has_such_a_terminal_is_told_once(guest: RealGuest) -> None:
     assert "no-such" not in second
 
 
+# --- what a program sees and leaves in a shell -------------------------------------------------------------------
+
+
+PASTES_BRACKETED = 2004
+"""The mode that the shell sets whenever it waits for a line."""
+
+
+async def test_the_pty_has_the_pixels_of_the_terminal(guest: RealGuest) -> None:
+    tell = "python3 -c 'import fcntl, struct, termios; print(struct.unpack(\"4H\", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))))'"
+    stream = await connection.attach(guest.name, "s1", TermSize(90, 25, 810, 525))
+    terminal = Terminal(stream, TermSize(90, 25))
+    running = asyncio.ensure_future(terminal.run())
+    try:
+        await terminal.until("❯")
+        terminal.type(f"clear; {tell}\r")
+        await terminal.until("(25, 90, 810, 525)")
+        stream.send(Resize(TermSize(90, 25, 900, 600)))
+        terminal.type(f"clear; {tell}\r")
+        await terminal.until("(25, 90, 900, 600)")
+    finally:
+        running.cancel()
+        await stream.close()
+
+
+async def test_a_shell_takes_back_what_a_killed_program_left(guest: RealGuest) -> None:
+    session = guest.open()
+    async with attached(guest.name, session) as terminal:
+        await terminal.until("❯")
+        terminal.type("clear; echo a be''ginning\r")
+        await terminal.until(lambda: "a beginning" in terminal.text and terminal.emulator.mode(PASTES_BRACKETED))
+        before = state_of(terminal.emulator)
+        (guest.project / "mess.sh").write_text(f"{MESS}\nhead -n 1 >/dev/null\nkill -9 $$\n")
+        terminal.type("sh mess.sh\r")
+        await terminal.until("MESSY")
+        assert len(leftovers(terminal.emulator)) > 20
+        terminal.type("\r")
+        await terminal.until(lambda: "137" in terminal.text and terminal.emulator.mode(PASTES_BRACKETED))
+        left = {name: value for name, value in state_of(terminal.emulator).items() if value != before[name]}
+        # DECSTR would end these; only programs for one kind of terminal set them
+        assert set(left) <= {"mode 6", "mode 66", "mode 1007", "mode 1036", "mode 1039", "mode 1049"}
+        terminal.type("exit\r")
+        await terminal.ended()
+
+
 # --- memory -------------------------------------------------------------------------------------------------------
 
 FILL = """\
 cd {place}
 before=$(grep -c oom_kill /proc/vmstat; grep '^oom_kill ' /proc/vmstat)
-{fill}
+mkdir full; dd if=/dev/zero of=full/file bs=1M 2>&1 | grep -o 'No space left on device'
 sync
 [ "$before" = "$(grep -c oom_kill /proc/vmstat; grep '^oom_kill ' /proc/vmstat)" ] && echo nobody was killed
 sh -c 'echo a program can start'
 rm -rf {place}/full
 """
-CONTENTS = "mkdir full; dd if=/dev/zero of=full/file bs=1M 2>&1 | grep -o 'No space left on device'"
-SMALL = """python3 -c '
-import os
-os.mkdir("full")
-try:
-    for number in range(1 << 30):
-        if number % 1000 == 0:
-            os.mkdir(f"full/{{number // 1000}}")
-        with open(f"full/{{number // 1000}}/{{number}}", "w") as file:
-            file.write("x")
-except OSError as error:
-    print(error.strerror)'"""
 
 
-@pytest.mark.parametrize(
-    ("place", "fill"), [("/home/dev", CONTENTS), ("/tmp", CONTENTS), ("/dev/shm", CONTENTS), ("/tmp", SMALL)],
-    ids=["home", "tmp", "shm", "small files"],
-)  # fmt: skip
-def test_files_in_memory_end_before_memory_does(spare: RealGuest, place: str, fill: str) -> None:
-    said = spare.sh(FILL.format(place=place, fill=fill.format()), within=240)
+@pytest.mark.parametrize("place", ["/home/dev", "/tmp", "/dev/shm"])
+def test_a_file_that_fills_memory_ends_before_memory_does(spare: RealGuest, place: str) -> None:
+    said = spare.sh(FILL.format(place=place), within=120)
     assert said.splitlines() == ["No space left on device", "nobody was killed", "a program can start"]
+
+
+def test_as_many_small_files_as_there_may_be_leave_memory_for_programs(spare: RealGuest) -> None:
+    """A file takes 1.3 KiB of the kernel's own memory beside its contents, measured with 100,000 of them."""
+    total, contents, files = map(int, spare.sh(
+        "awk '/^MemTotal/ { print $2 }' /proc/meminfo; df -k --output=size,itotal /tmp | tail -n 1"
+    ).split())  # fmt: skip
+    assert files > 50_000
+    assert contents + 1.3 * files < 0.8 * total
+    # ... and everything that programs write to counts towards the same limit
+    places = "/ /home/dev /dev/shm /var/tmp"
+    assert (
+        len(set(spare.sh(f"touch /tmp/one; df --output=size,used,itotal,iused {places} | tail -n +2").splitlines()))
+        == 1
+    )
+    rest = spare.sh("df -k --output=size /run /dev | tail -n +2")
+    assert sum(map(int, rest.split())) < 0.2 * total
 
 
 async def test_while_they_are_full_a_session_can_be_opened_and_space_made(spare: RealGuest) -> None:

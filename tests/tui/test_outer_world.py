@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 from ccvm_tui.guest import TermColours
+from tests.leftovers import MESS, leftovers, state_of
 from tests.tui.conftest import start_guest
 from tests.tui.outer import OuterTerminal
 
@@ -148,3 +150,31 @@ async def test_modified_keys_reach_a_program_in_the_language_it_asked_for(
         wanted = b"\x1b[>4;2m" if "2m" in asks or ">1u" in asks else b"\x1b[>4;1m"
         levels = re.findall(rb"\x1b\[>4;[12]m", outer.received)
         assert levels[-1] == wanted
+
+
+# --- a program that is killed -------------------------------------------------------------------------------------
+
+
+async def test_nothing_of_a_killed_program_stays_in_the_outer_terminal(home: Path) -> None:
+    script = f"stty raw -echo; head -c 1 >/dev/null; {MESS}; head -c 1 >/dev/null; kill -9 $$"
+    await start_guest(home, "messy", "sh", "-c", script, title="program", sessions=2)
+    async with OuterTerminal(home, colours=DARK) as outer:
+        await outer.until("2 sessions")
+        await outer.quiet()
+        before = state_of(outer.emulator)
+        await outer.type(LEADER + "1")
+        await outer.until("Ctrl+\\ then")
+        await outer.type("x")
+        await outer.until(lambda: outer.emulator.mode(1003) and outer.emulator.modes().kitty == 13)
+        await outer.type(b"x")
+        await outer.until("ended")
+        await outer.type(LEADER + "d")
+        await outer.until("q quit")
+        assert {name: value for name, value in state_of(outer.emulator).items() if value != before[name]} == {}
+        await outer.type(LEADER + "1")
+        await outer.until(lambda: "Ctrl+\\ then" in outer.text and "ended" not in outer.text)
+        await outer.type("x")
+        await outer.until(lambda: outer.emulator.modes().kitty == 13)
+        outer.signal(signal.SIGTERM)
+        assert await outer.ended() == 0
+        assert leftovers(outer.emulator) == {}
