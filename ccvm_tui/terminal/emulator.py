@@ -98,10 +98,7 @@ class Emulator:
                 engine.set_default_mode(self._terminal, GRAPHEMES)
         else:
             self._terminal = snapshot.decode(_state)
-            size = TermSize(
-                engine.get_number(self._terminal, "COLS", "uint16_t"),
-                engine.get_number(self._terminal, "ROWS", "uint16_t"),
-            )
+            size = TermSize(*self._exact_size())
         self.other_keys = OtherKeys(2 if b"4;2m" in self.pen().keyboard else 0)
         self._callbacks = Callbacks(self._terminal, self.outbox, f"ccvm-tui {__version__}")
         self._set_size(size)
@@ -176,7 +173,14 @@ class Emulator:
         self.size = self._callbacks.size = size
         cell = self._callbacks.cell = size.cell if all(size.cell) else DEFAULT_CELL
         self._limit_scrollback()
-        check(lib.ghostty_terminal_resize(self._terminal, size.cols, size.rows, *cell), "resize")
+        if (
+            self._exact_size() != size.with_cell(cell).exact
+        ):  # else nothing may change: a resize ends a synchronized update
+            check(lib.ghostty_terminal_resize(self._terminal, size.cols, size.rows, *cell), "resize")
+
+    def _exact_size(self) -> tuple[int, ...]:
+        keys = (("COLS", "uint16_t"), ("ROWS", "uint16_t"), ("WIDTH_PX", "uint32_t"), ("HEIGHT_PX", "uint32_t"))
+        return tuple(min(engine.get_number(self._terminal, *key), TermSize.MAX_PIXELS) for key in keys)
 
     def _limit_scrollback(self) -> None:
         limit = scrollback_bytes(self._scrollback, self.size.cols)
