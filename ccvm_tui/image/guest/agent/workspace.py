@@ -11,7 +11,9 @@ from .files import make_directories, run
 _9P = "trans=virtio,version=9p2000.L,msize=512000,cache=mmap"
 _SAFE = "nosuid,nodev"
 _LOWER = "/run/ccvm/lower"
-_EDITS = "/run/ccvm/edits"
+_EDITS = "/run/ccvm/memory/edits"
+"""In the one file system in memory that has all that programs write; see the initrd."""
+
 _CHANGED = f"{_EDITS}/files"
 
 
@@ -28,7 +30,6 @@ def mount(tag: str, path: str, read_only: bool, owner: tuple[int, int]) -> None:
         make_directories(directory)
         os.chmod(directory, 0o700)
     _mount("9p", f"{_9P},{_SAFE},ro", tag, _LOWER)
-    _mount("tmpfs", f"{_SAFE},mode=700,size=50%,nr_inodes=0", "edits", _EDITS)
     os.mkdir(_CHANGED)
     os.mkdir(f"{_EDITS}/work")
     lower = os.stat(_LOWER)
