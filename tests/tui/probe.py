@@ -35,10 +35,14 @@ def main() -> None:
             os.read(wake, 100)
         if 0 in ready:
             typed = os.read(0, 4096)
-            os.write(1, b"\r\n%d typed %s" % (number, typed.replace(b"\x1b", b"^[").replace(b"\r", b"^M")))
+            show(number, typed)
             if typed == b"q":
                 termios.tcsetattr(0, termios.TCSANOW, before)
                 return
+
+
+def show(number: int, typed: bytes) -> None:
+    os.write(1, b"\r\n%d typed %s" % (number, typed.replace(b"\x1b", b"^[").replace(b"\r", b"^M")))
 
 
 def report(number: int) -> None:
@@ -54,6 +58,8 @@ def report(number: int) -> None:
         "reports " + " ".join(found.decode() for found in re.findall(rb"\x1b\[([468];[0-9;]+)t", answers)),
     ]
     os.write(1, b"\r\n" + "\r\n".join(words).encode() + b"\r\n%d end" % number)
+    if typed := re.sub(rb"\x1b\][^\x1b]*\x1b\\|\x1b\[(\?[0-9;]*[cn]|[468];[0-9;]*t)", b"", answers):
+        show(number, typed)  # somebody did not wait for the end of the questions
 
 
 main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ccvm_tui.guest import TermColours
+from ccvm_tui.guest import TermColours, TermSize
+from tests.fidelity.tmux import Tmux, environment
 from tests.leftovers import MESS, leftovers, state_of
 from tests.tui.conftest import start_guest
 from tests.tui.outer import OuterTerminal
@@ -152,6 +154,22 @@ async def test_modified_keys_reach_a_program_in_the_language_it_asked_for(
         assert levels[-1] == wanted
 
 
+async def test_shift_enter_in_a_terminal_that_knows_modify_other_keys_alone(home: Path) -> None:
+    await start_guest(home, "keys", sys.executable, PROBE, "\\x1b[>4;2m", title="probe")
+    tmux = Tmux(home, environment(home))
+    try:
+        program = (sys.executable, "-P", "-m", "tests.tui.program")
+        pane = await asyncio.to_thread(tmux.open, program, TermSize(100, 30), Path.cwd())
+        await asyncio.to_thread(pane.until, "1 end")
+        pane.type(LEADER + "1")
+        await asyncio.to_thread(pane.until, "Ctrl+\\ then")
+        for key, arrives in (("S-Enter", "^[[27;2;13~"), ("C-Enter", "^[[27;5;13~"), ("M-Enter", "^[[27;3;13~")):
+            pane.key(key)
+            await asyncio.to_thread(pane.until, f"typed {arrives}")
+    finally:
+        tmux.close()
+
+
 # --- a program that is killed -------------------------------------------------------------------------------------
 
 
@@ -170,7 +188,7 @@ async def test_nothing_of_a_killed_program_stays_in_the_outer_terminal(home: Pat
         await outer.until("ended")
         await outer.type(LEADER + "d")
         await outer.until("q quit")
-        assert {name: value for name, value in state_of(outer.emulator).items() if value != before[name]} == {}
+        await outer.until(lambda: state_of(outer.emulator) == before)
         await outer.type(LEADER + "1")
         await outer.until(lambda: "Ctrl+\\ then" in outer.text and "ended" not in outer.text)
         await outer.type("x")
