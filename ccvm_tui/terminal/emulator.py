@@ -173,9 +173,8 @@ class Emulator:
         self.size = self._callbacks.size = size
         cell = self._callbacks.cell = size.cell if all(size.cell) else DEFAULT_CELL
         self._limit_scrollback()
-        if (
-            self._exact_size() != size.with_cell(cell).exact
-        ):  # else nothing may change: a resize ends a synchronized update
+        # Without need nothing may change: a resize ends a synchronized update, say.
+        if self._exact_size() != size.with_cell(cell).exact:
             check(lib.ghostty_terminal_resize(self._terminal, size.cols, size.rows, *cell), "resize")
 
     def _exact_size(self) -> tuple[int, ...]:
