@@ -25,7 +25,7 @@ import msgspec
 
 from ccvm_tui import packing
 from ccvm_tui.errors import ProtocolError
-from ccvm_tui.guest import GuestInfo, SessionInfo, SessionKind, TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
 
 PROTOCOL = 2
 """Raised by one whenever a msgpack message changes in a way that an older peer would misread."""
@@ -46,7 +46,8 @@ class _Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A program to run in the guest. ``terminfo`` is the compiled entry of ``term``, for guests that lack it.
+    """A program to run in the guest. ``terminfo`` is the compiled entry of ``term``, for guests that lack it;
+    ``colours`` are those of the terminal, for programs that ask before anybody has attached.
 
     Unless it is ``detached`` somebody is about to attach, and the keeper holds what even the shortest program
     has printed until he has seen it.
@@ -60,11 +61,20 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     term: str = "xterm-256color"
     terminfo: bytes = b""
     size: TermSize = TermSize()
+    colours: TermColours = UNKNOWN_COLOURS
     name: str = ""
     detached: bool = False
 
     def __repr__(self) -> str:
         return f"SessionSpec({self.kind}, argv={self.argv!r})"
+
+
+class Timezone(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The host's time zone: its name in the tz database, and its rules (TZif, RFC 9636) for guests that do not know
+    the name. Both empty: UTC."""
+
+    name: str = ""
+    data: bytes = b""
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,7 +104,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     scrollback: int = 10_000
     waiting_titles: tuple[str, ...] = ()
     hostname: str = ""
-    timezone: str = ""
+    timezone: Timezone = Timezone()
     session: SessionSpec | None = None
     warnings: tuple[str, ...] = ()
 
@@ -119,10 +129,14 @@ class Attach(_Message, frozen=True):
 
 
 class View(_Message, frozen=True):
-    """A drawing client that wants FrameData, each acknowledged by Ack; takes Input, Resize too."""
+    """A drawing client that wants FrameData, each acknowledged by Ack; takes Input, Resize, Recolour too.
+
+    ``colours`` are those of the terminal on which it draws: what programs are told that ask.
+    """
 
     session: str
     size: TermSize
+    colours: TermColours = UNKNOWN_COLOURS
 
 
 class Exec(_Message, frozen=True):
@@ -148,6 +162,12 @@ class Input(_Message, frozen=True):
 
 class Resize(_Message, frozen=True):
     size: TermSize
+
+
+class Recolour(_Message, frozen=True):
+    """The terminal on which a view is drawn has these colours now."""
+
+    colours: TermColours
 
 
 class Ack(_Message, frozen=True):
@@ -367,7 +387,7 @@ class Console(_Message, frozen=True):
     text: str
 
 
-ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Ack | Data | Signal
+ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Recolour | Ack | Data | Signal
 ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data | Taken
 
 _from_client: packing.Unpacker[ToKeeper] = packing.Unpacker(ToKeeper)  # type: ignore[arg-type]  # a union is one too

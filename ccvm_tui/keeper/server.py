@@ -147,7 +147,7 @@ async def _opened(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.
             await _terminal(session, raw, reader, outbox, watch_only=opening.watch_only)
         case protocol.View() as opening:
             session = await keeper.session(opening.session)
-            view = ViewClient(session.id, opening.size, outbox, keeper.screen)
+            view = ViewClient(session.id, opening.size, opening.colours, outbox, keeper.screen)
             await _terminal(session, view, reader, outbox, watch_only=False)
         case protocol.Exec() as opening:
             await _exec(keeper, opening, reader, outbox)
@@ -246,6 +246,8 @@ async def _terminal(
                             await session.channel.room()
                 case protocol.Resize(size=size):
                     session.resized(client, size)
+                case protocol.Recolour(colours=colours):
+                    session.recoloured(client, colours)
                 case protocol.Ack():
                     client.acknowledged()
                 case _:

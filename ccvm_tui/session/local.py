@@ -301,7 +301,7 @@ class _PipeChannel(_Group):
 
 
 def _set_size(fd: int, size: TermSize) -> None:
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.cols, 0, 0))
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.cols, size.width, size.height))
 
 
 def _expect_utf8(fd: int) -> None:

@@ -71,7 +71,7 @@ def _request(id: str, spec: SessionSpec, *, pty: bool) -> bytes:
         kind=spec.kind.value.encode() if pty else b"exec",
         argv=[os.fsencode(word) for word in spec.argv],
         env=[(os.fsencode(name), os.fsencode(value)) for name, value in env.items()],
-        size=(spec.size.cols, spec.size.rows, 0, 0) if pty else None,
+        size=spec.size.exact if pty else None,
     )
     try:
         request = start.pack()
@@ -199,7 +199,7 @@ class _SshChannel:
         self._program.write_eof()
 
     def resize(self, size: TermSize) -> None:
-        self._program.send(wire.SIZE, wire.pack_size(size.cols, size.rows))
+        self._program.send(wire.SIZE, wire.pack_size(*size.exact))
 
     def hold(self) -> None:
         self._channel.pause_reading()

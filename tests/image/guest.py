@@ -144,7 +144,7 @@ async def booted(
                 "files": [],
                 "time_ns": time.time_ns(),
                 "entropy": os.urandom(64).hex(),
-                "timezone": "Europe/Berlin",
+                "timezone": {"name": "Europe/Berlin", "data": ""},
                 "network": network,
                 **configure,
             }

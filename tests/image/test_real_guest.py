@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui.cli.timezone import rules
 from ccvm_tui.errors import UserError
 from ccvm_tui.image import Image
 from tests.image.guest import RealGuest, booted
@@ -40,6 +41,9 @@ async def test_a_guest_from_hello_to_stop(image: Image, place: Path) -> None:
     ]
     async with booted(image, place, project, files=files) as guest:
         assert (await guest.agent.hello)["image"] == image.digest
+        assert (
+            await guest.run("date -d @0 '+%F %T %Z'; cat /etc/timezone") == "1970-01-01 01:00:00 CET\nEurope/Berlin\n"
+        )
         for step in (
             files_are_in_place(guest),
             hooks_are_reported(guest),
@@ -133,7 +137,9 @@ async def test_a_read_only_guest_on_q35_keeps_edits_to_itself(image: Image, plac
     (project / "sub").mkdir()
     for name in ("kept", "changed", "deleted", "sub/deep"):
         (project / name).write_text("host\n")
-    async with booted(image, place, project, machine="q35", read_only=True, network="none") as guest:
+    zone = {"name": "Mars/Olympus_Mons", "data": base64.b64encode(rules("<+0345>-3:45")).decode()}
+    async with booted(image, place, project, machine="q35", read_only=True, network="none", timezone=zone) as guest:
+        assert await guest.run("date -d @0 '+%F %T %Z'; cat /etc/timezone || true") == "1970-01-01 03:45:00 +0345\n"
         assert await guest.share.edits() == (0, [])
         await guest.run("echo guest >> changed; echo guest > made; rm deleted; echo guest > sub/deep")
         assert await guest.run("cat changed made sub/deep; ls") == (
@@ -149,8 +155,14 @@ async def test_a_read_only_guest_on_q35_keeps_edits_to_itself(image: Image, plac
 
 
 async def requests_are_answered(guest: RealGuest) -> None:
-    assert (await guest.agent.request("terminfo", name="xterm-mine", data="AAAA"))["installed"] is True
-    assert (await guest.agent.request("terminfo", name="xterm-256color", data="AAAA"))["installed"] is False
+    for name, data, installed, known in [
+        ("xterm-mine", "", False, False),
+        ("xterm-mine", "AAAA", True, True),
+        ("xterm-mine", "", False, True),
+        ("xterm-256color", "AAAA", False, True),
+    ]:
+        reply = await guest.agent.request("terminfo", name=name, data=data)
+        assert (reply["installed"], reply["known"]) == (installed, known)
     await guest.agent.request("time", time_ns=1_900_000_000 * 10**9)
     assert 1_900_000_000 <= int(await guest.run("date +%s")) < 1_900_000_600
     for op, arguments in [("no-such", {}), ("terminfo", {"name": "../x", "data": ""}), ("terminfo", {})]:

@@ -3,6 +3,7 @@ to start, so it starts first, and the rest is done meanwhile."""
 
 from __future__ import annotations
 
+import binascii
 import os
 import time
 
@@ -39,7 +40,8 @@ class Settings:
         self.files: list[dict[str, Any]] = list(message.get("files", []))
         self.time_ns = int(message["time_ns"])
         self.entropy = bytes.fromhex(message["entropy"])
-        self.timezone = str(message.get("timezone", ""))
+        zone = message.get("timezone", {})
+        self.timezone = str(zone.get("name", "")), binascii.a2b_base64(zone.get("data", ""))
         self.network = str(message.get("network", "none"))
 
 
@@ -62,7 +64,7 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     on_phase("sshd")
     start_login()
     machine.name(settings.hostname)
-    machine.set_timezone(settings.timezone)
+    machine.set_timezone(*settings.timezone)
     machine.harden()
     _await_preparation()
     account.own_home(user)
