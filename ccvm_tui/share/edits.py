@@ -150,7 +150,7 @@ class EditsTree(HostTree):
         with super()._pinned(node) as original:
             attributes = [] if node.kind == stat.S_IFLNK else user_attributes(original)
         node.carrier, node.carried = carrier, True
-        node.links = node.links or 1 + len(node.aliases)
+        node.links = node.links or info.st_nlink
         with self._pinned(node) as fd:
             for name, value in attributes:
                 with contextlib.suppress(OSError):  # the store's file system may have none
@@ -223,9 +223,10 @@ class EditsTree(HostTree):
     def identity(self, node: Node, info: os.stat_result) -> tuple[int, int]:
         if node.is_directory and (node.made or node.carrier is not None):
             return node.key[1], 2
-        if node.made or node.carrier is not None or node.detached:
-            return node.key[1], 0 if node.detached else node.links
-        return super().identity(node, info)
+        if node.detached:
+            return node.key[1], 0
+        inode, links = super().identity(node, info)
+        return (node.key[1] if node.made or node.carrier is not None else inode), node.links or links
 
     @contextlib.contextmanager
     def _pinned(self, node: Node) -> Iterator[int]:
@@ -355,9 +356,11 @@ class EditsTree(HostTree):
         return True
 
     def _unlinked(self, node: Node) -> None:
-        node.links = (node.links or 1 + len(node.aliases)) - 1
+        node.links = (node.links or self.stat(node).st_nlink) - 1
         if node.is_directory or node.links <= 0:
             self._detach(node)
+        else:
+            node.pinned = True
 
     def rename(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes, flags: int) -> None:
         found, target = self.lookup(parent, name), self.lookup(new_parent, new_name)
