@@ -23,6 +23,7 @@ from ccvm_tui.share.nodes import Handle, Node, failure
 _FIRST_INODE = 1 << 40
 """Inode numbers of files that only the guest has begin here, above those of the usual file systems."""
 
+_NAME_MAX = 255
 _CHUNK = 1 << 20
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 
@@ -104,6 +105,12 @@ class EditsTree(HostTree):
         self._copy_up(parent)
         assert parent.carrier is not None
         os.utime(parent.carrier, dir_fd=self._store)
+
+    def _renew(self, node: Node) -> None:
+        """The names of ``node`` have changed, and so has the time of its last change."""
+        if node.carrier is not None and node.kind != stat.S_IFLNK:
+            with self._pinned(node) as fd:
+                os.chmod(magic(fd), stat.S_IMODE(os.fstat(fd).st_mode))
 
     def _new_node(self, kind: int, carrier: bytes) -> Node:
         self._inodes += 1
@@ -222,7 +229,7 @@ class EditsTree(HostTree):
 
     def identity(self, node: Node, info: os.stat_result) -> tuple[int, int]:
         if node.is_directory and (node.made or node.carrier is not None):
-            return node.key[1], 2
+            return node.key[1], 0 if node.detached else 1  # as btrfs has it: there may be any number of directories
         if node.detached:
             return node.key[1], 0
         inode, links = super().identity(node, info)
@@ -252,6 +259,8 @@ class EditsTree(HostTree):
     # --- names --------------------------------------------------------------------------------------------------
 
     def lookup(self, parent: Node, name: bytes) -> tuple[Node, os.stat_result] | None:
+        if len(name) > _NAME_MAX:
+            raise failure(errno.ENAMETOOLONG)
         changes = self._changes.get(parent, {})
         if name in changes:
             node = changes[name]
@@ -361,6 +370,7 @@ class EditsTree(HostTree):
             self._detach(node)
         else:
             node.pinned = True
+            self._renew(node)
 
     def rename(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes, flags: int) -> None:
         found, target = self.lookup(parent, name), self.lookup(new_parent, new_name)
@@ -371,6 +381,8 @@ class EditsTree(HostTree):
         node = found[0]
         if target is not None and target[0] is node:
             return
+        if new_parent.is_within(node) or (target is not None and parent.is_within(target[0])):
+            raise failure(errno.EINVAL)
         if target is not None and not flags & _RENAME_EXCHANGE:
             self._demand_replaceable(node, target[0])
         self._remember_origin(node, parent, name)
@@ -382,6 +394,7 @@ class EditsTree(HostTree):
             else:
                 self._unlinked(target[0])
         self._record(new_parent, new_name, node)
+        self._renew(node)
         self._touch(parent)
         self._touch(new_parent)
 
@@ -414,6 +427,7 @@ class EditsTree(HostTree):
             node.links += 1
             if node.parent is not None:
                 node.aliases.add((node.parent, node.name))
+            self._renew(node)
         node.parent, node.name = parent, name
         self._record(parent, name, node)
         self._touch(parent)
