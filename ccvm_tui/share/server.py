@@ -110,7 +110,7 @@ class Server:
         except OSError as error:
             self._fail(request, head, error.errno or errno.EIO)
             return
-        except (ValueError, struct.error) as error:
+        except (ValueError, OverflowError, struct.error) as error:
             log.debug("request %d: %s", opcode, error)
             self._fail(request, head, errno.EINVAL)
             return
@@ -154,6 +154,8 @@ class Server:
                 data = work()
             except OSError as failure:
                 error = failure.errno or errno.EIO
+            except OverflowError:  # an offset that no file can have
+                error = errno.EINVAL
 
             def answer() -> None:
                 if error:
@@ -378,7 +380,9 @@ class Server:
         """Note a rename that has happened, by the guest or on the host."""
         target = self._nodes.unname(new_parent, new_name)
         node = self._nodes.unname(parent, name)
-        if node is not None:
+        if node is not None and new_parent.is_within(node):  # the guest has moved ``new_parent`` into it
+            self._lost(node)
+        elif node is not None:
             new_parent.children[new_name] = node
             self._nodes.place(node, new_parent, new_name)
         if exchanged and target is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ccvm_tui.share import fuse
+from ccvm_tui.share.edits import EditsTree
 from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks
@@ -86,7 +87,7 @@ class Client:
 
     def raw(self, data: bytes, room: int = ROOM, pieces: int = 1) -> bytes | None:
         """Send a request as it is; returns the reply's bytes, None where there is none (yet)."""
-        step = -(-len(data) // pieces)
+        step = max(1, -(-len(data) // pieces))
         readable = [memoryview(data[at : at + step]) for at in range(0, len(data), step)]
         answer = bytearray(room)
         number = next(self._unique)
@@ -113,8 +114,11 @@ class Client:
         """Close what the tree holds open."""
         for node in self.tree.nodes:
             for handle in list(node.handles.values()):
-                self.tree.nodes.released(handle)
+                self.ask(Op.RELEASE, node.id, fuse.RELEASE_IN.pack(handle.id, 0, 0, 0))
+        for node in self.tree.nodes:
             self.tree.close_directory(node)
+        if isinstance(self.tree, EditsTree):
+            os.close(self.tree._store)
 
     # --- paths --------------------------------------------------------------------------------------------------
 
