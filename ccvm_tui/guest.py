@@ -120,3 +120,4 @@ class GuestInfo:
     usage: Usage = field(default_factory=Usage)
     warnings: tuple[str, ...] = ()
     reason: str = ""
+    local_dirs: tuple[str, ...] = ()

@@ -77,6 +77,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     memory_mib: int = 4096
     cores: int = 4
     read_only: bool = False
+    local_dirs: tuple[str, ...] = ()
     network: str = "user"
     seccomp: bool = True
     confine: bool = True

@@ -27,6 +27,7 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         memory_mib=settings.memory,
         cores=settings.cores,
         read_only=not settings.writable_cwd,
+        local_dirs=settings.local_dirs,
         network=settings.network,
         seccomp=settings.seccomp,
         confine=settings.confine,

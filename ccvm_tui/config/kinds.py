@@ -92,6 +92,26 @@ def _variables() -> Kind:
     return Kind(says, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
 
 
+def _directories() -> Kind:
+    says = 'a list of directories below the project, such as "node_modules"'
+
+    def check(value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise ValueError(says)
+        return tuple(dict.fromkeys(_relative(name, says) for name in value))
+
+    return Kind(says, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
+
+
+def _relative(name: object, says: str) -> str:
+    if not isinstance(name, str) or "\0" in name:
+        raise ValueError(says)
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or not parts:
+        raise ValueError(says)
+    return "/".join(parts)
+
+
 def _patterns() -> Kind:
     says = "a list of regular expressions"
 
@@ -127,6 +147,7 @@ BOOLEAN = _boolean()
 WORD = _matching(_WORD, "a lower-case word")
 VARIABLES = _variables()
 PATTERNS = _patterns()
+DIRECTORIES = _directories()
 PATH = _path()
 KEY = _matching(_KEY, 'a key, such as "d", "ctrl-w", "space" or "f5"')
 LEADER = _matching(re.compile(r"ctrl-([a-z\\\]^_@]|space)"), r'"ctrl-" and a letter or one of \ ] ^ _ @ space')

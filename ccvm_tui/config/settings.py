@@ -78,8 +78,14 @@ class Settings:
     writable_cwd: bool = setting(
         True,
         kinds.BOOLEAN,
-        "whether the guest may change the project; if not, its edits live in guest memory only",
+        "whether the guest may change the project; if not, its edits are kept in memory and lost when it stops",
         variable="CCVM_WRITABLE_CWD",
+    )
+    local_dirs: tuple[str, ...] = setting(
+        (),
+        kinds.DIRECTORIES,
+        "directories below the project that the guest keeps in its own memory instead of sharing them",
+        variable="CCVM_LOCAL_DIRS",
     )
     agent: str = setting("claude", kinds.WORD, 'agent layer of the image, or "none" for a shell', variable="CCVM_AGENT")
     agent_sudo: bool = setting(

@@ -318,6 +318,7 @@ class Keeper:
             usage=self.usage,
             warnings=tuple(self._warnings),
             reason=self.ending.reason if self.ending else "",
+            local_dirs=self.spec.local_dirs,
         )
 
     def happened(self, event: Happened) -> None:

@@ -230,7 +230,7 @@ class VmGuest:
             "guest": spec.name,
             "user": {"name": USER, "uid": os.getuid(), "gid": os.getgid(), "sudo": spec.sudo},
             "ssh": {"host_key": self._keys.host_private, "authorized_key": self._keys.authorized},
-            "workspace": {"tag": WORKSPACE_TAG, "path": spec.project},
+            "workspace": {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)},
             "files": [],
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),

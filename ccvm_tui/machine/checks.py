@@ -33,6 +33,9 @@ _NEEDED_MIB = 1024
 _BUILD_SPACE = 3 << 30
 _RUN_SPACE = 64 << 20
 _LANDLOCK_SINCE = (5, 13)
+_WATCHES_NAME = "fs.inotify.max_user_watches"
+_WATCHES = Path("/proc/sys", *_WATCHES_NAME.split("."))
+_ENOUGH_WATCHES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ async def host(kernel: Path | None = None, machine: str = "microvm", runtime: Ru
         _kernel_version,
         lambda: _qemu(runtime, kvm),
         lambda: _machine_type(machine, runtime),
+        lambda: _file_sharing(machine, runtime),
         lambda: _machine_starts(machine, runtime),
         lambda: kvm,
         _landlock,
@@ -157,6 +161,21 @@ async def _machine_type(machine: str, runtime: Runtime | None) -> Check:
     )
 
 
+async def _file_sharing(machine: str, runtime: Runtime | None) -> Check:
+    spec = MachineSpec(kernel=None, machine=machine, runtime=runtime)
+    device = f"vhost-user-fs-{spec.arch.machines[machine].bus}"
+    # asked for this one alone: a list of all devices loads modules, which a QEMU of our own would take from the host's
+    status, _ = await _output(*spec.command, "-device", f"{device},help")
+    if status != 0:
+        return Check("file sharing", Status.FAIL, f"this QEMU has no device {device}", _BETTER_QEMU)
+    watches = int(_WATCHES.read_text())
+    detail = f"QEMU has {device}; {watches} directories can be watched"
+    if watches < _ENOUGH_WATCHES:
+        mend = f"`sudo sysctl {_WATCHES_NAME}=524288`: what is not watched is slower in guests"
+        return Check("file sharing", Status.WARN, detail, mend)
+    return Check("file sharing", Status.OK, detail)
+
+
 async def _machine_starts(machine: str, runtime: Runtime | None) -> Check:
     """Start a machine with every device that guests have, behind seccomp and Landlock, without a kernel."""
     began = time.monotonic()
@@ -210,6 +229,9 @@ async def _landlock() -> Check:
     active = confine.available()
     if not active.files:
         return Check("landlock", Status.WARN, active.reason, "boot with `lsm=landlock,…`; QEMU then runs without it")
+    if not active.renames:
+        detail = f"ABI {active.abi} cannot allow renames: the file server runs without it, QEMU within it"
+        return Check("landlock", Status.WARN, detail, "use Linux 5.19 or newer")
     parts = ["files", *(["TCP"] if active.tcp else []), *(["signals and abstract sockets"] if active.scopes else [])]
     return Check("landlock", Status.OK, f"ABI {active.abi}: {', '.join(parts)}")
 

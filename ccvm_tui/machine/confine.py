@@ -40,6 +40,7 @@ _NET_CONNECT_TCP = 1 << 1
 _SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0
 _SCOPE_SIGNAL = 1 << 1
 
+_ABI_REFER = 2
 _ABI_TCP = 4
 _ABI_SCOPE = 6
 
@@ -74,6 +75,11 @@ class Active:
     tcp: bool
     scopes: bool
     reason: str = ""
+
+    @property
+    def renames(self) -> bool:
+        """Whether files can be allowed to move from one directory to another; the first version denies that to all."""
+        return self.abi >= _ABI_REFER
 
 
 class _RulesetAttr(RulesetAttr):

@@ -14,10 +14,11 @@ import socket
 import sys
 from pathlib import Path
 
-from ccvm_tui.machine.confine import Access, Rule, confine, die_with_parent, no_core_dump
+from ccvm_tui.machine.confine import Access, Rule, available, confine, die_with_parent, no_core_dump
 from ccvm_tui.share.edits import EditsTree
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.loop import Loop, MakeTree
+from ccvm_tui.share.mounts import is_network
 from ccvm_tui.share.order import Order
 from ccvm_tui.share.watch import Watches
 
@@ -38,8 +39,9 @@ def main(arguments: list[str]) -> int:
     else:
         make_tree = functools.partial(HostTree, order.path, directories_max)
     device, helper, control = (socket.socket(fileno=fd) for fd in (order.device, order.helper, sys.stdin.fileno()))
-    loop = Loop(make_tree, Watches(), device, helper, control)
-    if order.confined:
+    loop = Loop(make_tree, Watches(complete=not is_network(order.path)), device, helper, control)
+    # The first version of Landlock denies every rename from one directory to another.
+    if order.confined and available().renames:
         confine(rules)
     gc.freeze()
     loop.run()

@@ -70,7 +70,6 @@ BIG_WRITES = 1 << 5
 FLOCK_LOCKS = 1 << 10
 AUTO_INVAL_DATA = 1 << 12
 DO_READDIRPLUS = 1 << 13
-READDIRPLUS_AUTO = 1 << 14
 ASYNC_DIO = 1 << 15
 PARALLEL_DIROPS = 1 << 18
 MAX_PAGES = 1 << 22
@@ -78,10 +77,11 @@ CACHE_SYMLINKS = 1 << 23
 NO_OPENDIR_SUPPORT = 1 << 24
 HANDLE_KILLPRIV_V2 = 1 << 28
 
+# Not READDIRPLUS_AUTO: with it the guest asks for attributes with the first names only, 24 or so, and then for each of
+# the others by itself. Looking at an entry costs the server less than one request more.
 WANTED = (
     ASYNC_READ | POSIX_LOCKS | ATOMIC_O_TRUNC | BIG_WRITES | FLOCK_LOCKS | AUTO_INVAL_DATA | DO_READDIRPLUS
-    | READDIRPLUS_AUTO | ASYNC_DIO | PARALLEL_DIROPS | MAX_PAGES | CACHE_SYMLINKS | NO_OPENDIR_SUPPORT
-    | HANDLE_KILLPRIV_V2
+    | ASYNC_DIO | PARALLEL_DIROPS | MAX_PAGES | CACHE_SYMLINKS | NO_OPENDIR_SUPPORT | HANDLE_KILLPRIV_V2
 )  # fmt: skip
 
 # OPEN replies

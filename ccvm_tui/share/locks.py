@@ -4,6 +4,10 @@ A record lock of the guest is an open-file-description lock of the host on a des
 owner (a process of the guest): owners exclude each other, and the host's ``fcntl`` locks as well. A flock lock is taken
 on the handle's own descriptor, which stands for the guest's open file as flock(2) wants it.
 
+POSIX gives up the record locks of a process when it closes any descriptor of the file. The guest reports that, but for
+quiet handles (see ``nodes``): there the last descriptor counts, and a process that has closed its own while another one
+still has the file open is found by asking the guest now and then.
+
 The server never blocks on a lock. One that must be waited for is tried again by the clock. The guest's kernel cannot
 withdraw a request, so the guest is asked now and then whether the process that waits has been sent a signal.
 """
@@ -31,6 +35,10 @@ RETRY_LAST: Final = 0.05
 ASK_EVERY: Final = 0.1
 """Seconds between two questions whether a waiting process has been sent a signal."""
 
+CHECK_FIRST: Final = 0.1
+CHECK_LAST: Final = 1.0
+"""Seconds between two questions whether a process has the file of its lock open: short at first, then longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -50,6 +58,10 @@ class _Owner:
     fd: int
     pid: int
     exclusive: set[tuple[int, int]] = field(default_factory=set)
+    quiet: set[Handle] = field(default_factory=set)
+    check_at: float = 0.0
+    check_delay: float = CHECK_FIRST
+    asked: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -71,12 +83,18 @@ class Locks:
     """All locks of one guest.
 
     ``clock`` is a monotonic clock in seconds. ``ask`` asks the guest whether the task of a number has been sent a
-    signal; the answer comes by ``interrupt``.
+    signal; the answer comes by ``interrupt``. ``ask_open`` asks whether a process, the second argument, has a file
+    open; if not, ``closed`` is called with the third argument.
     """
 
-    def __init__(self, clock: Callable[[], float], ask: Callable[[int], None]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], ask: Callable[[int], None], ask_open: Callable[[Node, int, int], None]
+    ) -> None:
         self._clock = clock
         self._ask = ask
+        self._ask_open = ask_open
+        self._questions = 0
+        self._checked: dict[_Owner, tuple[Node, int]] = {}
         self._held: dict[Node, _Held] = {}
         self._waiting: list[_Waiting] = []
 
@@ -106,6 +124,11 @@ class Locks:
                 return
             owner = self._owner(wanted)
             fcntl.fcntl(owner.fd, _F_OFD_SETLK, _packed(wanted))
+            owner.asked = 0  # an answer that is on its way is about the time before
+            if wanted.handle.quiet and wanted.handle not in owner.quiet:
+                owner.quiet.add(wanted.handle)
+                owner.check_at, owner.check_delay = self._clock() + CHECK_FIRST, CHECK_FIRST
+                self._checked[owner] = (wanted.handle.node, wanted.owner)
             owner.exclusive -= _overlapping(owner.exclusive, wanted)
             if wanted.kind == fcntl.F_WRLCK:
                 owner.exclusive.add((wanted.start, wanted.end))
@@ -140,16 +163,36 @@ class Locks:
         held = self._held.get(node)
         if held is None or (gone := held.owners.pop(owner, None)) is None:
             return
-        os.close(gone.fd)
+        self._end(gone)
         if not held.owners:
             del self._held[node]
 
+    def _end(self, owner: _Owner) -> None:
+        os.close(owner.fd)
+        self._checked.pop(owner, None)
+
+    def any_on(self, node: Node) -> bool:
+        """Whether any process of the guest has, or had, a record lock on ``node``."""
+        return node in self._held
+
     def released(self, handle: Handle) -> None:
         """A handle is about to be closed; with the last one of a file all record locks go."""
-        self._waiting = [waiting for waiting in self._waiting if waiting.wanted.handle is not handle]
-        if len(handle.node.handles) == 1 and (held := self._held.pop(handle.node, None)) is not None:
-            for owner in held.owners.values():
-                os.close(owner.fd)
+        if self._waiting:
+            self._waiting = [waiting for waiting in self._waiting if waiting.wanted.handle is not handle]
+        if (held := self._held.get(handle.node)) is None:
+            return
+        last = len(handle.node.handles) == 1
+        for number, owner in list(held.owners.items()):
+            if last or handle in owner.quiet:
+                self.release_owner(handle.node, number)
+        if last:
+            self._held.pop(handle.node, None)
+
+    def closed(self, question: int) -> None:
+        """The process that ``question`` was about does not have the file open."""
+        for owner, (node, number) in list(self._checked.items()):
+            if owner.asked == question:
+                self.release_owner(node, number)
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
@@ -177,7 +220,9 @@ class Locks:
 
     def next_due(self) -> float | None:
         """When ``tick`` is to be called next, by the clock."""
-        return min((waiting.due for waiting in self._waiting), default=None)
+        if not self._waiting and not self._checked:
+            return None
+        return min([*(waiting.due for waiting in self._waiting), *(owner.check_at for owner in self._checked)])
 
     def tick(self) -> None:
         """Try again what is due."""
@@ -193,6 +238,13 @@ class Locks:
             if now >= waiting.ask_at:
                 waiting.ask_at = now + ASK_EVERY
                 self._ask(waiting.task)
+        for owner, (node, _) in self._checked.items():
+            if owner.check_at <= now:
+                owner.check_delay = min(owner.check_delay * 1.5, CHECK_LAST)
+                owner.check_at = now + owner.check_delay
+                self._questions += 1
+                owner.asked = self._questions
+                self._ask_open(node, owner.pid, owner.asked)
 
     def interrupt(self, task: int) -> None:
         """End the wait of ``task``: a signal came for it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
@@ -49,36 +48,40 @@ class Loop:
         self._running = True
         self._finished: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._refresher = Refresher(self._to_helper, lambda task: self._locks.interrupt(task))
-        self._locks = Locks(time.monotonic, self._refresher.ask)
+        self._refresher = Refresher(
+            self._to_helper, lambda task: self._locks.interrupt(task), lambda question: self._locks.closed(question)
+        )
+        self._locks = Locks(time.monotonic, self._refresher.ask, self._refresher.ask_open)
         self._tree = make_tree(watches.add, watches.remove)
-        self._server = Server(self._tree, self._refresher, self._locks, self._in_loop)
+        self._server = Server(self._tree, self._refresher, self._locks, self._in_loop, reported=watches.complete)
         self._refresher.serve(self._server)
         self._backend = Backend(device, _QUEUES, self._watch_queue, self._unwatch)
         helper.setblocking(False)
         self._watch(device.fileno(), self._receive)
-        self._watch(watches.fileno(), lambda: None)  # looked at in each turn, before anything else
+        self._watch(watches.fileno(), lambda: None)  # handled before anything else
         self._watch(helper.fileno(), self._hear)
         self._watch(self._wake, self._run_finished)
         self._watch(control.fileno(), self._answer)
 
     def run(self) -> None:
         """Serve until the control connection or the device is closed."""
+        events = (self._watches.fileno(), select.EPOLLIN)
         while self._running:
             due = self._locks.next_due()
-            timeout = None if due is None else max(0.0, due - time.monotonic())
-            ready = self._poll.poll(timeout)
+            ready = self._poll.poll(None if due is None else max(0.0, due - time.monotonic()))
             # Events come first: what the guest has changed itself must be recognized before it forgets the file.
-            self._refresher.take(self._watches)
+            if events in ready:
+                self._refresher.take(self._watches)
             for fd, _ in ready:
                 handler = self._handlers.get(fd)
                 if handler is not None:
                     handler()
-            self._locks.tick()
+            if due is not None:
+                self._locks.tick()
 
-    def _watch(self, fd: int, handler: Callable[[], None]) -> None:
+    def _watch(self, fd: int, handler: Callable[[], None], how: int = select.EPOLLIN) -> None:
         self._handlers[fd] = handler
-        self._poll.register(fd, select.EPOLLIN)
+        self._poll.register(fd, how)
 
     def _unwatch(self, fd: int) -> None:
         if self._handlers.pop(fd, None) is not None:
@@ -101,11 +104,10 @@ class Loop:
             self._running = False
 
     def _watch_queue(self, fd: int, queue: Queue) -> None:
-        self._watch(fd, lambda: self._kicked(fd, queue))
+        # Each kick is an edge, so that the count in the eventfd need not be read.
+        self._watch(fd, lambda: self._kicked(queue), select.EPOLLIN | select.EPOLLET)
 
-    def _kicked(self, fd: int, queue: Queue) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(fd)
+    def _kicked(self, queue: Queue) -> None:
         for request in queue.requests():
             self._server.handle(request)
 

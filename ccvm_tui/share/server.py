@@ -18,7 +18,7 @@ from ccvm_tui.share import fuse, syscalls
 from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import Change, HostTree, Name
 from ccvm_tui.share.locks import Locks, Wanted
-from ccvm_tui.share.nodes import Handle, Node, state_of
+from ccvm_tui.share.nodes import Handle, Node, same_content, state_of
 from ccvm_tui.share.vhost import Request, VhostError
 from ccvm_tui.share.walindex import WalIndex, database_files, is_index
 
@@ -27,9 +27,13 @@ log = logging.getLogger(__name__)
 _VALID: Final = 3600
 """Seconds for which the guest keeps names and attributes that it is told of when they change."""
 
+_VALID_UNREPORTED: Final = 1
+"""The same where other machines make changes of which nobody is told."""
+
 _LISTINGS_KEPT: Final = 128
 _BODY_MAX: Final = 128 * 1024
 _OFFSET_BITS: Final = 32
+_COPY_MAX: Final = 1 << 30
 
 
 class Deferred:
@@ -75,11 +79,22 @@ class Head:
 
 
 class Server:
-    """Serves ``tree``. ``finished`` runs what worker threads have to say in the server's own thread."""
+    """Serves ``tree``.
+
+    ``finished`` runs what worker threads have to say in the server's own thread. ``reported`` says whether every change
+    of the directory is reported, as it is on local file systems.
+    """
 
     def __init__(
-        self, tree: HostTree, caches: Caches, locks: Locks, finished: Callable[[Callable[[], None]], None]
+        self,
+        tree: HostTree,
+        caches: Caches,
+        locks: Locks,
+        finished: Callable[[Callable[[], None]], None],
+        *,
+        reported: bool = True,
     ) -> None:
+        self._valid = _VALID if reported else _VALID_UNREPORTED
         self._tree = tree
         self._nodes = tree.nodes
         self._caches = caches
@@ -110,9 +125,15 @@ class Server:
         except OSError as error:
             self._fail(request, head, error.errno or errno.EIO)
             return
+        except VhostError:
+            raise
         except (ValueError, OverflowError, struct.error) as error:
             log.debug("request %d: %s", opcode, error)
             self._fail(request, head, errno.EINVAL)
+            return
+        except Exception:  # a fault of ours in one request must not end the guest
+            log.exception("request %d failed", opcode)
+            self._fail(request, head, errno.EIO)
             return
         if reply is NO_REPLY:
             request.finish(0)
@@ -145,8 +166,10 @@ class Server:
             return
         request.reply(fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size, -error, head.unique))
 
-    def _in_thread(self, request: Request, head: Head, work: Callable[[], bytes]) -> Reply:
-        """Answer with what ``work``, done in another thread, returns or raises."""
+    def _in_thread(
+        self, request: Request, head: Head, work: Callable[[], bytes], then: Callable[[], None] = lambda: None
+    ) -> Reply:
+        """Answer with what ``work``, done in another thread, returns or raises; call ``then`` in this one before."""
 
         def run() -> None:
             error, data = 0, b""
@@ -158,6 +181,7 @@ class Server:
                 error = errno.EINVAL
 
             def answer() -> None:
+                then()
                 if error:
                     self._fail(request, head, error)
                 else:
@@ -173,13 +197,19 @@ class Server:
     def _attributes(self, node: Node, info: os.stat_result) -> tuple[bytes, int]:
         """The attributes of ``node`` and for how many seconds they hold."""
         node.seen = state_of(info)
+        if node.announced is None:
+            node.announced = node.seen
         inode, links = self._tree.identity(node, info)
-        lasting = node.parent is not None and self._lasting(node.parent)
+        lasting = node is self._nodes.root or (node.parent is not None and self._lasting(node.parent))
         if node.is_directory:
             lasting = lasting and self._lasting(node)
         elif node.is_regular and links != 1:
             lasting = False  # a change by another name, in a directory that is not watched, goes unnoticed
-        return fuse.attributes(info, inode, links), _VALID if lasting else 0
+        return fuse.attributes(info, inode, links), self._valid if lasting else 0
+
+    def _own(self, node: Node) -> None:
+        """Note that the guest itself has just changed ``node``."""
+        node.announced = state_of(self._tree.stat(node))
 
     def _lasting(self, node: Node) -> bool:
         """Whether the guest may keep names and attributes of what is in ``node``."""
@@ -189,7 +219,7 @@ class Server:
         """The reply that makes ``node`` known to the guest as an entry of ``parent``, one reference more."""
         attributes, valid = self._attributes(node, info)
         node.lookups += 1
-        return fuse.entry(node.id, attributes, _VALID if self._lasting(parent) else 0, valid)
+        return fuse.entry(node.id, attributes, self._valid if self._lasting(parent) else 0, valid)
 
     def _entry_of(self, parent: Node, name: bytes) -> bytes:
         """The same for ``name``, which was just made."""
@@ -206,6 +236,10 @@ class Server:
             return self._tree.look(parent, name)
         except OSError:
             return None
+
+    def inode(self, node: Node) -> int:
+        """The inode number that the guest sees."""
+        return self._tree.identity(node, self._tree.stat(node))[0]
 
     def node(self, number: int) -> Node:
         """The node of this number. Raises OSError (ESTALE)."""
@@ -231,6 +265,11 @@ class Server:
             node = self._nodes.unnamed((0, self._nodes.count), kind)
         node.lookups += 1
         return fuse.entry(node.id, fuse.placeholder(node.key[1], kind | 0o700, 2 if directory else 1), 0, 0)
+
+    def current(self, parent: Node, name: bytes) -> bool:
+        """Whether ``name`` is on the host what the guest takes it for."""
+        node, info = parent.children.get(name), self.look(parent, name)
+        return node is not None and info is not None and node.key == (info.st_dev, info.st_ino)
 
     def removed(self, parent: Node, name: bytes) -> None:
         """Note that ``name`` was removed on the host."""
@@ -262,7 +301,7 @@ class Server:
         parent, name = self._nodes[head.node], fuse.name_at(body)
         found = self._tree.lookup(parent, name)
         if found is None:
-            return fuse.no_entry(_VALID if self._lasting(parent) else 0)
+            return fuse.no_entry(self._valid if self._lasting(parent) else 0)
         return self.entry(parent, *found)
 
     def _forget(self, head: Head, body: bytes) -> Reply:
@@ -302,6 +341,7 @@ class Server:
             modified=_time(valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, modified, modified_ns),
         )
         self._tree.change(node, change, self._nodes.handle(number) if valid & fuse.FATTR_FH else None)
+        self._own(node)
         return self._attributes_reply(node)
 
     def _readlink(self, head: Head, _: bytes) -> bytes:
@@ -395,6 +435,7 @@ class Server:
         (number,) = fuse.LINK_IN.unpack_from(body)
         parent, name = self._nodes[head.node], fuse.name_at(body, fuse.LINK_IN.size)
         self._tree.link(self._nodes[number], parent, name)
+        self._own(self._nodes[number])
         return self._made(parent, name)
 
     # --- directories --------------------------------------------------------------------------------------------
@@ -464,6 +505,8 @@ class Server:
         seen = node.seen
         fd = self._tree.open(node, flags)
         info = os.fstat(fd)
+        if flags & os.O_TRUNC:
+            node.announced = state_of(info)
         keep = seen is not None and not flags & os.O_TRUNC and state_of(info)[:3] == seen[:3]
         if node.index is None and is_index(node.name) and not flags & os.O_TRUNC:
             node.index, keep = WalIndex(), False
@@ -471,8 +514,10 @@ class Server:
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:
         writable = flags & 3 != os.O_RDONLY
-        handle = self._nodes.opened(node, fd, writable=writable)
-        answer = fuse.FOPEN_KEEP_CACHE if keep else 0
+        # What is only read has nothing to be written when it is closed, and seldom a lock to be given up.
+        quiet = not writable and node.index is None and not self._locks.any_on(node)
+        handle = self._nodes.opened(node, fd, writable=writable, quiet=quiet)
+        answer = (fuse.FOPEN_KEEP_CACHE if keep else 0) | (fuse.FOPEN_NOFLUSH if quiet else 0)
         return fuse.OPEN_OUT.pack(handle.id, answer, 0)
 
     def _create(self, head: Head, body: bytes) -> bytes:
@@ -538,12 +583,15 @@ class Server:
             return self._write_index(request, head, node.index, handle, b"".join(segments), offset, flags)
         before = os.fstat(handle.fd)
         self._tree.demand_room(max(0, offset + size - before.st_size))
-        ours = node.seen is not None and node.seen[:3] == state_of(before)[:3]
+        known = state_of(before)
+        seen, announced = same_content(node.seen, known), same_content(node.announced, known)
         done = os.pwritev(handle.fd, segments, offset) if segments else 0
         after = os.fstat(handle.fd)
         self._tree.grew(before.st_size, after.st_size)
-        if ours:
+        if seen:
             node.seen = state_of(after)
+        if announced:
+            node.announced = state_of(after)
         self._answer(request, head, fuse.WRITE_OUT.pack(done, 0))
         return DEFERRED
 
@@ -628,6 +676,7 @@ class Server:
         self._tree.demand_room(max(0, offset + length - before))
         syscalls.allocate(fd, mode, offset, length)
         self._tree.grew(before, os.fstat(fd).st_size)
+        self._own(self._nodes.handle(number).node)
         return b""
 
     def _lseek(self, head: Head, body: bytes) -> bytes:
@@ -638,17 +687,23 @@ class Server:
 
     def _copy_file_range(self, request: Request, head: Head, body: bytes) -> Reply:
         source, source_offset, _, target, target_offset, length, _ = fuse.COPY_IN.unpack_from(body)
+        node = self._nodes.handle(target).node
         fds = [os.dup(self._nodes.handle(source).fd), os.dup(self._nodes.handle(target).fd)]
+        before, available = os.fstat(fds[1]).st_size, os.fstat(fds[0]).st_size - source_offset
+        self._tree.demand_room(max(0, target_offset + min(length, available) - before))
 
         def work() -> bytes:
-            try:
-                done = os.copy_file_range(fds[0], fds[1], min(length, 1 << 30), source_offset, target_offset)
-            finally:
-                for fd in fds:
-                    os.close(fd)
+            done = os.copy_file_range(fds[0], fds[1], min(length, _COPY_MAX), source_offset, target_offset)
             return fuse.WRITE_OUT.pack(done, 0)
 
-        return self._in_thread(request, head, work)
+        def then() -> None:
+            after = os.fstat(fds[1])
+            self._tree.grew(before, after.st_size)
+            node.announced = state_of(after)
+            for fd in fds:
+                os.close(fd)
+
+        return self._in_thread(request, head, work, then)
 
     # --- locks --------------------------------------------------------------------------------------------------
 
@@ -761,11 +816,15 @@ class Server:
         size, flags = fuse.SETXATTR_IN.unpack_from(body)
         end = body.index(b"\0", fuse.SETXATTR_IN.size)
         name, value = body[fuse.SETXATTR_IN.size : end], body[end + 1 : end + 1 + size]
-        self._tree.set_attribute(self._nodes[head.node], name, value, flags)
+        node = self._nodes[head.node]
+        self._tree.set_attribute(node, name, value, flags)
+        self._own(node)
         return b""
 
     def _removexattr(self, head: Head, body: bytes) -> bytes:
-        self._tree.remove_attribute(self._nodes[head.node], body[: body.index(b"\0")])
+        node = self._nodes[head.node]
+        self._tree.remove_attribute(node, body[: body.index(b"\0")])
+        self._own(node)
         return b""
 
 

@@ -41,9 +41,13 @@ class Overflow(Exception):
 
 
 class Watches:
-    """The watches of all directories. To be made before the process is confined."""
+    """The watches of all directories. To be made before the process is confined.
 
-    def __init__(self) -> None:
+    ``complete`` says whether they show every change: on a network file system they do not.
+    """
+
+    def __init__(self, *, complete: bool = True) -> None:
+        self.complete = complete
         self._inotify = INotify(nonblocking=True)  # type: ignore[no-untyped-call]
         self._nodes: dict[int, Node] = {}
         self._full = False

@@ -48,7 +48,7 @@ async def test_kvm_gets_a_verdict_with_a_reason(tmp_path: Path) -> None:
 async def test_a_host_without_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     findings = await found()
-    for name in ("qemu", "machine type", "machine", "mmdebstrap", "mksquashfs", "infocmp"):
+    for name in ("qemu", "machine type", "file sharing", "machine", "mmdebstrap", "mksquashfs", "infocmp"):
         assert findings[name].status is Status.FAIL, name
         assert findings[name].mend, name
     assert findings["agent"].status is Status.WARN
@@ -65,7 +65,7 @@ async def test_a_host_without_qemu_is_well_with_a_runtime(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     findings = await found(runtime=runtime)
-    for name in ("qemu", "machine type", "machine"):
+    for name in ("qemu", "machine type", "file sharing", "machine"):
         assert findings[name].status is Status.OK, findings[name]
     assert "not installed: the runtime's is used" in findings["qemu"].detail
 

@@ -80,7 +80,8 @@ class Client:
         self.tree = tree
         self.ring = Ring()
         self._finished: list[Callable[[], None]] = []
-        self.server = Server(tree, NoCaches(), Locks(lambda: 0.0, lambda _: None), self._finished.append)
+        locks = Locks(lambda: 0.0, lambda _: None, lambda *_: None)
+        self.server = Server(tree, NoCaches(), locks, self._finished.append)
         self._unique = itertools.count(1)
 
     # --- requests -----------------------------------------------------------------------------------------------

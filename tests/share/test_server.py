@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 import subprocess
@@ -50,6 +51,26 @@ def serving(kind: str) -> Iterator[Client]:
         assert sorted(os.listdir(base)) == ["secret", "shared", "store"]
 
 
+class _Faults(logging.Handler):
+    """What the server logs as a fault of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(logging.Formatter().format(record))
+
+
+@contextlib.contextmanager
+def faults() -> Iterator[list[str]]:
+    """The faults that the server logs meanwhile."""
+    handler = _Faults()
+    logging.getLogger("ccvm_tui.share.server").addHandler(handler)
+    yield handler.found
+    logging.getLogger("ccvm_tui.share.server").removeHandler(handler)
+
+
 @pytest.fixture(params=["writable", "read-only"])
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     with serving(request.param) as client:
@@ -81,9 +102,11 @@ def test_no_request_does_more_than_fail(kind: str, requests: list[bytes], pieces
         for path in (b"a", b"b-shm"):  # handles and nodes with small numbers
             client.release(*client.open(path, os.O_RDWR | os.O_CREAT))
             client.open(path, os.O_RDWR)
-        for request in requests:
-            with contextlib.suppress(VhostError):  # ends the guest, with a reason
-                client.raw(request, pieces=pieces)
+        with faults() as found:
+            for request in requests:
+                with contextlib.suppress(VhostError):  # ends the guest, with a reason
+                    client.raw(request, pieces=pieces)
+        assert not found
 
 
 def root_of(client: Client) -> Path:

@@ -85,6 +85,8 @@ class Details(VerticalScroll, can_focus=False):
         writer.pair("machine", plain(info.machine, 20))
         writer.pair("size", f"{info.cores} cores, {info.memory_mib} MiB")
         writer.pair("project", "read only" if info.read_only else "read and write")
+        if info.local_dirs:
+            writer.pair("kept in guest", plain(", ".join(info.local_dirs), 200))
         writer.pair("network", "outgoing" if info.network == "user" else info.network)
         writer.pair("agent", plain(info.agent, 40) or "none")
         writer.pair("image", info.image[:12] or "none")

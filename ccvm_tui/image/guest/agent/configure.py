@@ -95,6 +95,13 @@ def _mount_workspace(settings: Settings) -> None:
         raise CannotConfigure(
             f"the project's directory could not be mounted: {error}", "does it still exist, and may you read it?"
         ) from error
+    for name in share.get("local_dirs", ()):
+        try:
+            workspace.keep_local(str(share["path"]), str(name), settings.user.owner)
+        except OSError as error:
+            raise CannotConfigure(
+                f"{name} cannot be kept in the guest: {error}", "is it a directory? see the setting local_dirs"
+            ) from error
 
 
 def _tell_sessions(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from .files import make_directories, run
 
 _SAFE = "nosuid,nodev"
 _PLAIN = "/run/ccvm/shares"
+_LOCAL = "/var/lib/ccvm-local"
 _READ_AHEAD_KIB = 1024
 
 
@@ -23,6 +24,21 @@ def mount(tag: str, path: str) -> None:
     _mount("-o", "bind", plain, path)
     _read_ahead(plain)
     refresh.start(tag, plain)
+
+
+def keep_local(project: str, name: str, owner: tuple[int, int]) -> None:
+    """Put a directory of this guest's own over ``name`` of the project. Raises OSError when it is no directory."""
+    path = f"{project}/{name}"
+    if os.path.realpath(path) != path:
+        raise NotADirectoryError("it is, or lies behind, a symbolic link")
+    os.makedirs(path, exist_ok=True)
+    kept = f"{_LOCAL}/{name.replace('/', '-')}"
+    while os.path.exists(kept):
+        kept += "+"
+    os.makedirs(_LOCAL, 0o755, exist_ok=True)
+    os.mkdir(kept, 0o755)
+    os.chown(kept, *owner)
+    _mount("-o", "bind", kept, path)
 
 
 def _mount(*arguments: str) -> None:

@@ -1,0 +1,354 @@
+"""How quick the project's directory is in a guest, against the host's own disk and, if wanted, an earlier version.
+
+./dev bench files                                 the whole measurement: takes long where guests are emulated
+python bench/files.py --files 10000 --rounds 1 --old ../checkout-of-another-version --json out.json
+
+Every row is measured in one run, the places taking turns. Times are taken where the programs run. "cold" is after the
+guest has dropped its caches; the host keeps its own, which only root could empty, so that its column has no such rows.
+Where there is no ripgrep, ``grep -r`` takes its place, and the table says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import random
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+HERE = Path(globals().get("__file__", "")).resolve()  # read from standard input it is in no file
+PER_DIRECTORY = 40
+MEGABYTE = 1 << 20
+
+
+# --- what is measured: this part also runs inside, with a plain Python ----------------------------------------------
+
+
+def run(*words: str, directory: str | Path = ".") -> None:
+    subprocess.run(words, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+
+
+def timed(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def search_words() -> list[str]:
+    return ["rg", "-c", "no such word", "."] if shutil.which("rg") else ["grep", "-rc", "no such word", "."]
+
+
+def searched(directory: str) -> None:
+    """Search for what is not there: the status of a search that found nothing is no failure."""
+    subprocess.run(search_words(), cwd=directory, stdout=subprocess.DEVNULL, check=False)
+
+
+WALKS: dict[str, Callable[[str], None]] = {
+    "git status": lambda tree: run("git", "status", "--porcelain", directory=tree),
+    "rg": searched,
+    "find": lambda tree: run("find", ".", "-size", "+1M", directory=tree),
+}
+
+
+def drop_caches() -> None:
+    run("sudo", "sh", "-c", "sync; echo 3 > /proc/sys/vm/drop_caches")
+
+
+def walk(name: str, tree: str, inside: bool) -> dict[str, float]:
+    figures = {}
+    WALKS[name](tree)  # the index of git gets to know this place
+    if inside:
+        drop_caches()
+        figures["cold"] = timed(lambda: WALKS[name](tree))
+    figures["warm"] = statistics.median(timed(lambda: WALKS[name](tree)) for _ in range(3))
+    return figures
+
+
+def clone(tree: str, place: str) -> dict[str, float]:
+    return {"": timed(lambda: run("git", "clone", "-q", tree, f"{place}/clone"))}
+
+
+def create(count: int, place: str) -> dict[str, float]:
+    """As npm unpacks packages: directories in directories, each file made, written, its mode set, closed."""
+
+    def unpack() -> None:
+        for number in range(count):
+            package, part = divmod(number, PER_DIRECTORY)
+            directory = f"{place}/node_modules/@scope{package % 10}/package{package}/lib/{part % 4}"
+            if part < 4:
+                os.makedirs(directory)
+            fd = os.open(f"{directory}/file{part}.js", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            os.write(fd, b"x" * (200 + 37 * part))
+            os.fchmod(fd, 0o644)
+            os.close(fd)
+
+    return {"": timed(unpack)}
+
+
+def sequential(megabytes: int, place: str, inside: bool) -> dict[str, float]:
+    block = random.Random(0).randbytes(MEGABYTE)
+    path = f"{place}/large"
+
+    def write() -> None:
+        with open(path, "wb", buffering=0) as file:
+            for _ in range(megabytes):
+                file.write(block)
+
+    def read() -> None:
+        buffer = bytearray(MEGABYTE)
+        with open(path, "rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+    figures = {"write": timed(write)}
+    if inside:
+        drop_caches()
+        figures["read, cold"] = timed(read)
+    else:
+        figures["read, warm"] = timed(read)
+    figures["cp"] = timed(lambda: run("cp", path, f"{path}.copy"))
+    os.unlink(f"{path}.copy")
+    os.unlink(path)
+    return figures
+
+
+def transactions(count: int, place: str) -> dict[str, float]:
+    figures = {}
+    for mode in ("delete", "wal"):
+        base = sqlite3.connect(f"{place}/{mode}.db", isolation_level=None)
+        base.execute(f"PRAGMA journal_mode = {mode}")
+        base.execute("CREATE TABLE t (number INTEGER PRIMARY KEY, text)")
+
+        def insert(base: sqlite3.Connection = base) -> None:
+            for number in range(count):
+                base.execute("INSERT INTO t VALUES (?, ?)", (number, "x" * 100))
+
+        figures[f"journal {mode}"] = timed(insert)
+        base.close()
+    return figures
+
+
+COMPILER = r"""
+my ($out, $in) = @ARGV; my $all = "";
+for my $file ($in, map { "include/$_.h" } 1..20) { open(my $f, "<", $file) or die; local $/; $all .= <$f>; }
+$all =~ s/([a-z]+)/uc $1/ge;
+open(my $o, ">", "$out.new") or die; print $o $all; close $o; rename("$out.new", $out) or die;
+"""
+
+
+def build(units: int, place: str) -> dict[str, float]:
+    """What a build asks of files, with perl as compiler: many short programs, common headers, results renamed."""
+    base = Path(place, "build")
+    (base / "include").mkdir(parents=True)
+    for number in range(1, 21):
+        (base / f"include/{number}.h").write_text(f"int header_{number}(void);\n" * 50)
+    for number in range(units):
+        (base / f"unit{number}.c").write_text(f"int f{number}(void) {{ return {number}; }}\n" * 30)
+    (base / "cc.pl").write_text(COMPILER)
+    names = " ".join(f"unit{number}.o" for number in range(units))
+    (base / "Makefile").write_text(f"all: {names}\n%.o: %.c\n\t@perl cc.pl $@ $<\n")
+    first = timed(lambda: run("make", "-s", "-j2", directory=base))
+    return {"": first, "nothing to do": timed(lambda: run("make", "-s", directory=base))}
+
+
+def measure(words: list[str], *, inside: bool) -> dict[str, float]:
+    """One group of figures; ``words`` are its name, the size or tree that it is about, and a place for new files."""
+    name, subject, place = words
+    if name in WALKS:
+        return walk(name, subject, inside)
+    if name == "git clone":
+        return clone(subject, place)
+    if name == "create":
+        return create(int(subject), place)
+    if name == "sequential":
+        return sequential(int(subject), place, inside)
+    if name == "sqlite":
+        return transactions(int(subject), place)
+    return build(int(subject), place)
+
+
+# --- the places -----------------------------------------------------------------------------------------------------
+
+
+def make_tree(directory: Path, count: int) -> None:
+    """A repository of ``count`` files of 0.2 to 4 KB, some in the way that sources lie."""
+    words = random.Random(1)
+    text = "".join(words.choice(["return ", "value ", "if (x) ", "\n", "list.append "]) for _ in range(2000))
+    for number in range(count):
+        where = number // PER_DIRECTORY
+        parent = directory / f"d{where % 25}" / f"sub{where}"
+        if number % PER_DIRECTORY == 0:
+            parent.mkdir(parents=True)
+        (parent / f"file{number}.txt").write_text(text[: words.randrange(200, 4000)])
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b.invalid", "commit", "-qm1"],
+                    ["gc", "-q"]):  # fmt: skip
+        run("git", *command, directory=directory)
+
+
+class Host:
+    """The host itself."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+
+    def measure(self, *words: str) -> dict[str, float]:
+        return self._parsed([sys.executable, "-"], words, ())
+
+    def _parsed(self, command: list[str], words: tuple[str, ...], more: tuple[str, ...]) -> dict[str, float]:
+        with HERE.open() as script:
+            done = subprocess.run(
+                [*command, "--inside", *words, *more], stdin=script, check=True, capture_output=True, text=True,
+                env=self.environment(), cwd="/",
+            )  # fmt: skip
+        figures: dict[str, float] = json.loads(done.stdout)
+        return figures
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+
+class Guest(Host):
+    """A guest of the version in ``checkout``, with state of its own."""
+
+    def __init__(self, project: Path, checkout: Path, state: Path, memory: int) -> None:
+        super().__init__(project)
+        self._checkout, self._state = checkout, state
+        self._ccvm_tui("image", "build")
+        run_words = ("run", "--detach", "--shell", "--linger", "--memory", str(memory), str(project))
+        self._name = self._ccvm_tui(*run_words).partition("/")[0]
+
+    def environment(self) -> dict[str, str]:
+        state = str(self._state)
+        return {**os.environ, "PYTHONPATH": str(self._checkout), "XDG_RUNTIME_DIR": state, "XDG_STATE_HOME": state}
+
+    def _ccvm_tui(self, *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "ccvm_tui", *words], check=True, stdout=subprocess.PIPE,
+            text=True, env=self.environment(),
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    def measure(self, *words: str) -> dict[str, float]:
+        command = [sys.executable, "-P", "-m", "ccvm_tui", "exec", self._name, "--", "python3", "-"]
+        return self._parsed(command, words, ("--guest",))
+
+    def stop(self) -> None:
+        self._ccvm_tui("stop", "--force", self._name)
+
+
+@contextlib.contextmanager
+def places(options: argparse.Namespace, base: Path) -> Iterator[dict[str, Host]]:
+    """The host and the guests, each with a project of its own that has the same trees."""
+    versions = {"share": HERE.parent.parent} | ({"old": options.old.resolve()} if options.old else {})
+    projects = {name: base / name for name in ("host", *versions)}
+    trees = base / "host"
+    for count in options.files:
+        make_tree(trees / str(count), count)
+    for name in versions:
+        shutil.copytree(trees, projects[name], symlinks=True)
+        for count in options.files:
+            run("git", "status", directory=projects[name] / str(count))
+    found: dict[str, Host] = {"host": Host(trees)}
+    with contextlib.ExitStack() as stack:
+        for name, checkout in versions.items():
+            state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ccvm-b", ignore_cleanup_errors=True)))
+            guest = Guest(projects[name], checkout, state, options.memory)
+            stack.callback(guest.stop)
+            found[name] = guest
+        yield found
+
+
+def groups(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """The names of all groups of figures, each with its subject: a size, or the number of files of its tree."""
+    for count in options.files:
+        yield from ((name, str(count)) for name in WALKS)
+    yield "git clone", str(options.files[0])
+    yield "create", str(options.create)
+    yield "sequential", str(options.megabytes)
+    yield "sqlite", str(options.transactions)
+    yield "build", str(options.units)
+
+
+Table = dict[str, dict[str, list[float]]]
+
+
+def measure_all(options: argparse.Namespace, found: dict[str, Host]) -> Table:
+    table: Table = {}
+    for number in range(options.rounds):
+        for name, subject in groups(options):
+            if options.only and options.only not in name:
+                continue
+            for place, host in found.items():
+                scratch = host.project / f"scratch{number}-{name.replace(' ', '-')}"
+                scratch.mkdir()
+                about = str(host.project / subject) if name in WALKS or name == "git clone" else subject
+                for figure, value in host.measure(name, about, str(scratch)).items():
+                    row = " ".join(f"{name} {subject} {figure}".split())
+                    table.setdefault(row, {}).setdefault(place, []).append(value)
+                    print(f"{row}: {place} {value:.3f} s", file=sys.stderr, flush=True)
+                shutil.rmtree(scratch)
+    return table
+
+
+def print_table(table: Table, names: list[str]) -> None:
+    head = [*(f"{name} s" for name in names), *(["old/share"] if "old" in names else []), "share/host"]
+    print("| | " + " | ".join(head) + " |")
+    print("|---|" + "---:|" * len(head))
+    for row, values in table.items():
+        medians = {name: statistics.median(values[name]) for name in names if name in values}
+        cells = [f"{medians[name]:.3f}" if name in medians else "" for name in names]
+        if "old" in names:
+            cells.append(_ratio(medians, "old", "share"))
+        cells.append(_ratio(medians, "share", "host"))
+        print(f"| {row} | " + " | ".join(cells) + " |")
+
+
+def _ratio(medians: dict[str, float], one: str, other: str) -> str:
+    return f"{medians[one] / medians[other]:.2f}" if one in medians and other in medians else ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, nargs="+", default=[10_000, 85_000])
+    parser.add_argument("--create", type=int, default=20_000)
+    parser.add_argument("--megabytes", type=int, default=1024)
+    parser.add_argument("--transactions", type=int, default=500)
+    parser.add_argument("--units", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--memory", type=int, default=2048, help="of each guest, in MiB")
+    parser.add_argument("--old", type=Path, metavar="CHECKOUT", help="another version, measured in turn with this one")
+    parser.add_argument("--only", metavar="WORD", help="only the groups of figures whose names have this word")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--guest", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inside:
+        print(json.dumps(measure(options.inside, inside=options.guest)))
+        return
+    # not in /tmp, which may be memory
+    with (
+        tempfile.TemporaryDirectory(prefix="ccvm-bench", dir="/var/tmp", ignore_cleanup_errors=True) as directory,
+        places(options, Path(directory)) as found,
+    ):
+        names = list(found)
+        table = measure_all(options, found)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, {options.rounds} rounds; medians")
+    if not shutil.which("rg"):
+        print("The host has no ripgrep: its column for rg is that of grep -r.")
+    print_table(table, names)
+    if options.json:
+        Path(options.json).write_text(json.dumps(table))
+
+
+if __name__ == "__main__":
+    main()

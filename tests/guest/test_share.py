@@ -1,0 +1,470 @@
+"""The project's directory in a guest: coherent with the host in both directions, and right in itself."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guest.conftest import COMMAND, RealGuest, Starter, at_home, lasting_home
+
+APPEND = """
+import os, sys
+for between in ("nothing", "fstat", "fsync", "read", "lseek"):
+    fd = os.open("log", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+    want = b""
+    for i in range(100):
+        line = b"%s line %d\\n" % (between.encode(), i)
+        os.write(fd, line)
+        want += line
+        if between == "fstat": os.fstat(fd)
+        if between == "fsync" and i % 20 == 0: os.fsync(fd)
+        if between == "read": os.pread(fd, 10, 0)
+        if between == "lseek": os.lseek(fd, 0, os.SEEK_SET)
+    os.close(fd)
+    assert open("log", "rb").read() == want, between
+"""
+
+UNNAMED = """
+import mmap, os, tempfile
+fd = os.open("u", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+os.write(fd, b"0123456789")
+os.unlink("u")
+assert os.fstat(fd).st_size == 10
+os.ftruncate(fd, 8192)
+with mmap.mmap(fd, 8192) as m: m[5000:5003] = b"abc"
+assert os.pread(fd, 3, 5000) == b"abc"
+os.ftruncate(fd, 4)
+os.fchmod(fd, 0o600); os.utime(fd, (1, 1)); os.fsync(fd)
+assert os.pread(fd, 99, 0) == b"0123" and os.fstat(fd).st_mtime == 1
+copy = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+assert os.read(copy, 9) == b"0123"
+old = os.open("v", os.O_RDWR | os.O_CREAT | os.O_TRUNC); os.write(old, b"old")
+with open("w", "w") as new: new.write("new")
+os.rename("w", "v")
+os.ftruncate(old, 2)
+assert os.pread(old, 9, 0) == b"ol" and open("v").read() == "new"
+with tempfile.TemporaryFile(dir=".") as file:
+    file.write(b"hello"); file.flush(); file.truncate(3); file.seek(0)
+    assert file.read() == b"hel" and os.fstat(file.fileno()).st_nlink == 0
+t = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o644)
+os.write(t, b"hel")
+os.link(f"/proc/self/fd/{t}", "named", dst_dir_fd=os.open(".", 0), follow_symlinks=True)
+assert open("named").read() == "hel" and os.fstat(t).st_nlink == 1
+os.unlink("named"); os.unlink("v")
+os.mkdir("d"); d = os.open("d", os.O_RDONLY); os.rmdir("d"); assert os.listdir(d) == []
+"""
+
+WATCH = """
+import ctypes, os, select, struct, sys
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init()
+assert libc.inotify_add_watch(fd, b"watched", 0x3CE) >= 0
+print("watching", flush=True)
+while True:
+    data = os.read(fd, 65536)
+    at = 0
+    while at < len(data):
+        _, mask, _, length = struct.unpack_from("iIII", data, at)
+        print(f"{mask & 0xFFF:#x}", data[at + 16 : at + 16 + length].rstrip(b"\\0").decode(), flush=True)
+        at += 16 + length
+"""
+
+
+@pytest.fixture(scope="session")
+def share_home() -> Iterator[Path]:
+    with lasting_home() as home:
+        yield home
+
+
+@pytest.fixture(scope="session")
+def read_only_home() -> Iterator[Path]:
+    with lasting_home() as home:
+        yield home
+
+
+@pytest.fixture
+def shared(share_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+    """A guest for these tests, with a writable project that is empty."""
+    return _emptied(at_home(share_home, share_home / "project", monkeypatch))
+
+
+@pytest.fixture
+def read_only(read_only_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+    """A guest with a read-only project; each test has a directory of its own there."""
+    return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only")
+
+
+@pytest.fixture(params=["writable", "read-only"])
+def either(request: pytest.FixtureRequest) -> RealGuest:
+    """Each mode in turn."""
+    guest: RealGuest = request.getfixturevalue("shared" if request.param == "writable" else "read_only")
+    return guest
+
+
+def _emptied(guest: RealGuest) -> RealGuest:
+    for entry in guest.project.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    return guest
+
+
+def python(guest: RealGuest, script: str, folder: str = ".", within: float = 60) -> str:
+    """What a Python program prints that runs in ``folder`` of the project in the guest."""
+    result = guest.run("sh", "-c", 'cd "$0" && exec python3 -', folder, data=script.encode(), within=within)
+    assert result.returncode == 0, result.stderr.decode()
+    return result.stdout.decode()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+class Running:
+    """A program in the guest, whose lines are read as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def until(self, wanted: str) -> list[str]:
+        """Lines up to and with one that is ``wanted``."""
+        lines = []
+        while True:
+            lines.append(self.line())
+            if lines[-1] == wanted:
+                return lines
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+
+@contextlib.contextmanager
+def running(guest: RealGuest, *argv: str) -> Iterator[Running]:
+    """Run a program in the guest beside the test; it is ended with its input."""
+    command = [*COMMAND, "exec", guest.name, "--", *argv]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Running(process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+# --- in itself --------------------------------------------------------------------------------------------------
+
+
+def test_appends_are_what_was_written(either: RealGuest) -> None:
+    python(either, APPEND)
+
+
+def test_files_without_a_name_do_all_that_others_do(either: RealGuest) -> None:
+    python(either, UNNAMED)
+
+
+def test_sockets_fifos_and_links_can_be_made(either: RealGuest) -> None:
+    python(
+        either,
+        "import os, socket, stat\n"
+        "s = socket.socket(socket.AF_UNIX); s.bind('sock'); s.listen()\n"
+        "c = socket.socket(socket.AF_UNIX); c.connect('sock')\n"
+        "os.mkfifo('fifo'); assert stat.S_ISFIFO(os.stat('fifo').st_mode)\n"
+        "open('a', 'w').write('x'); os.link('a', 'b'); assert os.stat('b').st_nlink == 2\n"
+        "os.symlink('a', 'l'); assert os.readlink('l') == 'a'\n"
+        "for name in ('sock', 'fifo', 'a', 'b', 'l'): os.unlink(name)\n",
+    )
+
+
+def test_many_files_can_be_open_at_once(shared: RealGuest) -> None:
+    script = (
+        "import resource; hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n"
+        "files = [open(f'f{i}', 'w') for i in range(1500)]; print(len(files))"
+    )
+    assert python(shared, script).split() == ["1500"]
+
+
+def test_guest_root_makes_no_program_that_runs_as_the_user(shared: RealGuest) -> None:
+    shared.sh(
+        "cp /bin/true program; sudo chmod 6755 program; sudo sh -c 'umask 0; install -m 6755 /bin/true installed';"
+        "mkdir -m 2775 group; sudo mknod null c 1 3 2>/dev/null && exit 1; true"
+    )
+    for name in ("program", "installed"):
+        info = (shared.project / name).stat()
+        assert info.st_uid == os.getuid()
+        assert stat.S_IMODE(info.st_mode) == 0o755
+    assert not (shared.project / "null").exists()
+
+
+def test_local_directories_stay_in_the_guest(own_guest: Starter, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CCVM_LOCAL_DIRS", "node_modules, web/node_modules")
+    (home / "project" / "node_modules").mkdir(parents=True)
+    (home / "project" / "node_modules" / "hosts").write_text("x")
+    guest = own_guest()
+    assert guest.sh("ls node_modules; echo y > node_modules/guests; echo y > web/node_modules/deep; ls node_modules")
+    assert sorted(path.name for path in (home / "project" / "node_modules").iterdir()) == ["hosts"]
+    assert list((home / "project" / "web" / "node_modules").iterdir()) == []
+    (home / "project" / "node_modules" / "later").write_text("x")
+    (home / "project" / "marker").write_text("x")
+    eventually(lambda: "marker" in guest.sh("ls"))
+    assert guest.sh("ls node_modules").split() == ["guests"]
+    assert guest.info["local_dirs"] == ["node_modules", "web/node_modules"]
+
+
+# --- what the host changes ----------------------------------------------------------------------------------------
+
+
+def test_changes_of_the_host_show_in_a_file_that_is_held_open(either: RealGuest) -> None:
+    project = either.project / "held"
+    project.mkdir()
+    for name in ("inplace", "renamed", "grown"):
+        (project / name).write_text("aaaa\n")
+    script = (
+        "import sys\n"
+        "files = {n: open('held/' + n) for n in ('inplace', 'renamed', 'grown')}\n"
+        "for f in files.values(): f.read()\n"
+        "print('held', flush=True)\n"
+        "for line in sys.stdin:\n"
+        "  for f in files.values(): f.seek(0)\n"
+        "  print(files['inplace'].read().strip(), files['renamed'].read().strip(), files['grown'].read().strip(),\n"
+        "        open('held/renamed').read().strip(), flush=True)\n"
+    )
+    with running(either, "python3", "-c", script) as reader:
+        reader.until("held")
+        (project / "inplace").write_text("bbbb\n")
+        (project / "new").write_text("bbbb\n")
+        (project / "new").rename(project / "renamed")
+        (project / "grown").write_text("bbbb and more\n")
+        expected = "bbbb aaaa bbbb and more bbbb"
+
+        def seen() -> bool:
+            reader.say("again")
+            return reader.line() == expected
+
+        eventually(seen, 5)
+
+
+def test_inotify_reports_what_the_host_changes(either: RealGuest) -> None:
+    watched = either.project / "watched"
+    watched.mkdir()
+    (watched / "edited").write_text("1\n")
+    (watched / "gone").write_text("1\n")
+    (watched / "old").write_text("1\n")
+    with running(either, "python3", "-c", WATCH) as watcher:
+        watcher.until("watching")
+        with (watched / "edited").open("a") as file:
+            file.write("2\n")
+        assert "0x2 edited" in watcher.until("0x8 edited")
+        (watched / "created").write_text("x\n")
+        watcher.until("0x100 created")
+        (watched / "gone").unlink()
+        watcher.until("0x200 gone")
+        (watched / "old").rename(watched / "moved")
+        assert "0x40 old" in watcher.until("0x80 moved")
+        (watched / "directory").mkdir()
+        watcher.until("0x100 directory")
+
+
+def test_changes_of_the_guest_make_each_event_once(shared: RealGuest) -> None:
+    (shared.project / "watched").mkdir()
+    with running(shared, "python3", "-c", WATCH) as watcher:
+        watcher.until("watching")
+        shared.sh("cd watched; echo 1 > f; mv f g; rm g; mkdir d; rmdir d; echo > end; rm end")
+        assert watcher.until("0x200 end") == [
+            "0x100 f", "0x2 f", "0x8 f", "0x40 f", "0x80 g", "0x200 g", "0x100 d", "0x200 d",
+            "0x100 end", "0x2 end", "0x8 end", "0x200 end",
+        ]  # fmt: skip
+
+
+def test_a_read_only_project_shows_the_hosts_changes(read_only: RealGuest) -> None:
+    project = read_only.project / "stale"
+    (project / "d").mkdir(parents=True)
+    for name, text in (("same", "aaaa"), ("longer", "short"), ("renamed", "old"), ("d/one", "1")):
+        (project / name).write_text(text + "\n")
+    read_only.sh("cd stale; cat same longer renamed d/one; ls d; test ! -e later; test ! -e d/two")
+    (project / "same").write_text("bbbb\n")
+    (project / "longer").write_text("a good deal longer\n")
+    (project / ".tmp").write_text("new\n")
+    (project / ".tmp").rename(project / "renamed")
+    (project / "later").write_text("here\n")
+    (project / "d" / "two").write_text("2\n")
+    (project / "d" / "one").unlink()
+    expected = "bbbb\na good deal longer\nnew\nhere\ntwo\n"
+    eventually(
+        lambda: read_only.run("sh", "-c", "cd stale; cat same longer renamed later; ls d").stdout.decode() == expected
+    )
+
+
+def test_the_host_sees_the_guests_lines_as_they_are_written(shared: RealGuest) -> None:
+    with running(
+        shared, "python3", "-uc", "f = open('log', 'w', 1)\nfor l in iter(input, ''): f.write(l + '\\n')"
+    ) as it:
+        for number in range(3):
+            it.say(f"line {number}")
+            eventually(
+                lambda n=number: (
+                    (shared.project / "log").exists() and f"line {n}" in (shared.project / "log").read_text()
+                )
+            )  # type: ignore[misc]
+
+
+# --- read-only ----------------------------------------------------------------------------------------------------
+
+
+def test_edits_of_a_read_only_project_stay_off_the_host(read_only: RealGuest) -> None:
+    project = read_only.project / "edits"
+    (project / "src" / "deep").mkdir(parents=True)
+    (project / "src" / "deep" / "f").write_text("host\n")
+    (project / "kept").write_text("host\n")
+    os.utime(project / "kept", (1, 1))
+    before = {path: (path.lstat().st_mode, path.lstat().st_mtime_ns) for path in project.rglob("*")}
+    read_only.sh(
+        "cd edits; git init -q; git add .; git -c user.name=a -c user.email=a@b.invalid commit -qm 1;"
+        "git mv src source; echo guest >> source/deep/f; mv source/deep other; chmod 600 kept; touch kept;"
+        'ln kept again; echo more >> again; test "$(cat kept)" = "$(printf \'host\\nmore\')"; rm -r other source; mkdir src; ls -A'
+    )
+    after = {path: (path.lstat().st_mode, path.lstat().st_mtime_ns) for path in project.rglob("*")}
+    assert after == before
+    assert (project / "src" / "deep" / "f").read_text() == "host\n"
+
+
+def test_a_directory_of_a_read_only_project_can_be_renamed(read_only: RealGuest) -> None:
+    (read_only.project / "r" / "src" / "deep").mkdir(parents=True)
+    (read_only.project / "r" / "src" / "deep" / "f").write_text("x\n")
+    python(read_only, "import os; os.rename('src', 'other'); assert open('other/deep/f').read() == 'x\\n'", "r")
+    (read_only.project / "r" / "src" / "deep" / "f").write_text("host's\n")
+    eventually(lambda: read_only.sh("cat r/other/deep/f") == "host's\n")
+
+
+# --- both sides ---------------------------------------------------------------------------------------------------
+
+
+def test_git_finds_the_tree_clean_after_the_other_sides_status(shared: RealGuest) -> None:
+    project = shared.project
+    for number in range(200):
+        (project / str(number)).write_text(f"{number}\n")
+    git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
+        subprocess.run([*git, *words], check=True)
+    shared.sh("git status --porcelain")
+    assert shared.sh("git diff-files --name-only") == ""
+    assert subprocess.run([*git, "diff-files", "--name-only"], capture_output=True, check=True).stdout == b""
+    host = (project / "7").stat()
+    inside = shared.sh("stat -c '%i %y' 7").split()
+    assert int(inside[0]) == host.st_ino
+    assert inside[2].partition(".")[2] == f"{host.st_mtime_ns % 10**9:09d}"
+
+
+def test_flock_holds_on_both_sides(shared: RealGuest) -> None:
+    lock = shared.project / "lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert shared.run("flock", "-n", "lock", "true").returncode == 1
+    assert shared.run("flock", "-n", "lock", "true").returncode == 0
+    with running(shared, "flock", "lock", "sh", "-c", "echo held; read line") as holder:
+        holder.until("held")
+        with lock.open("w") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        holder.say("go")
+    eventually(lambda: shared.run("flock", "-n", "lock", "true").returncode == 0)
+
+
+def test_a_program_that_waits_for_the_hosts_lock_can_be_interrupted(shared: RealGuest) -> None:
+    with (shared.project / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        shared.sh("timeout -s KILL 1 flock lock true || test $? = 137", within=30)
+
+
+def test_record_locks_hold_on_both_sides(shared: RealGuest) -> None:
+    (shared.project / "file").write_bytes(bytes(100))
+    hold = "import fcntl, os; f = open('file', 'r+'); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5); print('held', flush=True); input()"
+    with running(shared, "python3", "-c", hold) as holder:
+        holder.until("held")
+        with (shared.project / "file").open("r+") as file:
+            with pytest.raises(BlockingIOError):
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 14)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 15)
+            try_it = "import fcntl; f = open('file', 'r+'); fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, {})"
+            assert shared.run("python3", "-c", try_it.format(15)).returncode != 0
+            assert shared.run("python3", "-c", try_it.format(10)).returncode != 0
+            assert shared.run("python3", "-c", try_it.format(20)).returncode == 0
+        holder.say("go")
+
+
+READ_LOCKS = """
+import fcntl, subprocess, sys
+open("file", "w").write("x" * 100)
+TRY = "import fcntl, sys; fcntl.lockf(open('file', 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+def free():
+    return subprocess.run([sys.executable, "-c", TRY], stderr=subprocess.DEVNULL).returncode == 0
+def hold():
+    file = open("file"); fcntl.lockf(file, fcntl.LOCK_SH); return file
+file = hold()
+assert not free(), "held"
+file.close()
+assert free(), "closed"
+file = hold()
+open("file").close()
+assert free(), "another descriptor was closed"
+file.close()
+file = hold()
+child = subprocess.Popen(["sleep", "1000"], pass_fds=(file.fileno(),))
+assert not free(), "held, and a child has the file open as well"
+file.close()
+while not free(): pass
+again = hold()
+assert not any(free() for _ in range(10)), "taken anew"
+child.kill()
+"""
+
+
+def test_a_read_lock_ends_when_its_process_closes_the_file(shared: RealGuest) -> None:
+    python(shared, READ_LOCKS)
+
+
+WRITER = """
+import sqlite3, sys
+kept = sqlite3.connect("db", timeout=60) if sys.argv[2] == "kept" else None
+for i in range(int(sys.argv[3])):
+    db = kept or sqlite3.connect("db", timeout=60)
+    db.execute("insert into t values(?, ?)", (sys.argv[1], i)); db.commit()
+    kept or db.close()
+"""
+
+
+@pytest.mark.parametrize("connection", ["kept", "each"])
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_one_sqlite_database_is_written_by_both_sides(shared: RealGuest, mode: str, connection: str) -> None:
+    database = shared.project / "db"
+    rows = 40
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        db.execute(f"pragma journal_mode={mode}")
+        db.execute("create table t(side, i)")
+        db.commit()
+    (shared.project / "writer.py").write_text(WRITER)
+    with running(shared, "python3", "writer.py", "guest", connection, str(rows)) as guests:
+        words = ["writer.py", "host", connection, str(rows)]
+        subprocess.run([sys.executable, *words], cwd=shared.project, check=True, timeout=120)
+        assert guests.process.wait(120) == 0
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        assert db.execute("select side, count(*) from t group by side order by side").fetchall() == [
+            ("guest", rows), ("host", rows),
+        ]  # fmt: skip
+        assert db.execute("pragma integrity_check").fetchone() == ("ok",)
