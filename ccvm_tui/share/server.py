@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -585,7 +586,8 @@ class Server:
         self._tree.demand_room(max(0, offset + size - before.st_size))
         known = state_of(before)
         seen, announced = same_content(node.seen, known), same_content(node.announced, known)
-        done = os.pwritev(handle.fd, segments, offset) if segments else 0
+        with _not_appending(handle.fd, flags):
+            done = os.pwritev(handle.fd, segments, offset) if segments else 0
         after = os.fstat(handle.fd)
         self._tree.grew(before.st_size, after.st_size)
         if seen:
@@ -850,6 +852,20 @@ def _sized(data: bytes, size: int) -> bytes:
     if len(data) > size:
         raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
     return data
+
+
+@contextlib.contextmanager
+def _not_appending(fd: int, flags: int) -> Iterator[None]:
+    """Write where the request says: pages of a mapping have their place, even in a file that is open for appending."""
+    status = fcntl.fcntl(fd, fcntl.F_GETFL) if flags & fuse.WRITE_CACHE else 0
+    if not status & os.O_APPEND:
+        yield
+        return
+    fcntl.fcntl(fd, fcntl.F_SETFL, status & ~os.O_APPEND)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(fd, fcntl.F_SETFL, status)
 
 
 def _after(segments: list[memoryview], skipped: int) -> list[memoryview]:

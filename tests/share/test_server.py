@@ -155,6 +155,14 @@ def test_offsets_beyond_any_file_are_refused(client: Client) -> None:
                 call(offset)
 
 
+def test_pages_of_a_mapping_are_written_in_place_though_the_file_is_open_for_appending(client: Client) -> None:
+    node, handle = client.open(b"log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    client.write(node, handle, b"one\ntwo\n", 0)
+    client.write(node, handle, b"ONE\n", 0, flags=fuse.WRITE_CACHE)
+    client.write(node, handle, b"three\n", 4)  # the host's end of the file counts, not the guest's
+    assert client.read(node, handle, 100, 0) == b"ONE\ntwo\nthree\n"
+
+
 def test_no_file_gets_a_set_user_id_bit(client: Client) -> None:
     node, handle = client.open(b"made", os.O_RDWR | os.O_CREAT, 0o6755)
     client.mknod(b"node", stat.S_IFREG | 0o6755)
