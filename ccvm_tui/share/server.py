@@ -689,10 +689,11 @@ class Server:
 
     def _copy_file_range(self, request: Request, head: Head, body: bytes) -> Reply:
         source, source_offset, _, target, target_offset, length, _ = fuse.COPY_IN.unpack_from(body)
+        ours = [self._nodes.handle(source).fd, self._nodes.handle(target).fd]
         node = self._nodes.handle(target).node
-        fds = [os.dup(self._nodes.handle(source).fd), os.dup(self._nodes.handle(target).fd)]
-        before, available = os.fstat(fds[1]).st_size, os.fstat(fds[0]).st_size - source_offset
+        before, available = os.fstat(ours[1]).st_size, os.fstat(ours[0]).st_size - source_offset
         self._tree.demand_room(max(0, target_offset + min(length, available) - before))
+        fds = [os.dup(fd) for fd in ours]
 
         def work() -> bytes:
             done = os.copy_file_range(fds[0], fds[1], min(length, _COPY_MAX), source_offset, target_offset)
