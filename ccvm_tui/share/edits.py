@@ -23,6 +23,7 @@ from ccvm_tui.share.nodes import Handle, Node, failure
 _FIRST_INODE = 1 << 40
 """Inode numbers of files that only the guest has begin here, above those of the usual file systems."""
 
+_NAME_MAX = 255
 _CHUNK = 1 << 20
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 
@@ -105,6 +106,12 @@ class EditsTree(HostTree):
         assert parent.carrier is not None
         os.utime(parent.carrier, dir_fd=self._store)
 
+    def _renew(self, node: Node) -> None:
+        """The names of ``node`` have changed, and so has the time of its last change."""
+        if node.carrier is not None and node.kind != stat.S_IFLNK:
+            with self._pinned(node) as fd:
+                os.chmod(magic(fd), stat.S_IMODE(os.fstat(fd).st_mode))
+
     def _new_node(self, kind: int, carrier: bytes) -> Node:
         self._inodes += 1
         node = self.nodes.unnamed((-1, self._inodes), kind)
@@ -150,7 +157,7 @@ class EditsTree(HostTree):
         with super()._pinned(node) as original:
             attributes = [] if node.kind == stat.S_IFLNK else user_attributes(original)
         node.carrier, node.carried = carrier, True
-        node.links = node.links or 1 + len(node.aliases)
+        node.links = node.links or info.st_nlink
         with self._pinned(node) as fd:
             for name, value in attributes:
                 with contextlib.suppress(OSError):  # the store's file system may have none
@@ -225,10 +232,11 @@ class EditsTree(HostTree):
 
     def identity(self, node: Node, info: os.stat_result) -> tuple[int, int]:
         if node.is_directory and (node.made or node.carrier is not None):
-            return node.key[1], 0 if node.detached else 2
-        if node.made or node.carrier is not None or node.detached:
-            return node.key[1], 0 if node.detached else node.links
-        return super().identity(node, info)
+            return node.key[1], 0 if node.detached else 1  # as btrfs has it: there may be any number of directories
+        if node.detached:
+            return node.key[1], 0
+        inode, links = super().identity(node, info)
+        return (node.key[1] if node.made or node.carrier is not None else inode), node.links or links
 
     @contextlib.contextmanager
     def _pinned(self, node: Node) -> Iterator[int]:
@@ -256,6 +264,8 @@ class EditsTree(HostTree):
     def lookup(self, parent: Node, name: bytes) -> tuple[Node, os.stat_result] | None:
         if parent.detached:
             raise failure(errno.ENOENT)
+        if len(name) > _NAME_MAX:
+            raise failure(errno.ENAMETOOLONG)
         changes = self._changes.get(parent, {})
         if name in changes:
             node = changes[name]
@@ -362,9 +372,12 @@ class EditsTree(HostTree):
         return True
 
     def _unlinked(self, node: Node) -> None:
-        node.links = (node.links or 1 + len(node.aliases)) - 1
+        node.links = (node.links or self.stat(node).st_nlink) - 1
         if node.is_directory or node.links <= 0:
             self._detach(node)
+        else:
+            node.pinned = True
+            self._renew(node)
 
     def rename(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes, flags: int) -> None:
         found, target = self.lookup(parent, name), self.lookup(new_parent, new_name)
@@ -375,6 +388,8 @@ class EditsTree(HostTree):
         node = found[0]
         if target is not None and target[0] is node:
             return
+        if new_parent.is_within(node) or (target is not None and parent.is_within(target[0])):
+            raise failure(errno.EINVAL)
         if target is not None and not flags & _RENAME_EXCHANGE:
             self._demand_replaceable(node, target[0])
         self._remember_origin(node, parent, name)
@@ -386,6 +401,7 @@ class EditsTree(HostTree):
             else:
                 self._unlinked(target[0])
         self._record(new_parent, new_name, node)
+        self._renew(node)
         self._touch(parent)
         self._touch(new_parent)
 
@@ -418,6 +434,7 @@ class EditsTree(HostTree):
             node.links += 1
             if node.parent is not None:
                 node.aliases.add((node.parent, node.name))
+            self._renew(node)
         node.parent, node.name = parent, name
         self._record(parent, name, node)
         self._touch(parent)

@@ -83,16 +83,41 @@ class HostTree:
     # --- where things are -------------------------------------------------------------------------------------
 
     def directory_fd(self, node: Node) -> int:
-        """A path-only descriptor of a directory; belongs to the tree and is good until the next call."""
+        """A path-only descriptor of a directory.
+
+        It belongs to the tree and is good until others have been asked for: at least one.
+        """
         if node.fd < 0:
-            parent, name = self._place(node)
-            fd = os.open(name, _PATH | os.O_DIRECTORY, dir_fd=self.directory_fd(parent))
+            self._keep(node, self._open_directory(node))
+        elif node is not self.nodes.root:
+            self._open_directories.move_to_end(node.id)
+        return node.fd
+
+    def _open_directory(self, node: Node) -> int:
+        """Open a directory from the nearest one above it that is open; those between do not stay open."""
+        places: list[tuple[Node, bytes, Node]] = []
+        passed = {node}
+        below = node
+        while below.fd < 0:
+            parent, name = self._place(below)
+            if parent in passed:  # moved on the host, more often than was noticed so far
+                raise stale()
+            passed.add(parent)
+            places.append((parent, name, below))
+            below = parent
+        fd = below.fd
+        for parent, name, below in reversed(places):
+            try:
+                following = os.open(name, _PATH | os.O_DIRECTORY, dir_fd=fd)
+            finally:
+                if fd != parent.fd:
+                    os.close(fd)
+            fd = following
             info = os.fstat(fd)
-            if (info.st_dev, info.st_ino) != node.key:
+            if (info.st_dev, info.st_ino) != below.key:
                 os.close(fd)
                 raise stale()
-            self._keep(node, fd)
-        return node.fd
+        return fd
 
     def _keep(self, node: Node, fd: int) -> None:
         node.fd = fd

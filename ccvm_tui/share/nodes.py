@@ -99,6 +99,13 @@ class Node:
     def is_regular(self) -> bool:
         return self.kind == stat.S_IFREG
 
+    def is_within(self, node: Node) -> bool:
+        """Whether this is ``node`` or, as far as is known, below it."""
+        above: Node | None = self
+        while above is not None and above is not node:
+            above = above.parent
+        return above is node
+
     def any_fd(self) -> int:
         """The descriptor of any open handle, or -1."""
         for handle in self.handles.values():
@@ -165,8 +172,13 @@ class Nodes:
         return node
 
     def place(self, node: Node, parent: Node, name: bytes) -> None:
-        """Note that ``node`` was found as ``name`` in ``parent``."""
+        """Note that ``node`` was found as ``name`` in ``parent``.
+
+        Raises OSError (ESTALE) for a directory that would be within itself: what is known is of different times.
+        """
         old = node.parent
+        if node.is_directory and old is not parent and parent.is_within(node):
+            raise stale()
         if old is not None and (old is not parent or node.name != name):
             if not node.is_directory and old.children.get(node.name) is node:
                 node.aliases.add((old, node.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -127,7 +128,7 @@ class Server:
             return
         except VhostError:
             raise
-        except (ValueError, struct.error) as error:
+        except (ValueError, OverflowError, struct.error) as error:
             log.debug("request %d: %s", opcode, error)
             self._fail(request, head, errno.EINVAL)
             return
@@ -177,6 +178,8 @@ class Server:
                 data = work()
             except OSError as failure:
                 error = failure.errno or errno.EIO
+            except OverflowError:  # an offset that no file can have
+                error = errno.EINVAL
 
             def answer() -> None:
                 then()
@@ -414,7 +417,9 @@ class Server:
         """Note a rename that has happened, by the guest or on the host."""
         target = self._nodes.unname(new_parent, new_name)
         node = self._nodes.unname(parent, name)
-        if node is not None:
+        if node is not None and new_parent.is_within(node):  # the guest has moved ``new_parent`` into it
+            self._lost(node)
+        elif node is not None:
             new_parent.children[new_name] = node
             self._nodes.place(node, new_parent, new_name)
         if exchanged and target is not None:
@@ -577,7 +582,8 @@ class Server:
         self._tree.demand_room(max(0, offset + size - before.st_size))
         known = state_of(before)
         seen, announced = same_content(node.seen, known), same_content(node.announced, known)
-        done = os.pwritev(handle.fd, segments, offset) if segments else 0
+        with _not_appending(handle.fd, flags):
+            done = os.pwritev(handle.fd, segments, offset) if segments else 0
         after = os.fstat(handle.fd)
         self._tree.grew(before.st_size, after.st_size)
         if seen:
@@ -679,10 +685,11 @@ class Server:
 
     def _copy_file_range(self, request: Request, head: Head, body: bytes) -> Reply:
         source, source_offset, _, target, target_offset, length, _ = fuse.COPY_IN.unpack_from(body)
+        ours = [self._nodes.handle(source).fd, self._nodes.handle(target).fd]
         node = self._nodes.handle(target).node
-        fds = [os.dup(self._nodes.handle(source).fd), os.dup(self._nodes.handle(target).fd)]
-        before, available = os.fstat(fds[1]).st_size, os.fstat(fds[0]).st_size - source_offset
+        before, available = os.fstat(ours[1]).st_size, os.fstat(ours[0]).st_size - source_offset
         self._tree.demand_room(max(0, target_offset + min(length, available) - before))
+        fds = [os.dup(fd) for fd in ours]
 
         def work() -> bytes:
             done = os.copy_file_range(fds[0], fds[1], min(length, _COPY_MAX), source_offset, target_offset)
@@ -842,6 +849,20 @@ def _sized(data: bytes, size: int) -> bytes:
     if len(data) > size:
         raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
     return data
+
+
+@contextlib.contextmanager
+def _not_appending(fd: int, flags: int) -> Iterator[None]:
+    """Write where the request says: pages of a mapping have their place, even in a file that is open for appending."""
+    status = fcntl.fcntl(fd, fcntl.F_GETFL) if flags & fuse.WRITE_CACHE else 0
+    if not status & os.O_APPEND:
+        yield
+        return
+    fcntl.fcntl(fd, fcntl.F_SETFL, status & ~os.O_APPEND)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(fd, fcntl.F_SETFL, status)
 
 
 def _after(segments: list[memoryview], skipped: int) -> list[memoryview]:

@@ -78,7 +78,11 @@ class GuestMemory:
         regions = []
         for number, fd in enumerate(fds):
             guest, size, user, offset = _REGION.unpack_from(table, 8 + number * _REGION.size)
-            regions.append(_Region(guest, size, user, memoryview(mmap.mmap(fd, size, offset=offset))))
+            try:
+                mapping = mmap.mmap(fd, size, offset=offset)
+            except (OSError, ValueError, OverflowError) as error:
+                raise VhostError(f"memory of {size} bytes at {offset:#x} of a file: {error}") from error
+            regions.append(_Region(guest, size, user, memoryview(mapping)))
         self._regions = regions
 
     def guest(self, address: int, size: int) -> memoryview:
@@ -149,6 +153,7 @@ class Queue:
         if not 0 < size <= _SIZE_MAX or size & (size - 1):
             raise VhostError(f"a queue of {size} descriptors")
         self._size = size
+        self._descriptors = None
 
     def place(self, descriptors: int, used: int, available: int) -> None:
         self._addresses = (descriptors, used, available)
@@ -246,6 +251,16 @@ class Backend:
         head, fds, _, _ = socket.recv_fds(self._connection, _HEADER.size, _FDS_MAX)
         if not head:
             return False
+        try:
+            self._handle(head, fds)
+        except struct.error as error:
+            raise VhostError(f"a message that is too short: {error}") from error
+        finally:
+            for fd in fds:  # those that no handler has taken
+                os.close(fd)
+        return True
+
+    def _handle(self, head: bytes, fds: list[int]) -> None:
         if len(head) < _HEADER.size:
             head += self._exactly(_HEADER.size - len(head))
         number, flags, size = _HEADER.unpack(head)
@@ -262,7 +277,6 @@ class Backend:
             answer = _U64.pack(0 if handler is not None else 1)
         if answer is not None:
             self._connection.sendall(_HEADER.pack(number, _VERSION | _REPLY, len(answer)) + answer)
-        return True
 
     def _exactly(self, size: int) -> bytes:
         data = b""
@@ -289,15 +303,11 @@ class Backend:
     def _get_queue_num(self, _: bytes, __: list[int]) -> bytes:
         return _U64.pack(len(self.queues))
 
-    def _accept(self, _: bytes, fds: list[int]) -> None:
-        for fd in fds:
-            os.close(fd)
+    def _accept(self, _: bytes, __: list[int]) -> None:
+        """Nothing needs to be done."""
 
     def _set_mem_table(self, payload: bytes, fds: list[int]) -> None:
-        try:
-            self._memory.replace(payload, fds)
-        finally:
-            self._accept(payload, fds)
+        self._memory.replace(payload, fds)
         for queue in self.queues:  # where the rings are has changed with it
             queue.place(*queue._addresses)
 
@@ -341,7 +351,7 @@ class Backend:
         (word,) = _U64.unpack_from(payload)
         if word & _NO_FD or not fds:
             return self._queue(word & 0xFF), -1
-        return self._queue(word & 0xFF), fds[0]
+        return self._queue(word & 0xFF), fds.pop(0)
 
 
 def _close(fd: int) -> None:

@@ -1,0 +1,234 @@
+"""The server and requests that no guest's kernel sends, only a hostile one; and what reaches the host in no case."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ccvm_tui.share import fuse
+from ccvm_tui.share.edits import EditsTree
+from ccvm_tui.share.fuse import ROOT_ID, Op
+from ccvm_tui.share.host import HostTree
+from ccvm_tui.share.vhost import VhostError
+from tests.share.client import Client, header, snapshot
+
+NUMBERS = st.sampled_from((0, 1, 2, 3, 7, 4096, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 1))
+STRUCTURES = tuple(
+    value for name, value in vars(fuse).items() if name.endswith("_IN") and name not in ("IN_HEADER", "INIT_IN")
+)
+
+
+def unwatched(*_: object) -> None:
+    """Nobody follows what the host changes."""
+
+
+@contextlib.contextmanager
+def serving(kind: str) -> Iterator[Client]:
+    """A client of an empty directory; beside it lies a file that is none of its business."""
+    with tempfile.TemporaryDirectory(prefix="ccvm-s") as base:
+        shared, store = Path(base, "shared"), Path(base, "store")
+        shared.mkdir()
+        store.mkdir(mode=0o700)
+        Path(base, "secret").write_text("of the host")
+        if kind == "writable":
+            client = Client(HostTree(str(shared), 8, unwatched, unwatched))
+        else:
+            client = Client(EditsTree(str(shared), 8, unwatched, unwatched, store=str(store), room=1 << 20))
+        yield client
+        client.close()
+        assert Path(base, "secret").read_text() == "of the host"
+        assert sorted(os.listdir(base)) == ["secret", "shared", "store"]
+
+
+class _Faults(logging.Handler):
+    """What the server logs as a fault of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(logging.Formatter().format(record))
+
+
+@contextlib.contextmanager
+def faults() -> Iterator[list[str]]:
+    """The faults that the server logs meanwhile."""
+    handler = _Faults()
+    logging.getLogger("ccvm_tui.share.server").addHandler(handler)
+    yield handler.found
+    logging.getLogger("ccvm_tui.share.server").removeHandler(handler)
+
+
+@pytest.fixture(params=["writable", "read-only"])
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    with serving(request.param) as client:
+        yield client
+
+
+@st.composite
+def hostile(draw: st.DrawFn) -> bytes:
+    """A request with a good header and a body that may be anything."""
+    operation = draw(st.sampled_from([op for op in Op if op not in (Op.INIT, Op.SETLKW)]) | st.integers(0, 80))
+    kind = draw(st.sampled_from(STRUCTURES))
+    count = len(kind.unpack(bytes(kind.size)))
+    numbers = [draw(NUMBERS) for _ in range(count)]
+    masks = {"Q": (1 << 64) - 1, "I": (1 << 32) - 1, "H": (1 << 16) - 1}
+    letters = [letter for letter in kind.format if letter in masks]
+    body = kind.pack(*(number & masks[letter] for number, letter in zip(numbers, letters, strict=True)))
+    body += draw(st.sampled_from((b"", b"a\0", b"..\0", b".\0", b"../secret\0", b"a\0b\0", b"\0", b"x" * 300 + b"\0")))
+    return header(int(operation), draw(NUMBERS | st.just(ROOT_ID)), 40 + len(body)) + body
+
+
+@given(
+    kind=st.sampled_from(("writable", "read-only")),
+    requests=st.lists(hostile() | st.binary(max_size=120), max_size=30),
+    pieces=st.integers(1, 3),
+)
+@settings(max_examples=200)
+def test_no_request_does_more_than_fail(kind: str, requests: list[bytes], pieces: int) -> None:
+    with serving(kind) as client:
+        for path in (b"a", b"b-shm"):  # handles and nodes with small numbers
+            client.release(*client.open(path, os.O_RDWR | os.O_CREAT))
+            client.open(path, os.O_RDWR)
+        with faults() as found:
+            for request in requests:
+                with contextlib.suppress(VhostError):  # ends the guest, with a reason
+                    client.raw(request, pieces=pieces)
+        assert not found
+
+
+def root_of(client: Client) -> Path:
+    return Path(os.readlink(f"/proc/self/fd/{client.tree.nodes.root.fd}"))
+
+
+@pytest.mark.parametrize("name", [b"..", b".", b"a/b", b"../secret", b""])
+def test_names_with_a_slash_or_dots_are_refused(client: Client, name: bytes) -> None:
+    with pytest.raises(OSError) as refused:
+        client.ask(Op.LOOKUP, ROOT_ID, name + b"\0")
+    assert refused.value.errno == errno.EINVAL
+
+
+def test_a_directory_is_never_moved_into_itself(client: Client) -> None:
+    client.mkdir(b"a")
+    client.mkdir(b"a/b")
+    a, b = client.find(b"a").node, client.find(b"a/b").node
+    for source, target in ((ROOT_ID, a), (ROOT_ID, b)):
+        with pytest.raises(OSError) as refused:
+            client.ask(Op.RENAME2, source, fuse.RENAME2_IN.pack(target, 0, 0) + b"a\0c\0")
+        assert refused.value.errno == errno.EINVAL
+
+
+def test_names_have_255_bytes_at_most(client: Client) -> None:
+    longest = b"\xff\n" * 127 + b"n"
+    client.mkdir(b"d")
+    client.mkdir(b"d/" + longest)
+    assert list(client.listing(b"d")) == [longest]
+    for call in (client.mkdir, lambda path: client.symlink(b"x", path), lambda path: client.open(path, os.O_CREAT)):
+        with pytest.raises(OSError) as refused:
+            call(b"d/" + longest + b"n")
+        assert refused.value.errno == errno.ENAMETOOLONG
+
+
+def test_offsets_beyond_any_file_are_refused(client: Client) -> None:
+    node, handle = client.open(b"f", os.O_RDWR | os.O_CREAT)
+    for offset in (1 << 63, (1 << 64) - 1):
+        for call in (
+            lambda offset: client.write(node, handle, b"x", offset),
+            lambda offset: client.read(node, handle, 1, offset),
+            lambda offset: client.set(node, size=offset),
+            lambda offset: client.allocate(node, handle, 0, offset, 1),
+            lambda offset: client.ask(Op.LSEEK, node, fuse.LSEEK_IN.pack(handle, offset, os.SEEK_DATA, 0)),
+        ):
+            with pytest.raises(OSError):
+                call(offset)
+
+
+def test_pages_of_a_mapping_are_written_in_place_though_the_file_is_open_for_appending(client: Client) -> None:
+    node, handle = client.open(b"log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    client.write(node, handle, b"one\ntwo\n", 0)
+    client.write(node, handle, b"ONE\n", 0, flags=fuse.WRITE_CACHE)
+    client.write(node, handle, b"three\n", 4)  # the host's end of the file counts, not the guest's
+    assert client.read(node, handle, 100, 0) == b"ONE\ntwo\nthree\n"
+
+
+def test_no_file_gets_a_set_user_id_bit(client: Client) -> None:
+    node, handle = client.open(b"made", os.O_RDWR | os.O_CREAT, 0o6755)
+    client.mknod(b"node", stat.S_IFREG | 0o6755)
+    client.mkdir(b"directory", 0o6755)
+    client.set(node, mode=0o6755)
+    client.set(client.find(b"node").node, mode=0o4755)
+    temporary, _ = client.temporary(b"")
+    client.set(temporary, mode=0o6777)
+    client.link_node(temporary, b"linked")
+    client.rename(b"made", b"renamed")
+    client.set(client.find(b"directory").node, mode=0o6755)
+    client.release(node, handle)
+    bits = {path: mode[0] & 0o6000 for path, mode in client.tree_of().items()}  # type: ignore[operator]
+    assert bits == {b"renamed": 0, b"node": 0, b"linked": 0, b"directory": stat.S_ISGID}
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK])
+def test_device_nodes_are_refused(client: Client, kind: int) -> None:
+    with pytest.raises(PermissionError):
+        client.mknod(b"device", kind | 0o666)
+
+
+def test_an_entry_that_became_a_link_is_not_followed(client: Client) -> None:
+    """The guest knows a file and a directory; then both are links that lead out of the share."""
+    root = root_of(client)
+    outside = Path(root.parent, "store", "outside")
+    outside.mkdir()
+    (outside / "f").write_text("secret")
+    (root / "d").mkdir()
+    (root / "d" / "f").write_text("shared")
+    (root / "f").write_text("shared")
+    file, below = client.find(b"f").node, client.find(b"d/f").node
+    directory = client.find(b"d").node
+    client.tree.close_directory(client.tree.nodes[directory])
+    (root / "f").unlink()
+    (root / "f").symlink_to(outside / "f")
+    (root / "d").rename(root / "was d")
+    (root / "d").symlink_to(outside)
+    before = snapshot(os.fsencode(outside), times=True)
+    for node in (file, below, directory):
+        for request in (
+            lambda node: client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDWR | os.O_TRUNC, 0)),
+            lambda node: client.set(node, mode=0o777),
+            lambda node: client.set(node, times=(1, 1)),
+            lambda node: client.set(node, size=0),
+            lambda node: client.ask(Op.UNLINK, node, b"f\0"),
+            lambda node: client.ask(Op.SETXATTR, node, fuse.SETXATTR_IN.pack(1, 0) + b"user.x\0y"),
+            lambda node: client.ask(Op.READDIR, node, fuse.READ_IN.pack(0, 0, 4096, 0, 0, 0, 0)),
+        ):
+            with pytest.raises(OSError):
+                request(node)
+    assert snapshot(os.fsencode(outside), times=True) == before
+
+
+def test_a_tree_of_3000_levels(client: Client) -> None:
+    parent = ROOT_ID
+    for _ in range(3000):
+        entry = client.ask(Op.MKDIR, parent, fuse.MKDIR_IN.pack(0o755, 0) + b"d\0")
+        parent = fuse.ENTRY.unpack_from(entry)[0]
+    client.ask(Op.MKDIR, ROOT_ID, fuse.MKDIR_IN.pack(0o755, 0) + b"e\0")
+    # its descriptors were closed long ago: only the last few are kept
+    middle = client.tree.nodes[2].id
+    assert client.tree.nodes[parent].is_directory
+    client.ask(Op.MKDIR, middle, fuse.MKDIR_IN.pack(0o755, 0) + b"f\0")
+    client.ask(Op.MKDIR, parent, fuse.MKDIR_IN.pack(0o755, 0) + b"f\0")
+    body = fuse.RENAME2_IN.pack(ROOT_ID, 0, 0) + b"f\0g\0"
+    client.ask(Op.RENAME2, parent, body)
+    assert set(client.listing(b"")) == {b"d", b"e", b"g"}
+    subprocess.run(["rm", "-rf", root_of(client) / "d"], check=True)  # too deep for Python

@@ -1,0 +1,180 @@
+"""The device's back end against a guest, and a QEMU, that do not keep to the protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ccvm_tui.share.vhost import Backend, Queue, Request, VhostError
+
+GUEST, USER, SIZE = 0x10000, 0x7F0000000000, 1 << 16
+DESCRIPTORS, AVAILABLE, USED, DATA = 0, 0x1000, 0x2000, 0x4000
+QUEUE_SIZE = 8
+NEED_REPLY = 1 << 3
+NEXT, WRITE, INDIRECT = 1, 2, 4
+
+
+@dataclass
+class Device:
+    """A back end with one region of memory, and its peer's end of the connection."""
+
+    backend: Backend
+    peer: socket.socket
+    memory: int
+
+    def message(self, number: int, payload: bytes, fds: list[int] | None = None, flags: int = 1) -> None:
+        socket.send_fds(self.peer, [struct.pack("<III", number, flags, len(payload)) + payload], fds or [])
+        assert self.backend.receive()
+
+    def poke(self, offset: int, data: bytes) -> None:
+        os.pwrite(self.memory, data, offset)
+
+    @property
+    def queue(self) -> Queue:
+        return self.backend.queues[0]
+
+
+@contextlib.contextmanager
+def device() -> Iterator[Device]:
+    ours, peer = socket.socketpair()
+    memory = os.memfd_create("guest")
+    os.ftruncate(memory, SIZE)
+    watched: list[int] = []
+    backend = Backend(ours, 2, lambda fd, _: watched.append(fd), watched.remove)
+    made = Device(backend, peer, memory)
+    made.message(5, struct.pack("<IIQQQQ", 1, 0, GUEST, SIZE, USER, 0), [memory])
+    made.message(8, struct.pack("<II", 0, QUEUE_SIZE))
+    made.message(9, struct.pack("<IIQQQQ", 0, 0, USER + DESCRIPTORS, USER + USED, USER + AVAILABLE, 0))
+    yield made
+    for queue in backend.queues:
+        queue.set_kick(-1)
+        queue.set_call(-1)
+    ours.close()
+    peer.close()
+    os.close(memory)
+
+
+def descriptor(address: int, length: int, flags: int = 0, following: int = 0) -> bytes:
+    return struct.pack("<QIHH", address, length, flags, following)
+
+
+def offered(made: Device, *descriptors: bytes, head: int = 0) -> list[Request]:
+    made.poke(DESCRIPTORS, b"".join(descriptors))
+    made.poke(AVAILABLE, struct.pack("<HHH", 0, 1, head))
+    return list(made.queue.requests())
+
+
+ADDRESSES = st.sampled_from(
+    (0, GUEST - 1, GUEST, GUEST + DATA, GUEST + SIZE - 1, GUEST + SIZE, (1 << 64) - 1, USER)
+) | st.integers(0, (1 << 64) - 1)
+LENGTHS = st.sampled_from((0, 1, 16, 24, 4096, SIZE, (1 << 32) - 1)) | st.integers(0, (1 << 32) - 1)
+CHAINS = st.lists(
+    st.builds(descriptor, ADDRESSES, LENGTHS, st.integers(0, 7), st.integers(0, 9)), min_size=1, max_size=QUEUE_SIZE
+)
+
+
+@given(
+    table=CHAINS, indirect=CHAINS, ring=st.binary(max_size=40), head=st.integers(0, 12), reply=st.binary(max_size=99)
+)
+@settings(max_examples=150)
+def test_chains_are_within_the_guests_memory_or_refused(
+    table: list[bytes], indirect: list[bytes], ring: bytes, head: int, reply: bytes
+) -> None:
+    with device() as made:
+        made.poke(DATA, b"".join(indirect))
+        made.poke(AVAILABLE, ring)
+        with contextlib.suppress(VhostError):
+            for request in offered(made, *table, head=head):
+                assert len(request.readable) + len(request.writable) <= 1025
+                assert all(len(part) <= SIZE for part in (*request.readable, *request.writable))
+                request.reply(reply)
+
+
+def test_a_chain_that_runs_in_a_circle_is_refused() -> None:
+    with device() as made, pytest.raises(VhostError):
+        offered(made, descriptor(GUEST + DATA, 8, NEXT, 1), descriptor(GUEST + DATA, 8, NEXT, 0))
+
+
+def test_a_table_that_names_itself_is_refused() -> None:
+    with device() as made:
+        made.poke(DATA, descriptor(GUEST + DATA, 16, INDIRECT))
+        with pytest.raises(VhostError):
+            offered(made, descriptor(GUEST + DATA, 16, INDIRECT))
+
+
+def test_a_request_and_its_reply_cross_pieces_of_any_size() -> None:
+    with device() as made:
+        made.poke(DATA, b"abcdef")
+        (request,) = offered(
+            made,
+            descriptor(GUEST + DATA, 4, NEXT, 1),
+            descriptor(GUEST + DATA + 4, 2, NEXT, 2),
+            descriptor(GUEST + DATA + 100, 3, NEXT | WRITE, 3),
+            descriptor(GUEST + DATA + 200, 5, WRITE),
+        )
+        assert b"".join(request.readable) == b"abcdef"
+        request.reply(b"1234567")
+        assert os.pread(made.memory, 3, DATA + 100) + os.pread(made.memory, 4, DATA + 200) == b"1234567"
+        assert struct.unpack("<HHII", os.pread(made.memory, 12, USED)) == (0, 1, 0, 7)
+        with pytest.raises(VhostError):
+            request.reply(b"123456789")
+
+
+MESSAGES = st.tuples(
+    st.integers(0, 45),
+    st.binary(max_size=80)
+    | st.lists(st.sampled_from((0, 1, 2, 7, 8, 1 << 15, 1 << 31, (1 << 32) - 1)), max_size=12).map(
+        lambda numbers: struct.pack(f"<{len(numbers)}I", *numbers)
+    ),
+    st.integers(0, 3),
+    st.booleans(),
+)
+
+
+@given(messages=st.lists(MESSAGES, max_size=12))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+def test_messages_are_handled_or_refused(messages: list[tuple[int, bytes, int, bool]]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    deliver(messages)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def deliver(messages: list[tuple[int, bytes, int, bool]]) -> None:
+    """Send ``messages`` to a device until it refuses one."""
+    with device() as made, contextlib.suppress(VhostError):
+        for number, payload, count, needs_reply in messages:
+            fds = [os.memfd_create("given") for _ in range(count)]
+            try:
+                made.message(number, payload, fds, flags=1 | NEED_REPLY * needs_reply)
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            list(made.queue.requests())
+
+
+def test_a_message_that_is_too_long_is_refused() -> None:
+    with device() as made:
+        made.peer.sendall(struct.pack("<III", 1, 1, 1 << 20))
+        with pytest.raises(VhostError):
+            made.backend.receive()
+
+
+def test_the_end_of_the_connection_is_told_from_one_within_a_message() -> None:
+    with device() as made:
+        made.peer.sendall(struct.pack("<III", 8, 1, 8) + b"xx")
+        made.peer.shutdown(socket.SHUT_WR)
+        with pytest.raises(VhostError):
+            made.backend.receive()
+    with device() as made:
+        made.peer.shutdown(socket.SHUT_WR)
+        assert made.backend.receive() is False
