@@ -223,7 +223,6 @@ class Guest(Host):
     def __init__(self, project: Path, checkout: Path, state: Path, memory: int) -> None:
         super().__init__(project)
         self._checkout, self._state = checkout, state
-        self._ccvm_tui("image", "build")
         run_words = ("run", "--detach", "--shell", "--linger", "--memory", str(memory), str(project))
         self._name = self._ccvm_tui(*run_words).partition("/")[0]
 
