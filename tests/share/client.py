@@ -19,7 +19,7 @@ from ccvm_tui.share.nodes import Node
 from ccvm_tui.share.server import Head, Reply, Server
 from ccvm_tui.share.vhost import Request
 
-ROOM = fuse.MAX_WRITE + 4096
+ROOM = 1 << 16
 _MODE, _LINKS, _SIZE, _INODE = 9, 10, 1, 0
 
 
