@@ -44,6 +44,8 @@ def main(arguments: list[str]) -> int:
     if order.confined and available().renames:
         confine(rules)
     gc.freeze()
+    # What the guest knows grows to hundreds of thousands of objects, of which few are ever part of a cycle.
+    gc.set_threshold(20_000, 50, 100)
     loop.run()
     return 0
 

@@ -433,7 +433,7 @@ class EditsTree(HostTree):
             self._copy_up(node)
             node.links += 1
             if node.parent is not None:
-                node.aliases.add((node.parent, node.name))
+                node.aliases |= {(node.parent, node.name)}
             self._renew(node)
         node.parent, node.name = parent, name
         self._record(parent, name, node)

@@ -82,7 +82,7 @@ class Node:
     index: WalIndex | None = None
     handles: dict[int, Handle] = field(default_factory=dict)
     children: dict[bytes, Node | None] = field(default_factory=dict)
-    aliases: set[tuple[Node, bytes]] = field(default_factory=set)
+    aliases: frozenset[tuple[Node, bytes]] = frozenset()  # of nearly all nodes one and the same, empty
     made: bool = False
     carried: bool = False
     carrier: bytes | None = None
@@ -181,10 +181,11 @@ class Nodes:
             raise stale()
         if old is not None and (old is not parent or node.name != name):
             if not node.is_directory and old.children.get(node.name) is node:
-                node.aliases.add((old, node.name))
+                node.aliases |= {(old, node.name)}
             elif node.is_directory and old.children.get(node.name) is node:
                 del old.children[node.name]  # a directory has one name
-        node.aliases.discard((parent, name))
+        if node.aliases:
+            node.aliases -= {(parent, name)}
         node.parent, node.name = parent, name
 
     def unname(self, parent: Node, name: bytes) -> Node | None:
@@ -192,9 +193,11 @@ class Nodes:
         node = parent.children.pop(name, None)
         if node is None:
             return None
-        node.aliases.discard((parent, name))
+        node.aliases -= {(parent, name)}
         if node.parent is parent and node.name == name and node.aliases:
-            node.parent, node.name = node.aliases.pop()
+            place = next(iter(node.aliases))
+            node.aliases -= {place}
+            node.parent, node.name = place
         return node
 
     def forget_key(self, node: Node) -> None:

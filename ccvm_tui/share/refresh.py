@@ -77,16 +77,12 @@ class Instruction:
 class Refresher:
     """Turns events of the host into instructions for the helper, and answers the helper's requests.
 
-    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent,
-    ``closed`` with a question of ``ask_open`` to which the answer is no.
+    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent.
     """
 
-    def __init__(
-        self, send: Callable[[bytes], None], signalled: Callable[[int], None], closed: Callable[[int], None]
-    ) -> None:
+    def __init__(self, send: Callable[[bytes], None], signalled: Callable[[int], None]) -> None:
         self._send = send
         self._signalled = signalled
-        self._closed = closed
         self._server: Server
         self._helper = 0
         self._line = b""
@@ -335,12 +331,6 @@ class Refresher:
         if self._helper:
             self._send_fields([b"0", b"signals", str(task).encode()])
 
-    def ask_open(self, node: Node, process: int, question: int) -> None:
-        """Ask whether a process of the guest has ``node`` open; ``closed`` is called with ``question`` if not."""
-        if self._helper:
-            numbers = (process, self._server.inode(node), question)
-            self._send_fields([b"0", b"open", *(str(number).encode() for number in numbers)])
-
     # --- the helper's words -----------------------------------------------------------------------------------
 
     def heard(self, data: bytes) -> None:
@@ -355,8 +345,6 @@ class Refresher:
                     self._done(int(number), error)
                 case [b"signalled", task] if task.isdigit():
                     self._signalled(int(task))
-                case [b"closed", question] if question.isdigit():
-                    self._closed(int(question))
                 case _:
                     log.warning("the helper in the guest sent %r", line[:80])
         self._advance()

@@ -238,10 +238,6 @@ class Server:
         except OSError:
             return None
 
-    def inode(self, node: Node) -> int:
-        """The inode number that the guest sees."""
-        return self._tree.identity(node, self._tree.stat(node))[0]
-
     def node(self, number: int) -> Node:
         """The node of this number. Raises OSError (ESTALE)."""
         return self._nodes[number]
@@ -515,8 +511,9 @@ class Server:
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:
         writable = flags & 3 != os.O_RDONLY
-        # What is only read has nothing to be written when it is closed, and seldom a lock to be given up.
-        quiet = not writable and node.index is None and not self._locks.any_on(node)
+        # Only what is open for reading and writing can have a mapping that must be written when it is closed. The rest
+        # has nothing to be done then, but for a lock now and then.
+        quiet = flags & os.O_ACCMODE != os.O_RDWR and node.index is None and not self._locks.any_on(node)
         handle = self._nodes.opened(node, fd, writable=writable, quiet=quiet)
         answer = (fuse.FOPEN_KEEP_CACHE if keep else 0) | (fuse.FOPEN_NOFLUSH if quiet else 0)
         return fuse.OPEN_OUT.pack(handle.id, answer, 0)
