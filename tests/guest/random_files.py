@@ -280,7 +280,11 @@ def main(seed: str, seconds: str, *roles: str) -> int:
                 sys.stderr.flush()
                 os._exit(status)
         children.append(child)
-    return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+    ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    for role, end in zip(roles, ends, strict=True):
+        if end:
+            print(f"{role}: ended with {end}", file=sys.stderr)
+    return int(any(ends))
 
 
 if __name__ == "__main__":

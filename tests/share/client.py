@@ -21,7 +21,7 @@ from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Request
 from ccvm_tui.share.view import View
 
-ROOM = fuse.MAX_WRITE + 4096
+ROOM = 1 << 16
 _MODE, _LINKS, _SIZE, _INODE = 9, 10, 1, 0
 
 

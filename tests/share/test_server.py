@@ -6,10 +6,11 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -232,3 +233,72 @@ def test_a_tree_of_3000_levels(client: Client) -> None:
     client.ask(Op.RENAME2, parent, body)
     assert set(client.listing(b"")) == {b"d", b"e", b"g"}
     subprocess.run(["rm", "-rf", root_of(client) / "d"], check=True)  # too deep for Python
+
+
+def test_a_program_that_the_host_made_set_user_id_loses_the_bit_as_the_guest_changes_it(client: Client) -> None:
+    root = root_of(client)
+    changes: dict[str, Callable[[int, int], object]] = {
+        "write": lambda node, handle: client.write(node, handle, b"x", 0),
+        "truncate": lambda node, handle: client.set(node, size=1, handle=handle),
+        "allocate": lambda node, handle: client.allocate(node, handle, 0, 0, 100),
+        "chmod": lambda node, handle: client.set(node, mode=0o6755),
+        "time": lambda node, handle: client.set(node, times=(1, 1)),
+    }
+    for name, change in changes.items():
+        (root / name).write_bytes(b"program")
+        (root / name).chmod(0o4755)
+        node, handle = client.open(name.encode(), os.O_RDWR)
+        change(node, handle)
+        client.release(node, handle)
+        kept = stat.S_ISUID if name == "time" else 0
+        if isinstance(client.tree, EditsTree):
+            kept = 0  # a copy is never more than the guest's own
+            assert (root / name).stat().st_mode & 0o7777 == 0o4755
+        assert client.find(name.encode()).mode & stat.S_ISUID == kept, name
+
+
+def test_a_directory_of_20000_names_is_listed_while_they_are_deleted(client: Client) -> None:
+    root = root_of(client)
+    (root / "d").mkdir()
+    for number in range(20_000):
+        (root / "d" / f"{number:05}").touch()
+    node, offset, seen = client.find(b"d").node, 0, []
+    while data := client.ask(Op.READDIR, node, fuse.READ_IN.pack(0, offset, 32768, 0, 0, 0, 0)):
+        at = 0
+        while at < len(data):
+            _, offset, length, _ = fuse.DIRENT.unpack_from(data, at)
+            name = data[at + fuse.DIRENT.size : at + fuse.DIRENT.size + length]
+            at += (fuse.DIRENT.size + length + 7) // 8 * 8
+            if name not in (b".", b".."):
+                client.unlink(b"d/" + name)
+                seen.append(name)
+    assert len(set(seen)) == len(seen) == 20_000
+    client.rmdir(b"d")
+
+
+def test_the_shared_directory_may_be_moved(client: Client) -> None:
+    root = root_of(client)
+    client.mkdir(b"before")
+    root.rename(root.parent / "store" / "moved")
+    try:
+        client.mkdir(b"after")
+        assert set(client.listing(b"")) == {b"before", b"after"}
+    finally:
+        (root.parent / "store" / "moved").rename(root)
+
+
+def test_the_shared_directory_may_be_deleted(client: Client) -> None:
+    root = root_of(client)
+    node, handle = client.open(b"open", os.O_RDWR | os.O_CREAT)
+    client.write(node, handle, b"kept", 0)
+    shutil.rmtree(root)
+    try:
+        assert client.read(node, handle, 9, 0) == b"kept"
+        if isinstance(client.tree, EditsTree):
+            assert set(client.listing(b"")) == {b"open"}
+        else:
+            assert client.listing(b"") == {}
+            with pytest.raises(FileNotFoundError):
+                client.mkdir(b"new")
+    finally:
+        root.mkdir()
