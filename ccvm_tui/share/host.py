@@ -114,7 +114,7 @@ class HostTree:
                     os.close(fd)
             fd = following
             info = os.fstat(fd)
-            if (info.st_dev, info.st_ino) != below.key:
+            if not below.is_of(info):
                 os.close(fd)
                 raise stale()
         return fd
@@ -151,7 +151,7 @@ class HostTree:
                 info = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except OSError:
                 continue
-            if (info.st_dev, info.st_ino) == node.key:
+            if node.is_of(info):
                 return fd, name
         raise stale()
 
@@ -168,7 +168,7 @@ class HostTree:
         fd = self.directory_fd(parent)
         try:
             info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            if (info.st_dev, info.st_ino) == node.key:
+            if node.is_of(info):
                 return info
         except FileNotFoundError:
             pass
@@ -221,7 +221,7 @@ class HostTree:
         fd = os.open(name, _PATH, dir_fd=at)
         try:
             info = os.fstat(fd)
-            if (info.st_dev, info.st_ino) != node.key:
+            if not node.is_of(info):
                 raise stale()
             yield fd
         finally:
@@ -344,7 +344,7 @@ class HostTree:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             info = os.fstat(fd)
-            if (info.st_dev, info.st_ino) == node.key:
+            if node.is_of(info):
                 return fd
             os.close(fd)
         raise stale()

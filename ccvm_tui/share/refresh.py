@@ -230,7 +230,7 @@ class Refresher:
             return
         info = self._view.look(directory, name)
         needed = []
-        if child is not None and (info is None or (info.st_dev, info.st_ino) != child.key):
+        if child is not None and (info is None or not child.is_of(info)):
             needed.append(Instruction("delete", directory, name, is_directory=child.is_directory))
         if info is not None and (child is None or needed):
             needed.append(Instruction("create", directory, name))
@@ -305,7 +305,7 @@ class Refresher:
         if instruction.kind == "create":
             known = instruction.directory.children.get(instruction.name)
             if stat.S_ISDIR(info.st_mode):
-                if known is not None and known.key == (info.st_dev, info.st_ino):
+                if known is not None and known.is_of(info):
                     return None  # a program of the guest was quicker; it may be working in there already
                 return [b"mkdir", path]
             if stat.S_ISLNK(info.st_mode):

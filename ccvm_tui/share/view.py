@@ -140,7 +140,7 @@ class View:
     def current(self, parent: Node, name: bytes) -> bool:
         """Whether ``name`` is on the host what the guest takes it for."""
         node, info = parent.children.get(name), self.look(parent, name)
-        return node is not None and info is not None and node.key == (info.st_dev, info.st_ino)
+        return node is not None and info is not None and node.is_of(info)
 
     def drop(self, number: int, lookups: int) -> None:
         node = self._nodes.forget(number, lookups)
