@@ -12,6 +12,8 @@
           ├── BootError           the guest did not become ready
           ├── NoSuchGuest         no running guest of that name
           ├── NoSuchSession       no session of that name in the guest
+          ├── OutputFailed        our own standard output cannot be written: a full disk
+          ├── TooLong             a program's arguments are longer than Linux takes (E2BIG)
           ├── VersionMismatch     the keeper speaks another version of the protocol
           └── KeeperLost          the keeper went away in the middle of a request
 
@@ -78,6 +80,20 @@ class BootError(UserError):
     def __init__(self, message: str, hint: str = "", console_tail: str = "") -> None:
         super().__init__(message, hint)
         self.console_tail = console_tail
+
+
+class OutputFailed(UserError):
+    """``of`` makes one of what the system said."""
+
+    @classmethod
+    def of(cls, error: OSError, what: str = "standard output") -> OutputFailed:
+        return cls(f"{what} cannot be written: {error.strerror}")
+
+
+class TooLong(UserError):
+    """As shells have it, for a program that was found but cannot be run."""
+
+    exit_status = 126
 
 
 class VersionMismatch(UserError):

@@ -42,18 +42,66 @@ class Activity(StrEnum):
     FAILED = "failed"
 
 
+DEFAULT_CELL = (8, 16)
+"""Width and height in pixels of a cell of a terminal that does not tell them, or that is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class TermSize:
-    """A terminal's size in cells."""
+    """A terminal's size in cells; ``width`` and ``height`` in pixels as in TIOCGWINSZ (ioctl_tty(2)), 0 if unknown.
+
+    Sizes are equal when their cells are; ``exact`` tells more.
+    """
 
     cols: int = 80
     rows: int = 24
+    width: int = field(default=0, compare=False)
+    height: int = field(default=0, compare=False)
 
     MAX = 4096
+    MAX_PIXELS = 65535
 
     def __post_init__(self) -> None:
         if not (1 <= self.cols <= self.MAX and 1 <= self.rows <= self.MAX):
             raise ValueError(f"not a terminal size: {self.cols}x{self.rows}")
+        if not (0 <= self.width <= self.MAX_PIXELS and 0 <= self.height <= self.MAX_PIXELS):
+            raise ValueError(f"not a terminal size in pixels: {self.width}x{self.height}")
+
+    @property
+    def exact(self) -> tuple[int, int, int, int]:
+        return (self.cols, self.rows, self.width, self.height)
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Width and height of a cell in pixels; zeros if unknown."""
+        cell = (self.width // self.cols, self.height // self.rows)
+        return cell if all(cell) else (0, 0)
+
+    def with_cell(self, cell: tuple[int, int]) -> TermSize:
+        """As many cells of that size."""
+        width, height = self.cols * cell[0], self.rows * cell[1]
+        return TermSize(self.cols, self.rows, min(width, self.MAX_PIXELS), min(height, self.MAX_PIXELS))
+
+
+@dataclass(frozen=True, slots=True)
+class TermColours:
+    """A terminal's own colours, 0xrrggbb, -1 where it does not tell; ``dark`` is None if it has not told that."""
+
+    foreground: int = -1
+    background: int = -1
+    cursor: int = -1
+    dark: bool | None = None
+
+    @property
+    def is_dark(self) -> bool:
+        """What the terminal says of itself, else what its background looks like (ITU-R BT.601)."""
+        if self.dark is not None:
+            return self.dark
+        red, green, blue = self.background >> 16 & 255, self.background >> 8 & 255, self.background & 255
+        return self.background < 0 or 299 * red + 587 * green + 114 * blue < 128_000
+
+
+UNKNOWN_COLOURS = TermColours()
 
 
 @dataclass(frozen=True, slots=True)

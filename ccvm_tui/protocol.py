@@ -9,6 +9,9 @@ way, the *greeting*. Its form never changes, so that any version can list and st
 After ``open`` with the same protocol number all further frames are msgpack, tagged by message type. The
 client's first message says what the connection is for: Control, Attach, View or Exec. One connection serves
 one purpose, so that a slow terminal never delays a request and back pressure stays where it arises.
+
+Every string may be surrogate-escaped, since arguments and file names need not be UTF-8: see ``packing``, and for the
+greeting's JSON the escapes \\udc80 to \\udcff that json.dumps makes of them.
 """
 
 from __future__ import annotations
@@ -20,13 +23,18 @@ from typing import Any
 
 import msgspec
 
+from ccvm_tui import packing
 from ccvm_tui.errors import ProtocolError
-from ccvm_tui.guest import GuestInfo, SessionInfo, SessionKind, TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised by one whenever a msgpack message changes in a way that an older peer would misread."""
 
 FRAME_MAX = 64 << 20
+
+INPUT_WINDOW = 1 << 20
+"""Bytes of an exec's input that may be on their way before the program has taken them."""
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -38,7 +46,8 @@ class _Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A program to run in the guest. ``terminfo`` is the compiled entry of ``term``, for guests that lack it.
+    """A program to run in the guest. ``terminfo`` is the compiled entry of ``term``, for guests that lack it;
+    ``colours`` are those of the terminal, for programs that ask before anybody has attached.
 
     Unless it is ``detached`` somebody is about to attach, and the keeper holds what even the shortest program
     has printed until he has seen it.
@@ -52,11 +61,20 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     term: str = "xterm-256color"
     terminfo: bytes = b""
     size: TermSize = TermSize()
+    colours: TermColours = UNKNOWN_COLOURS
     name: str = ""
     detached: bool = False
 
     def __repr__(self) -> str:
         return f"SessionSpec({self.kind}, argv={self.argv!r})"
+
+
+class Timezone(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The host's time zone: its name in the tz database, and its rules (TZif, RFC 9636) for guests that do not know
+    the name. Both empty: UTC."""
+
+    name: str = ""
+    data: bytes = b""
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,7 +104,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     scrollback: int = 10_000
     waiting_titles: tuple[str, ...] = ()
     hostname: str = ""
-    timezone: str = ""
+    timezone: Timezone = Timezone()
     session: SessionSpec | None = None
     warnings: tuple[str, ...] = ()
 
@@ -111,14 +129,22 @@ class Attach(_Message, frozen=True):
 
 
 class View(_Message, frozen=True):
-    """A drawing client that wants FrameData, each acknowledged by Ack; takes Input, Resize too."""
+    """A drawing client that wants FrameData, each acknowledged by Ack; takes Input, Resize, Recolour too.
+
+    ``colours`` are those of the terminal on which it draws: what programs are told that ask.
+    """
 
     session: str
     size: TermSize
+    colours: TermColours = UNKNOWN_COLOURS
 
 
 class Exec(_Message, frozen=True):
-    """Run argv without a pty; Data both ways (stream 0 in, 1 out, 2 err), empty data is end of file."""
+    """Run argv without a pty; Data both ways (stream 0 in, 1 out, 2 err), empty data is end of file.
+
+    Input beyond INPUT_WINDOW waits at the client until the program has Taken some, so that a Signal never waits
+    behind what is not read. The end of the connection is the end of the program.
+    """
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
@@ -138,6 +164,12 @@ class Resize(_Message, frozen=True):
     size: TermSize
 
 
+class Recolour(_Message, frozen=True):
+    """The terminal on which a view is drawn has these colours now."""
+
+    colours: TermColours
+
+
 class Ack(_Message, frozen=True):
     pass
 
@@ -145,6 +177,19 @@ class Ack(_Message, frozen=True):
 class Data(_Message, frozen=True):
     stream: int
     data: bytes
+
+
+class Signal(_Message, frozen=True):
+    """Pass a signal on to an exec's program. SIGHUP, SIGINT, SIGQUIT and SIGTERM are meant to end it: what is left
+    of it after 5 seconds is killed."""
+
+    number: int
+
+
+class Taken(_Message, frozen=True):
+    """The keeper has passed on so many bytes of an exec's input."""
+
+    count: int
 
 
 class Output(_Message, frozen=True):
@@ -342,31 +387,30 @@ class Console(_Message, frozen=True):
     text: str
 
 
-ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Ack | Data
-ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data
+ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Recolour | Ack | Data | Signal
+ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data | Taken
 
-_encoder = msgspec.msgpack.Encoder()
-_from_client: msgspec.msgpack.Decoder[ToKeeper] = msgspec.msgpack.Decoder(ToKeeper)
-_from_keeper: msgspec.msgpack.Decoder[ToClient] = msgspec.msgpack.Decoder(ToClient)
+_from_client: packing.Unpacker[ToKeeper] = packing.Unpacker(ToKeeper)  # type: ignore[arg-type]  # a union is one too
+_from_keeper: packing.Unpacker[ToClient] = packing.Unpacker(ToClient)  # type: ignore[arg-type]
 
 
 def pack(message: ToKeeper | ToClient) -> bytes:
     """One frame, length included."""
-    body = _encoder.encode(message)
+    body = packing.pack(message)
     return _LENGTH.pack(len(body)) + body
 
 
 def unpack_from_client(body: bytes) -> ToKeeper:
     try:
-        return _from_client.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return _from_client(body)
+    except ValueError as error:
         raise ProtocolError(f"bad message from the client: {error}") from error
 
 
 def unpack_from_keeper(body: bytes) -> ToClient:
     try:
-        return _from_keeper.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return _from_keeper(body)
+    except ValueError as error:
         raise ProtocolError(f"bad message from the keeper: {error}") from error
 
 
@@ -379,7 +423,7 @@ def pack_json(value: dict[str, Any]) -> bytes:
 def unpack_json(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError(f"bad greeting: {error}") from error
     if not isinstance(value, dict):
         raise ProtocolError("bad greeting: not an object")

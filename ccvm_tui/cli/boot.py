@@ -138,13 +138,13 @@ class Boot:
             watching = asyncio.create_task(self._watch(keeper, line, up), name="boot events")
             try:
                 with self._told_with_console():
+                    known = () if self.started else (await keeper.info()).warnings
                     if self.session is None:
                         await up
                         session = ""
                     else:
                         session = (await keeper.start_session(self.session)).id
-                    if self.started:
-                        self._tell(await keeper.info(), line)
+                    self._tell(await keeper.info(), line, known)
             finally:
                 watching.cancel()
                 up.cancel()
@@ -178,9 +178,11 @@ class Boot:
                 raise BootError(error.message, error.hint, self._console_tail()) from error
             raise
 
-    def _tell(self, guest: GuestInfo, line: BootLine) -> None:
-        line.update(guest.started, guest.phases)
-        for warning in guest.warnings:
+    def _tell(self, guest: GuestInfo, line: BootLine, known: tuple[str, ...]) -> None:
+        """Show the guest's warnings, without those that others have been shown."""
+        if self.started:
+            line.update(guest.started, guest.phases)
+        for warning in guest.warnings[len(known) :]:
             line.clear()
             print(f"ccvm-tui: {printable(warning)}", file=sys.stderr)
 

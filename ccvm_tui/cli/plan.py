@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from ccvm_tui.cli import terminfo, tty
+from ccvm_tui.cli.timezone import timezone
 from ccvm_tui.config import Settings
-from ccvm_tui.guest import SessionKind
+from ccvm_tui.guest import DEFAULT_CELL, SessionKind
 from ccvm_tui.project import Project
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
@@ -52,24 +51,16 @@ def session_spec(
     """A session for the terminal we are on, with the user's API keys in its environment."""
     wanted = (*_PASSED_ON, *settings.api_key_variables)
     term = environ.get("TERM", "") or "xterm-256color"
+    size = tty.size()
+    if detached and not size.width:  # the emulator answers for it, and has to agree
+        size = size.with_cell(DEFAULT_CELL)
     return SessionSpec(
         kind=kind,
         argv=argv,
         env={variable: environ[variable] for variable in wanted if environ.get(variable)},
         term=term,
         terminfo=terminfo.compiled_entry(term, environ),
-        size=tty.size(),
+        size=size,
         name=name,
         detached=detached,
     )
-
-
-def timezone(environ: Mapping[str, str], localtime: Path = Path("/etc/localtime")) -> str:
-    """The host's time zone by its name in the tz database; empty when it cannot be told."""
-    if named := environ.get("TZ", "").removeprefix(":"):
-        return named if not named.startswith("/") else ""
-    try:
-        target = os.path.realpath(localtime, strict=True)
-    except OSError:
-        return ""
-    return target.partition("/zoneinfo/")[2]

@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from ccvm_tui.errors import BootError, CcvmError, UserError
+from ccvm_tui.cli import output
+from ccvm_tui.errors import BootError, CcvmError, OutputFailed, UserError
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
@@ -24,12 +25,15 @@ UNEXPECTED = 70
 
 def reported(work: Callable[[], int], program: str) -> int:
     """Run ``work``; what it raises is said on stderr. Returns the exit status."""
+    output.prepare()
     try:
         status = work()
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
     except UserError as error:
+        if isinstance(error, OutputFailed):
+            output.discard()
         _say(f"{program}: {error.message}")
         if isinstance(error, BootError) and error.console_tail:
             _say("the guest's console ended with:\n" + error.console_tail.rstrip())
@@ -39,8 +43,7 @@ def reported(work: Callable[[], int], program: str) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # the interpreter flushes once more at its end, and would complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.discard()
         return BROKEN_PIPE
     except Exception as error:
         return _unexpected(error, program)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import struct
 import sys
 import termios
 import tty
@@ -136,9 +138,12 @@ def size() -> TermSize:
 
 def _size_of(fd: int) -> TermSize:
     """A terminal that was never told its size says 0x0."""
-    found = os.get_terminal_size(fd)
+    try:
+        rows, cols, width, height = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
+    except termios.error as error:
+        raise OSError(*error.args) from error
     largest = TermSize.MAX
-    return TermSize(min(found.columns, largest) or 80, min(found.lines, largest) or 24)
+    return TermSize(min(cols, largest) or 80, min(rows, largest) or 24, width, height)
 
 
 def _open_again() -> int:

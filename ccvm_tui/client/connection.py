@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 from ccvm_tui import claim, errors, protocol
 from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch
-from ccvm_tui.guest import GuestInfo, SessionInfo, TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, TermColours, TermSize
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import SessionSpec, ToClient, ToKeeper
 
@@ -81,6 +81,10 @@ class Stream:
         if isinstance(message, protocol.Failure) and message.id == 0:
             raise _error(message)
         return message
+
+    def abort(self) -> None:
+        """Close at once; what has not been sent yet is dropped."""
+        self._writer.transport.abort()
 
     async def close(self) -> None:
         self._writer.close()
@@ -250,9 +254,12 @@ async def attach(
     return await Stream.open(name, protocol.Attach(session, size, scrollback, watch_only))
 
 
-async def view(name: str, session: str, size: TermSize) -> Stream:
-    """A drawn terminal: receive FrameData, send an Ack for each once it is drawn; Input and Resize as above."""
-    return await Stream.open(name, protocol.View(session, size))
+async def view(name: str, session: str, size: TermSize, colours: TermColours = UNKNOWN_COLOURS) -> Stream:
+    """A drawn terminal: receive FrameData, send an Ack for each once it is drawn; Input and Resize as above.
+
+    ``colours`` are those of the terminal on which it is drawn; send Recolour when they change.
+    """
+    return await Stream.open(name, protocol.View(session, size, colours))
 
 
 async def execute(name: str, argv: tuple[str, ...], env: dict[str, str]) -> Stream:

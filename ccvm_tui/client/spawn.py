@@ -8,9 +8,7 @@ import os
 import subprocess
 import sys
 
-import msgspec
-
-from ccvm_tui import errors
+from ccvm_tui import errors, packing
 from ccvm_tui.errors import KeeperLost, UserError
 from ccvm_tui.protocol import LaunchSpec
 
@@ -50,7 +48,7 @@ async def launch(spec: LaunchSpec) -> bool:
     try:
         async with asyncio.timeout(START_WITHIN):
             # a keeper whose starter has gone finds these pipes closed, and gives up
-            line, _ = await process.communicate(msgspec.msgpack.encode(spec))
+            line, _ = await process.communicate(packing.pack(spec))
     except TimeoutError as error:
         raise KeeperLost("the keeper did not start", "try `ccvm-tui doctor`") from error
     return _verdict(line)

@@ -16,9 +16,7 @@ import signal
 import sys
 from typing import Any
 
-import msgspec
-
-from ccvm_tui import claim
+from ccvm_tui import claim, packing
 from ccvm_tui.errors import UserError
 from ccvm_tui.keeper.home import Home
 from ccvm_tui.keeper.keeper import Keeper
@@ -33,13 +31,13 @@ LOG_MAX = 1 << 20
 
 def main() -> int:
     try:
-        spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=LaunchSpec)
+        spec = packing.Unpacker(LaunchSpec)(sys.stdin.buffer.read())
         paths = GuestPaths(spec.name)
         home = Home(paths)
     except claim.Taken:
         _announce({"taken": True})
         return 0
-    except (UserError, OSError, msgspec.DecodeError, ValueError) as error:
+    except (UserError, OSError, ValueError) as error:
         _announce(_described(error))
         return 1
     try:

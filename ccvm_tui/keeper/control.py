@@ -104,7 +104,10 @@ class GuestAgent:
                 future.exception()
 
     def send(self, message: Message) -> None:
+        """Raises UserError for a message that is too long for the guest: one cannot be skipped there."""
         body = json.dumps(message).encode()
+        if len(body) > FRAME_MAX:
+            raise UserError(f"a message of {len(body):,} bytes is too long for the guest")
         if not self._writer.is_closing():
             self._writer.write(_LENGTH.pack(len(body)) + body)
 

@@ -58,8 +58,9 @@ class Guest(Protocol):
 
     async def resume(self) -> None: ...
 
-    async def prepare(self, spec: SessionSpec) -> None:
-        """Bring what a session needs into the guest before it starts."""
+    async def prepare(self, spec: SessionSpec) -> SessionSpec:
+        """Bring what a session needs into the guest before it starts; returns the spec with what it has to do without
+        replaced."""
 
     async def usage(self) -> Usage: ...
 
@@ -97,8 +98,8 @@ class LocalGuest:
     async def resume(self) -> None:
         pass
 
-    async def prepare(self, spec: SessionSpec) -> None:
-        pass
+    async def prepare(self, spec: SessionSpec) -> SessionSpec:
+        return spec
 
     async def usage(self) -> Usage:
         return Usage(uptime=time.monotonic() - self._started)

@@ -204,7 +204,7 @@ class Keeper:
         return (await self._open(spec, transport)).info()
 
     async def _open(self, spec: SessionSpec, transport: Transport) -> Session:
-        await self.guest.prepare(spec)
+        spec = await self.guest.prepare(spec)
         self._numbers += 1
         hooks = Hooks(self.changed, self.happened, self._session_ended)
         titles = self.spec.waiting_titles

@@ -7,8 +7,12 @@ import asyncio
 import msgspec
 
 from ccvm_tui import protocol
+from ccvm_tui.errors import UserError
 from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Request, Result
+
+NAME_MAX = 100
+NEEDLE_MAX = 10_000
 
 
 async def answer(keeper: Keeper, request: Request) -> Result:
@@ -17,6 +21,8 @@ async def answer(keeper: Keeper, request: Request) -> Result:
         case protocol.GetInfo():
             return protocol.Info(keeper.info())
         case protocol.StartSession(spec=spec):
+            if len(spec.name) > NAME_MAX:
+                raise UserError(f"a session's name may have {NAME_MAX} characters at most")
             return protocol.Started(await keeper.open_session(spec))
         case protocol.EndSession(session=id_, force=force):
             session = await keeper.session(id_)
@@ -35,8 +41,11 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             await keeper.session(id_)
             return protocol.Text(await keeper.screen.text(id_, first, last))
         case protocol.FindText(session=id_, needle=needle, limit=limit):
+            if len(needle) > NEEDLE_MAX:
+                raise UserError(f"{NEEDLE_MAX:,} characters can be searched for at most")
             await keeper.session(id_)
-            matches, total = await keeper.screen.search(id_, needle, limit)
+            shown = needle.encode("utf-8", "replace").decode()  # a screen holds characters
+            matches, total = await keeper.screen.search(id_, shown, limit)
             places = ((match.line, match.column, match.end_line, match.end_column) for match in reversed(matches))
             return protocol.Matches(tuple(places), total)
         case protocol.CheckBusy():

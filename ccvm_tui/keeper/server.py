@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,7 @@ from ccvm_tui.guest import SessionKind
 from ccvm_tui.keeper import requests
 from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Data, Exited, Failure, SessionSpec, ToClient, ToKeeper
+from ccvm_tui.screen.link import ScreenError
 from ccvm_tui.session.channel import Channel, Transport
 from ccvm_tui.session.clients import Client, RawClient, ViewClient
 from ccvm_tui.session.outbox import Outbox
@@ -145,7 +147,7 @@ async def _opened(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.
             await _terminal(session, raw, reader, outbox, watch_only=opening.watch_only)
         case protocol.View() as opening:
             session = await keeper.session(opening.session)
-            view = ViewClient(session.id, opening.size, outbox, keeper.screen)
+            view = ViewClient(session.id, opening.size, opening.colours, outbox, keeper.screen)
             await _terminal(session, view, reader, outbox, watch_only=False)
         case protocol.Exec() as opening:
             await _exec(keeper, opening, reader, outbox)
@@ -216,6 +218,8 @@ async def _answer(keeper: Keeper, ask: protocol.Ask, outbox: Outbox, slots: asyn
         outbox.put(protocol.Answer(ask.id, await requests.answer(keeper, ask.request)))
     except UserError as error:
         outbox.put(_failure(ask.id, error))
+    except ScreenError as error:
+        outbox.put(_failure(ask.id, UserError(f"the screen could not be asked: {error}", "try again")))
     except TimeoutError:
         outbox.put(Failure(ask.id, "KeeperLost", "the guest does not answer", "it may be paused or very busy"))
     finally:
@@ -242,6 +246,8 @@ async def _terminal(
                             await session.channel.room()
                 case protocol.Resize(size=size):
                     session.resized(client, size)
+                case protocol.Recolour(colours=colours):
+                    session.recoloured(client, colours)
                 case protocol.Ack():
                     client.acknowledged()
                 case _:
@@ -282,6 +288,32 @@ class _ExecOutput:
         self._outbox.close()
 
 
+class _ExecInput:
+    """Passes the client's input on at the pace at which the program takes it; reading the client never waits for
+    that, since a signal, or the client's end, has to be seen at any time."""
+
+    def __init__(self, channel: Channel, outbox: Outbox) -> None:
+        self._channel = channel
+        self._outbox = outbox
+        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
+        self._waiting = 0
+
+    def put(self, data: bytes) -> None:
+        """Empty data is the end of the input. Raises ProtocolError for more than the window takes."""
+        self._waiting += len(data)
+        if self._waiting > protocol.INPUT_WINDOW:
+            raise ProtocolError("more input than there is room for")
+        self._pieces.put_nowait(data)
+
+    async def run(self) -> None:
+        while data := await self._pieces.get():
+            self._channel.write(data)
+            await self._channel.room()
+            self._waiting -= len(data)
+            self._outbox.put(protocol.Taken(len(data)))
+        self._channel.write_eof()
+
+
 async def _exec(keeper: Keeper, opening: protocol.Exec, reader: asyncio.StreamReader, outbox: Outbox) -> None:
     with keeper.needed():
         await _run_exec(await keeper.transport(), opening, reader, outbox)
@@ -291,18 +323,22 @@ async def _run_exec(transport: Transport, opening: protocol.Exec, reader: asynci
     owner = _ExecOutput(outbox)
     spec = SessionSpec(SessionKind.COMMAND, opening.argv, opening.env)
     channel = owner.channel = await transport.start("exec", spec, owner, pty=False)
+    given = _ExecInput(channel, outbox)
+    feeding = asyncio.ensure_future(given.run())
 
     async def read() -> None:
         async for message in _messages(reader):
-            if not isinstance(message, Data):
-                raise ProtocolError(f"{type(message).__name__} on an exec connection")
-            if message.data:
-                channel.write(message.data)
-                await channel.room()
-            else:
-                channel.write_eof()
+            match message:
+                case Data(data=data):
+                    given.put(data)
+                case protocol.Signal(number=number) if 0 < number < signal.NSIG:
+                    channel.signal(number)
+                case _:
+                    raise ProtocolError(f"{type(message).__name__} on an exec connection")
 
     try:
         await _both(outbox, read)
     finally:
+        feeding.cancel()
         channel.hang_up()
+        await asyncio.gather(feeding, return_exceptions=True)

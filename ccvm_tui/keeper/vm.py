@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
@@ -41,6 +43,9 @@ HELLO_WITHIN = 120.0
 READY_WITHIN = 60.0
 """Seconds for the guest's own start; generous, since twenty guests may boot at once under emulation."""
 
+FALLBACK_TERM = "xterm-256color"
+"""What programs take the outer terminal for when nobody has a description of it: most terminals imitate xterm."""
+
 PORT_FREE_WITHIN = 5.0
 """Seconds for the guest to notice that we hung up. A call that comes before that would reach the last server."""
 
@@ -66,7 +71,7 @@ class VmGuest:
         self._line: socket.socket | None = None
         self._port_free = asyncio.Event()
         self._port_free.set()
-        self._terminfo: set[str] = set()
+        self._terminfo: dict[str, str] = {}
         self._started = time.monotonic()
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -234,7 +239,7 @@ class VmGuest:
             "files": [],
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
-            "timezone": spec.timezone,
+            "timezone": {"name": spec.timezone.name, "data": base64.b64encode(spec.timezone.data).decode()},
             "network": spec.network,
         }
 
@@ -348,14 +353,24 @@ class VmGuest:
         if login is not None and login.done() and not login.cancelled() and login.exception() is None:
             login.result().set_keepalive(every)
 
-    async def prepare(self, spec: SessionSpec) -> None:
-        if spec.terminfo and spec.term not in self._terminfo:
-            data = base64.b64encode(spec.terminfo).decode()
-            try:
-                await self._agent.request("terminfo", REPLY_WITHIN, name=spec.term, data=data)
-            except (TimeoutError, UserError) as error:
-                self._reports.warning(f"the guest did not take the terminfo entry of {spec.term}: {error}")
-            self._terminfo.add(spec.term)
+    async def prepare(self, spec: SessionSpec) -> SessionSpec:
+        if spec.term not in self._terminfo:
+            self._terminfo[spec.term] = await self._introduce(spec.term, spec.terminfo)
+        return msgspec.structs.replace(spec, term=self._terminfo[spec.term])
+
+    async def _introduce(self, term: str, entry: bytes) -> str:
+        """Have the guest know the terminal; returns the name that its programs are given."""
+        data = base64.b64encode(entry).decode()
+        try:
+            if (await self._agent.request("terminfo", REPLY_WITHIN, name=term, data=data))["known"]:
+                return term
+            unknown = f"neither this machine nor the guest has a terminfo entry for the terminal {term[:100]!r}"
+        except TimeoutError:
+            return term
+        except (KeyError, UserError) as error:
+            unknown = f"the guest did not take the terminfo entry of the terminal {term[:100]!r}: {error}"
+        self._reports.warning(f"{unknown}; programs are told that it is {FALLBACK_TERM}")
+        return FALLBACK_TERM
 
     async def usage(self) -> Usage:
         assert self._machine is not None

@@ -17,7 +17,7 @@ from typing import Final
 
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import CcvmError
-from ccvm_tui.guest import TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, TermColours, TermSize
 from ccvm_tui.screen import messages
 from ccvm_tui.screen.child import Child
 from ccvm_tui.screen.record import CRASH_WINDOW, Sentence, SessionRecord
@@ -27,7 +27,6 @@ from ccvm_tui.terminal.events import TermEvent
 log = logging.getLogger(__name__)
 
 BACKOFF_MAX: Final = 2.0
-DARK: Final = (0xD8D8D8, 0x101010)
 
 
 class ScreenError(CcvmError):
@@ -86,7 +85,6 @@ class ScreenLink:
         self._views: dict[str, _View] = {}
         self._requests: dict[int, _Request] = {}
         self._numbers = itertools.count(1)
-        self._colours = DARK
         self._crashes: deque[float] = deque(maxlen=16)
 
     def __repr__(self) -> str:
@@ -122,9 +120,17 @@ class ScreenLink:
 
     # --- sessions ----------------------------------------------------------------------------------------------
 
-    def open(self, session: str, size: TermSize, scrollback: int = 10_000, *, graphemes: bool = False) -> None:
+    def open(
+        self,
+        session: str,
+        size: TermSize,
+        scrollback: int = 10_000,
+        colours: TermColours = UNKNOWN_COLOURS,
+        *,
+        graphemes: bool = False,
+    ) -> None:
         """A new session with an empty screen. `scrollback` is in lines; `graphemes` as `Emulator` takes them."""
-        known = self._sessions[session] = SessionRecord(size, scrollback, graphemes)
+        known = self._sessions[session] = SessionRecord(size, scrollback, graphemes, colours=colours)
         self._send(self._open_order(session, known))
 
     def feed(self, session: str, data: bytes) -> None:
@@ -143,7 +149,7 @@ class ScreenLink:
         known = self._sessions.get(session)
         if known is not None:
             known.size = size
-            self._send(messages.Resize(session, size.cols, size.rows))
+            self._send(messages.Resize(session, size))
 
     def close_session(self, session: str) -> None:
         """Forget the session and its views."""
@@ -151,10 +157,12 @@ class ScreenLink:
             self._send(messages.Close(session))
             self._views = {name: view for name, view in self._views.items() if view.session != session}
 
-    def set_default_colours(self, foreground: int, background: int) -> None:
-        """What programs are told when they ask for the terminal's colours (0xrrggbb)."""
-        self._colours = (foreground, background)
-        self._send(messages.SetColours(foreground, background))
+    def set_colours(self, session: str, colours: TermColours) -> None:
+        """What the session's programs are told when they ask for the terminal's colours, and when those change."""
+        known = self._sessions.get(session)
+        if known is not None and known.colours != colours:
+            known.colours = colours
+            self._send(messages.SetColours(session, colours))
 
     @property
     def want_pause(self) -> bool:
@@ -281,10 +289,9 @@ class ScreenLink:
     def _open_order(self, name: str, session: SessionRecord) -> messages.Open:
         return messages.Open(
             name,
-            session.size.cols,
-            session.size.rows,
+            session.size,
             session.scrollback,
-            *self._colours,
+            session.colours,
             session.strict,
             session.state,
             self.filtered or session.strict,

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ccvm_tui.errors import ProtocolError
+from ccvm_tui.guest import TermColours, TermSize
 from ccvm_tui.terminal.cells import Lines, Match
 from ccvm_tui.terminal.events import TermEvent
 
@@ -28,16 +29,14 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Open(_Message, frozen=True, tag=1):
     """A new session, or with `state` (a checkpoint, deflated) one to go on with.
 
-    `strict` takes every sequence out of the stream that the emulator could do without. Colours are 0xrrggbb.
+    `strict` takes every sequence out of the stream that the emulator could do without.
     `graphemes` is for programs that lay out their text by clusters instead of characters.
     """
 
     session: str
-    cols: int
-    rows: int
+    size: TermSize
     scrollback: int
-    foreground: int
-    background: int
+    colours: TermColours
     strict: bool = False
     state: bytes = b""
     filtered: bool = True
@@ -53,8 +52,7 @@ class Feed(_Message, frozen=True, tag=2):
 
 class Resize(_Message, frozen=True, tag=3):
     session: str
-    cols: int
-    rows: int
+    size: TermSize
 
 
 class Close(_Message, frozen=True, tag=4):
@@ -81,10 +79,10 @@ class CloseView(_Message, frozen=True, tag=7):
 
 
 class SetColours(_Message, frozen=True, tag=8):
-    """The default colours (0xrrggbb) of every terminal, for programs that ask."""
+    """The colours of the terminal that shows the session, for programs that ask."""
 
-    foreground: int
-    background: int
+    session: str
+    colours: TermColours
 
 
 class Restore(_Message, frozen=True, tag=9):

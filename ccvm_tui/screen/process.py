@@ -34,7 +34,6 @@ class ScreenProcess:
         self._out = bytearray()
         self._sessions: dict[str, ScreenSession] = {}
         self._view_owner: dict[str, ScreenSession] = {}
-        self._colours = (-1, -1)
         self._clock = time.monotonic
 
     def run(self, confined: str) -> None:
@@ -130,19 +129,20 @@ class ScreenProcess:
                 self._open(order)
             case messages.Close(session=name):
                 self._close(name)
-            case messages.Resize(session=name, cols=cols, rows=rows):
+            case messages.Resize(session=name, size=size):
                 if name in self._sessions:
                     self._blame.set(name)
-                    self._sessions[name].resize(TermSize(cols, rows))
+                    self._sessions[name].resize(size)
                     self._blame.set("")
+                    self._report(self._sessions[name])
             case messages.OpenView():
                 self._open_view(order)
             case messages.CloseView(view=view):
                 self._close_view(view)
-            case messages.SetColours(foreground=foreground, background=background):
-                self._colours = (foreground, background)
-                for session in self._sessions.values():
-                    session.emulator.set_default_colours(foreground, background)
+            case messages.SetColours(session=name, colours=colours):
+                if name in self._sessions:
+                    self._sessions[name].emulator.recolour(colours)
+                    self._report(self._sessions[name])
             case messages.Sync(request=request, checkpoint=checkpoint, show=name):
                 if name in self._sessions:
                     self._blame.set(name)
@@ -174,17 +174,17 @@ class ScreenProcess:
     def _open(self, order: messages.Open) -> None:
         self._close(order.session)
         self._blame.set(order.session)
-        size = TermSize(order.cols, order.rows)
         emulator = None
         if order.state:
             try:
                 emulator = Emulator.restore(zlib.decompress(order.state), order.scrollback)
-                emulator.resize(size)
+                emulator.resize(order.size)
+                emulator.outbox.take_answers()  # that is none of the program's business
             except (EngineError, zlib.error):
                 emulator = None
         if emulator is None:
-            emulator = Emulator(size, order.scrollback, graphemes=order.graphemes)
-        emulator.set_default_colours(order.foreground, order.background)
+            emulator = Emulator(order.size, order.scrollback, graphemes=order.graphemes)
+        emulator.set_colours(order.colours)
         self._sessions[order.session] = ScreenSession(
             order.session, emulator, strict=order.strict, filtered=order.filtered
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from ccvm_tui.guest import TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, TermColours, TermSize
 
 CRASHES_MAX: Final = 3
 CRASH_WINDOW: Final = 10.0
@@ -36,6 +36,7 @@ class SessionRecord:
     size: TermSize
     scrollback: int
     graphemes: bool = False
+    colours: TermColours = UNKNOWN_COLOURS
     state: bytes = b""
     fed: int = 0
     saved: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Protocol
 
 from ccvm_tui.guest import TermSize
@@ -12,6 +13,16 @@ LOST = -1
 
 INPUT_BACKLOG = 1 << 20
 """Bytes of input that may wait for a program before whoever writes has to wait."""
+
+
+GRACE = 5.0
+"""Seconds that a program has to end by itself once it was told to."""
+
+LEFT_BEHIND = 0.5
+"""Seconds for which the output of a program that has ended is waited for, when others still hold it open."""
+
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+"""The signals that ask a program to end."""
 
 
 class ChannelOwner(Protocol):
@@ -39,8 +50,12 @@ class Channel(Protocol):
 
     def release(self) -> None: ...
 
+    def signal(self, number: int) -> None:
+        """Pass a signal on to the program's process group. One that asks it to end is meant: whatever the program
+        has started is killed GRACE seconds later."""
+
     def hang_up(self) -> None:
-        """End the program as a closed terminal does (SIGHUP)."""
+        """End the program as a closed terminal does (SIGHUP), and all that it has started GRACE seconds later."""
 
     def kill(self) -> None:
         """End it for certain, as far as that can be done from here."""

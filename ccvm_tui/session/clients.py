@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
-from ccvm_tui.guest import TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, TermColours, TermSize
 from ccvm_tui.protocol import Exited, FrameData, Output
 from ccvm_tui.screen.link import ScreenError, ScreenLink
 from ccvm_tui.session.outbox import Outbox
@@ -26,6 +26,8 @@ class Client(Protocol):
     """Somebody who looks at a session."""
 
     size: TermSize
+    colours: TermColours
+    """Those of the terminal on which the client draws; unknown where that answers the program itself."""
     reports: ReportSplitter
 
     def output(self, data: bytes) -> None:
@@ -57,6 +59,7 @@ class RawClient:
 
     def __init__(self, session: str, size: TermSize, outbox: Outbox, screen: ScreenLink, *, scrollback: bool) -> None:
         self.size = size
+        self.colours = UNKNOWN_COLOURS
         self.reports = ReportSplitter()
         self._session = session
         self._outbox = outbox
@@ -145,8 +148,9 @@ class ViewClient:
 
     answers = False
 
-    def __init__(self, session: str, size: TermSize, outbox: Outbox, screen: ScreenLink) -> None:
+    def __init__(self, session: str, size: TermSize, colours: TermColours, outbox: Outbox, screen: ScreenLink) -> None:
         self.size = size
+        self.colours = colours
         self.reports = ReportSplitter()
         self._session = session
         self._outbox = outbox

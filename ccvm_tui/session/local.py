@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import pty
 import signal
 import struct
 import termios
 from pathlib import Path
+from typing import BinaryIO
 
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import SessionSpec
-from ccvm_tui.session.channel import INPUT_BACKLOG, Channel, ChannelOwner
+from ccvm_tui.session.channel import ENDING, GRACE, INPUT_BACKLOG, LEFT_BEHIND, Channel, ChannelOwner
 
 _CHUNK = 1 << 16
 _IUTF8 = 0o40000  # asm-generic/termbits-common.h; the termios module does not know it
@@ -85,26 +87,39 @@ async def _open_pty(
 class _Group:
     """A program with all that it started and did not send away."""
 
-    _process: asyncio.subprocess.Process
+    def __init__(self, process: asyncio.subprocess.Process, tasks: Background) -> None:
+        self._process = process
+        self._group_tasks = tasks
+        self._ending: asyncio.Task[None] | None = None
+
+    def signal(self, number: int) -> None:
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, number)
+        if number in ENDING and self._ending is None:
+            self._ending = self._group_tasks.start(self._kill_later(), f"end of {self._process.pid}")
 
     def hang_up(self) -> None:
-        self._signal(signal.SIGHUP)
+        self.signal(signal.SIGHUP)
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
+        if self._ending is not None:
+            self._ending.cancel()
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+    async def _kill_later(self) -> None:
+        await asyncio.sleep(GRACE)
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class _PtyChannel(_Group):
     def __init__(
         self, id: str, process: asyncio.subprocess.Process, master: int, owner: ChannelOwner, tasks: Background
     ) -> None:
+        super().__init__(process, tasks)
         self._id = id
-        self._process = process
         self._master = master
         self._owner = owner
         self._input = bytearray()
@@ -132,7 +147,7 @@ class _PtyChannel(_Group):
         status = await self._process.wait()
         # what it printed last is still in the pty, unless a child of its own keeps that open
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(LEFT_BEHIND):
                 await self._drained.wait()
         self._close()
         self._owner.ended(status if status >= 0 else 128 - status, "")
@@ -191,26 +206,72 @@ class _PtyChannel(_Group):
 async def _open_pipes(
     argv: tuple[str, ...], environment: dict[str, str], directory: str, owner: ChannelOwner, tasks: Background
 ) -> Channel:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd=directory, start_new_session=True
-    )
-    return _PipeChannel(process, owner, tasks)
+    """Pipes of our own making: with asyncio's, a program has ended only once nobody holds them any more."""
+    ours, theirs = _pipes()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=theirs[0],
+            stdout=theirs[1],
+            stderr=theirs[2],
+            env=environment,
+            cwd=directory,
+            start_new_session=True,
+        )
+    except BaseException:
+        for pipe in ours:
+            pipe.close()
+        raise
+    finally:
+        for fd in theirs:
+            os.close(fd)
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, ours[0])
+    readers = (asyncio.StreamReader(), asyncio.StreamReader())
+    transports: list[asyncio.BaseTransport] = [transport]
+    for reader, pipe in zip(readers, ours[1:], strict=True):
+        reading, _ = await loop.connect_read_pipe(functools.partial(asyncio.StreamReaderProtocol, reader), pipe)
+        transports.append(reading)
+    stdin = asyncio.StreamWriter(transport, protocol, None, loop)
+    return _PipeChannel(process, stdin, readers, transports, owner, tasks)
+
+
+def _pipes() -> tuple[tuple[BinaryIO, BinaryIO, BinaryIO], tuple[int, int, int]]:
+    """Our ends and the program's, for its standard input, output and error."""
+    (in_, stdin), (stdout, out), (stderr, err) = os.pipe(), os.pipe(), os.pipe()
+    return (os.fdopen(stdin, "wb", 0), os.fdopen(stdout, "rb", 0), os.fdopen(stderr, "rb", 0)), (in_, out, err)
 
 
 class _PipeChannel(_Group):
-    def __init__(self, process: asyncio.subprocess.Process, owner: ChannelOwner, tasks: Background) -> None:
-        self._process = process
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        stdin: asyncio.StreamWriter,
+        readers: tuple[asyncio.StreamReader, asyncio.StreamReader],
+        transports: list[asyncio.BaseTransport],
+        owner: ChannelOwner,
+        tasks: Background,
+    ) -> None:
+        super().__init__(process, tasks)
+        self._stdin = stdin
+        self._readers = readers
+        self._transports = transports
         self._owner = owner
         self._flowing = asyncio.Event()
         self._flowing.set()
         tasks.start(self._run(), f"pipes of {process.pid}")
 
     async def _run(self) -> None:
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        await asyncio.gather(self._copy(self._process.stdout, 1), self._copy(self._process.stderr, 2))
+        copying = [asyncio.ensure_future(self._copy(reader, number)) for number, reader in enumerate(self._readers, 1)]
         status = await self._process.wait()
+        # what it printed last is still in the pipes, unless a child of its own keeps them open
+        while (await asyncio.wait(copying, timeout=LEFT_BEHIND))[1] and not self._flowing.is_set():
+            await self._flowing.wait()
+        for transport in self._transports:
+            transport.close()
+        for task in copying:
+            task.cancel()
+        await asyncio.gather(*copying, return_exceptions=True)
         self._owner.ended(status if status >= 0 else 128 - status, "")
 
     async def _copy(self, reader: asyncio.StreamReader, stream: int) -> None:
@@ -219,13 +280,11 @@ class _PipeChannel(_Group):
             await self._flowing.wait()
 
     def write(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(data)
+        if not self._stdin.is_closing():
+            self._stdin.write(data)
 
     def write_eof(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._stdin.close()
 
     def resize(self, size: TermSize) -> None:
         pass
@@ -237,13 +296,12 @@ class _PipeChannel(_Group):
         self._flowing.set()
 
     async def room(self) -> None:
-        assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):
-            await self._process.stdin.drain()
+            await self._stdin.drain()
 
 
 def _set_size(fd: int, size: TermSize) -> None:
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.cols, 0, 0))
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.cols, size.width, size.height))
 
 
 def _expect_utf8(fd: int) -> None:

@@ -7,10 +7,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ccvm_tui.aio import Background
-from ccvm_tui.guest import Activity, SessionInfo, SessionKind, TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, Activity, SessionInfo, SessionKind, TermColours, TermSize
 from ccvm_tui.protocol import Exited, Happened, SessionSpec
 from ccvm_tui.screen.link import ScreenError, ScreenLink
 from ccvm_tui.session.attention import Attention
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 TEXT_MAX = 200
 """Characters of a title or notification that go into infos and logs."""
+
+ARGUMENTS_SHOWN = 4096
+"""Characters of a session's arguments that go into infos: programs may be given megabytes."""
 
 REDRAW_GAP = 0.15
 """Seconds between the two changes of size that make a program redraw."""
@@ -89,12 +92,12 @@ class Session:
         self.shown = asyncio.Event()
         self._shown: tuple[object, ...] = ()
         # Agents lay out their text by what looks like one character; shells and editors count as wcwidth(3) does.
-        screen.open(id, spec.size, scrollback, graphemes=spec.kind is SessionKind.AGENT)
+        screen.open(id, spec.size, scrollback, spec.colours, graphemes=spec.kind is SessionKind.AGENT)
 
     async def start(self, transport: Transport) -> None:
         """Raises UserError when the program cannot be started."""
         self._channel = await transport.start(self.id, self.spec, self, pty=True)
-        if self.size != self.spec.size:  # somebody attached meanwhile
+        if self.size.exact != self.spec.size.exact:  # somebody attached meanwhile
             self._channel.resize(self.size)
 
     def info(self) -> SessionInfo:
@@ -103,7 +106,7 @@ class Session:
             id=self.id,
             kind=self.spec.kind,
             title=state.title,
-            argv=self.spec.argv,
+            argv=_shown(self.spec.argv),
             size=self.size,
             created=self.created,
             activity=self.attention.activity,
@@ -237,23 +240,32 @@ class Session:
             self._take_size(size)
         self._fit(client)
 
+    def recoloured(self, client: Client, colours: TermColours) -> None:
+        """The terminal on which the client draws has other colours."""
+        client.colours = colours
+        if client is self._leader:
+            self._screen.set_colours(self.id, colours)
+
     def _lead(self, client: Client) -> None:
         """Make ``client`` the leader; its own view of the session is the caller's affair."""
         self._leader = client
         clients = self._state.clients
         clients.append(clients.pop(clients.index(client)))  # the last one typed last
         self._take_size(client.size)
+        if client.colours != UNKNOWN_COLOURS:
+            self._screen.set_colours(self.id, client.colours)
 
     def _take_size(self, size: TermSize) -> None:
-        if size == self.size:
+        before, self.size = self.size, size
+        if size.exact == before.exact:
             return
-        self.size = size
         self._screen.resize(self.id, size)
         if self._channel is not None:
             self._channel.resize(size)
-        for client in self._state.clients:
-            if client is not self._leader:
-                self._fit(client)
+        if size != before:
+            for client in self._state.clients:
+                if client is not self._leader:
+                    self._fit(client)
         self._hooks.changed()
 
     def _fit(self, client: Client) -> None:
@@ -273,7 +285,7 @@ class Session:
 
     async def _redraw(self) -> None:
         if self._channel is not None:
-            self._channel.resize(TermSize(self.size.cols, self.size.rows - 1 if self.size.rows > 1 else 2))
+            self._channel.resize(replace(self.size, rows=self.size.rows - 1 if self.size.rows > 1 else 2))
             # programs look at the size when they get round to it: they must find the other one first
             await asyncio.sleep(REDRAW_GAP)
             self._channel.resize(self.size)
@@ -340,3 +352,15 @@ class Session:
     def kill(self) -> None:
         if self._channel is not None:
             self._channel.kill()
+
+
+def _shown(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The first ARGUMENTS_SHOWN characters of the arguments; what was left out is marked by an ellipsis."""
+    shown: list[str] = []
+    left = ARGUMENTS_SHOWN
+    for word in argv:
+        if len(word) > left:
+            return (*shown, word[:left] + "…")
+        shown.append(word)
+        left -= len(word) + 1
+    return tuple(shown)

@@ -1,33 +1,33 @@
-"""Programs in a guest, each a channel of the keeper's one SSH connection to it."""
+"""Programs in a guest, each on a channel of the keeper's one SSH connection to it.
+
+The channel leads to the guest's program server (a forwarded unix socket), not to a shell of sshd's: arguments and
+environment of any size and of any bytes cross as data, and the guest's side ends with us what we started.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import shlex
+import os
 import signal
 from collections.abc import Awaitable, Callable
 
 import asyncssh
 
-from ccvm_tui.errors import UserError
+from ccvm_tui.errors import TooLong, UserError
 from ccvm_tui.guest import TermSize
+from ccvm_tui.image.guest.agent import wire
 from ccvm_tui.protocol import SessionSpec
 from ccvm_tui.session.channel import INPUT_BACKLOG, LOST, Channel, ChannelOwner
 
 log = logging.getLogger(__name__)
-
-LAUNCHER = "/usr/lib/ccvm/session"
-"""The guest's side of a session: sets directory and terminal up, then becomes the program."""
 
 WINDOW = 4 << 20
 """Bytes of output that may be under way before the guest has to wait for us."""
 
 START_WITHIN = 60.0
 """Seconds for a guest to start a program; generous, since emulated guests share their processors."""
-
-_DATA_STDERR = asyncssh.EXTENDED_DATA_STDERR
 
 
 class SshTransport:
@@ -37,26 +37,20 @@ class SshTransport:
         self._connection = connection
 
     async def start(self, id: str, spec: SessionSpec, owner: ChannelOwner, *, pty: bool) -> Channel:
-        kind = spec.kind.value if pty else "exec"
-        command = shlex.join([LAUNCHER, id, kind, *spec.argv])
+        request = _request(id, spec, pty=pty)
         program = _Program(owner)
-        environment: dict[bytes | str, bytes | str] = {name: value for name, value in spec.env.items()}  # noqa: C416 - the key type widens
         try:
             async with asyncio.timeout(START_WITHIN):
                 connection = await self._connection()
-                channel, _ = await connection.create_session(
-                    lambda: program,
-                    command,
-                    env=environment,
-                    request_pty=pty,
-                    term_type=spec.term if pty else None,
-                    term_size=(spec.size.cols, spec.size.rows, 0, 0) if pty else (),
-                    # all others are as the kernel makes them; without this one, erasing removes half a character
-                    term_modes={asyncssh.PTY_IUTF8: 1} if pty else {},
-                    encoding=None,
-                    window=WINDOW,
-                    x11_forwarding=False,
+                channel, _ = await connection.create_unix_connection(
+                    lambda: program, wire.SOCKET, encoding=None, window=WINDOW
                 )
+                try:
+                    channel.write(wire.frame(wire.START, request))
+                    await program.started
+                except BaseException:
+                    channel.abort()
+                    raise
         except TimeoutError as error:
             raise UserError(
                 f"the guest did not start the program within {START_WITHIN:.0f} s", "it may be very busy: try again"
@@ -69,62 +63,143 @@ class SshTransport:
         """The connection belongs to whoever gave it."""
 
 
-class _Program(asyncssh.SSHClientSession[bytes]):
+def _request(id: str, spec: SessionSpec, *, pty: bool) -> bytes:
+    """The body of a START. Raises UserError for what no program can be given."""
+    env = {"TERM": spec.term, **spec.env} if pty else spec.env
+    start = wire.Start(
+        session=id.encode(),
+        kind=spec.kind.value.encode() if pty else b"exec",
+        argv=[os.fsencode(word) for word in spec.argv],
+        env=[(os.fsencode(name), os.fsencode(value)) for name, value in env.items()],
+        size=spec.size.exact if pty else None,
+    )
+    try:
+        request = start.pack()
+    except wire.WireError as error:
+        raise UserError(f"the program cannot be started: {error}") from error
+    if len(request) > wire.START_MAX:
+        raise TooLong(
+            f"the program's arguments and environment have {len(request):,} bytes, more than Linux takes",
+            "give it a file, or its standard input",
+        )
+    return request
+
+
+class _Program(asyncssh.SSHUNIXSession[bytes]):
+    """Our end of the connection to the program's supervisor."""
+
     def __init__(self, owner: ChannelOwner) -> None:
         self._owner = owner
-        self._status: int | None = None
+        self._frames = wire.Frames()
+        self._channel: asyncssh.SSHUNIXChannel[bytes]
         self._ended_by: signal.Signals | None = None
+        self._over = False
+        self._input = bytearray()
+        self._input_ends = False
+        self._credit = wire.INPUT_WINDOW
+        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.room = asyncio.Event()
         self.room.set()
 
-    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
-        chan.set_write_buffer_limits(high=INPUT_BACKLOG)
-
-    def pause_writing(self) -> None:
-        self.room.clear()
-
-    def resume_writing(self) -> None:
-        self.room.set()
+    def connection_made(self, chan: asyncssh.SSHUNIXChannel[bytes]) -> None:
+        self._channel = chan
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
-        self._owner.output(data, 2 if datatype == _DATA_STDERR else 1)
+        try:
+            for kind, body in self._frames.feed(data):
+                self._take(kind, body)
+        except wire.WireError as error:
+            log.warning("the guest broke the protocol of its programs: %s", error)
+            self._channel.abort()
 
-    def exit_status_received(self, status: int) -> None:
-        self._status = status
+    def _take(self, kind: bytes, body: bytes) -> None:
+        """Raises wire.WireError."""
+        match kind:
+            case wire.OUTPUT:
+                self._owner.output(body, 1)
+            case wire.ERRORS:
+                self._owner.output(body, 2)
+            case wire.TAKEN:
+                self._credit = min(self._credit + wire.parse_number(body), wire.INPUT_WINDOW)
+                self._send_input()
+            case wire.STARTED:
+                if not self.started.done():
+                    self.started.set_result(None)
+            case wire.REFUSED:
+                self._fail(UserError(f"the guest did not start the program: {body.decode(errors='replace')[:500]}"))
+            case wire.ENDED:
+                self._end(wire.parse_number(body) & 0xFF, "")
+                self._channel.close()
+            case _:
+                raise wire.WireError("an unknown frame")
 
-    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
-        self._status = 128 + _signal_number(signal)
+    def write(self, data: bytes) -> None:
+        if self._over or self._input_ends:
+            return
+        self._input += data
+        self._send_input()
+
+    def write_eof(self) -> None:
+        if not self._input_ends and not self._over:
+            self._input_ends = True
+            self._send_input()
+
+    def _send_input(self) -> None:
+        """Send what the window lets through; the rest waits here, so that a signal never waits behind it."""
+        while self._input and self._credit:
+            piece = bytes(self._input[: min(self._credit, wire.PIECE)])
+            del self._input[: len(piece)]
+            self._credit -= len(piece)
+            self.send(wire.INPUT, piece)
+        if self._input_ends and not self._input:
+            self.send(wire.END_OF_INPUT)
+        if len(self._input) <= INPUT_BACKLOG:
+            self.room.set()
+        else:
+            self.room.clear()
+
+    def send(self, kind: bytes, body: bytes = b"") -> None:
+        with contextlib.suppress(OSError):  # the program is gone; its end is on its way
+            self._channel.write(wire.frame(kind, body))
 
     def ended_by(self, number: signal.Signals) -> None:
         """The channel is closed from this side, which ends the program with this signal."""
         self._ended_by = self._ended_by or number
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.room.set()
-        if self._status is not None:
-            self._owner.ended(self._status, "")
-        elif self._ended_by is not None:
-            self._owner.ended(128 + self._ended_by, "the session was closed")
+        if self._ended_by is not None:
+            self._end(128 + self._ended_by, "the session was closed")
         else:
-            self._owner.ended(LOST, "the connection to the guest was lost")
+            self._end(LOST, "the connection to the guest was lost")
+        self._fail(UserError("the guest did not start the program", "try again, or see its log"))
+
+    def _end(self, status: int, reason: str) -> None:
+        if not self._over:
+            self._over = True
+            self._input.clear()
+            self.room.set()
+            if self.started.done() and self.started.exception() is None:
+                self._owner.ended(status, reason)
+
+    def _fail(self, error: UserError) -> None:
+        if not self.started.done():
+            self.started.set_exception(error)
+            self.started.exception()  # whoever waits is told; nobody waiting is no fault
 
 
 class _SshChannel:
-    def __init__(self, channel: asyncssh.SSHClientChannel[bytes], program: _Program) -> None:
+    def __init__(self, channel: asyncssh.SSHUNIXChannel[bytes], program: _Program) -> None:
         self._channel = channel
         self._program = program
 
     def write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # the program is gone; its end is on its way
-            self._channel.write(data)
+        self._program.write(data)
 
     def write_eof(self) -> None:
-        with contextlib.suppress(OSError):
-            self._channel.write_eof()
+        self._program.write_eof()
 
     def resize(self, size: TermSize) -> None:
-        with contextlib.suppress(OSError):
-            self._channel.change_terminal_size(size.cols, size.rows)
+        self._program.send(wire.SIZE, wire.pack_size(*size.exact))
 
     def hold(self) -> None:
         self._channel.pause_reading()
@@ -132,32 +207,17 @@ class _SshChannel:
     def release(self) -> None:
         self._channel.resume_reading()
 
+    def signal(self, number: int) -> None:
+        self._program.send(wire.SIGNAL, wire.number(number))
+
     def hang_up(self) -> None:
         self._program.ended_by(signal.SIGHUP)
-        with contextlib.suppress(OSError):
-            self._channel.close()
+        self._channel.abort()
 
     def kill(self) -> None:
         self._program.ended_by(signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            self._channel.kill()
-            self._channel.close()
+        self._program.send(wire.SIGNAL, wire.number(signal.SIGKILL))
+        self._channel.close()
 
     async def room(self) -> None:
         await self._program.room.wait()
-
-
-def _signal_number(name: str) -> int:
-    try:
-        return signal.Signals[f"SIG{name}"].value
-    except KeyError:
-        return 0
-
-
-async def closed(connection: asyncssh.SSHClientConnection, within: float) -> None:
-    """Close ``connection`` and wait for its end, but not for ever: the guest may be gone already."""
-    connection.close()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await connection.wait_closed()
-    connection.abort()

@@ -194,17 +194,20 @@ class EditsTree(HostTree):
             os.close(fd)
 
     def _detach(self, node: Node) -> None:
-        """``node`` has lost its last name: its carrier goes, what is open stays."""
-        if node.carrier is not None:
-            if node.is_directory:
-                os.rmdir(node.carrier, dir_fd=self._store)
-            else:
-                if not node.handles:
-                    self.grew(os.stat(node.carrier, dir_fd=self._store, follow_symlinks=False).st_size, 0)
-                os.unlink(node.carrier, dir_fd=self._store)
-        node.carrier, node.detached, node.pinned = None, True, False
+        """``node`` has lost its last name: its carrier goes, what is open stays. A directory keeps its attributes."""
+        if node.carrier is not None and not node.is_directory:
+            if not node.handles:
+                self.grew(os.stat(node.carrier, dir_fd=self._store, follow_symlinks=False).st_size, 0)
+            os.unlink(node.carrier, dir_fd=self._store)
+            node.carrier = None
+        node.detached, node.pinned = True, False
         self._changes.pop(node, None)
         self.nodes.forget_key(node)
+
+    def forgotten(self, node: Node) -> None:
+        super().forgotten(node)
+        if node.detached and node.carrier is not None:
+            os.rmdir(node.carrier, dir_fd=self._store)
 
     def closing(self, handle: Handle) -> None:
         node = handle.node
@@ -216,13 +219,13 @@ class EditsTree(HostTree):
     def stat(self, node: Node) -> os.stat_result:
         if node.carrier is not None:
             return os.stat(node.carrier, dir_fd=self._store, follow_symlinks=False)
-        if node.detached and not node.handles:
+        if node.detached and not node.handles and not node.is_directory:
             raise failure(errno.ENOENT)
         return super().stat(node)
 
     def identity(self, node: Node, info: os.stat_result) -> tuple[int, int]:
         if node.is_directory and (node.made or node.carrier is not None):
-            return node.key[1], 2
+            return node.key[1], 0 if node.detached else 2
         if node.made or node.carrier is not None or node.detached:
             return node.key[1], 0 if node.detached else node.links
         return super().identity(node, info)
@@ -251,6 +254,8 @@ class EditsTree(HostTree):
     # --- names --------------------------------------------------------------------------------------------------
 
     def lookup(self, parent: Node, name: bytes) -> tuple[Node, os.stat_result] | None:
+        if parent.detached:
+            raise failure(errno.ENOENT)
         changes = self._changes.get(parent, {})
         if name in changes:
             node = changes[name]
@@ -271,6 +276,8 @@ class EditsTree(HostTree):
         return node, info if node.carrier is None else self.stat(node)
 
     def listing(self, node: Node) -> list[Name]:
+        if node.detached:
+            return []
         changes = self._changes.get(node, {})
         below = [] if node.made else [name for name in super().listing(node) if name.name not in changes]
         above = [Name(name, child.key[1], child.kind) for name, child in changes.items() if child is not None]

@@ -4,9 +4,9 @@ A record lock of the guest is an open-file-description lock of the host on a des
 owner (a process of the guest): owners exclude each other, and the host's ``fcntl`` locks as well. A flock lock is taken
 on the handle's own descriptor, which stands for the guest's open file as flock(2) wants it.
 
-POSIX gives up the record locks of a process when it closes any descriptor of the file. The guest reports that, but for
-quiet handles (see ``nodes``): there the last descriptor counts, and a process that has closed its own while another one
-still has the file open is found by asking the guest now and then.
+POSIX gives up the record locks of a process when it closes any descriptor of the file. The guest reports that, but not
+for quiet handles (see ``nodes``): a lock that was taken through one ends when its last descriptor is closed, which may
+be one that a child process inherited.
 
 The server never blocks on a lock. One that must be waited for is tried again by the clock. The guest's kernel cannot
 withdraw a request, so the guest is asked now and then whether the process that waits has been sent a signal.
@@ -35,10 +35,6 @@ RETRY_LAST: Final = 0.05
 ASK_EVERY: Final = 0.1
 """Seconds between two questions whether a waiting process has been sent a signal."""
 
-CHECK_FIRST: Final = 0.1
-CHECK_LAST: Final = 1.0
-"""Seconds between two questions whether a process has the file of its lock open: short at first, then longer."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -59,9 +55,6 @@ class _Owner:
     pid: int
     exclusive: set[tuple[int, int]] = field(default_factory=set)
     quiet: set[Handle] = field(default_factory=set)
-    check_at: float = 0.0
-    check_delay: float = CHECK_FIRST
-    asked: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -83,18 +76,12 @@ class Locks:
     """All locks of one guest.
 
     ``clock`` is a monotonic clock in seconds. ``ask`` asks the guest whether the task of a number has been sent a
-    signal; the answer comes by ``interrupt``. ``ask_open`` asks whether a process, the second argument, has a file
-    open; if not, ``closed`` is called with the third argument.
+    signal; the answer comes by ``interrupt``.
     """
 
-    def __init__(
-        self, clock: Callable[[], float], ask: Callable[[int], None], ask_open: Callable[[Node, int, int], None]
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], ask: Callable[[int], None]) -> None:
         self._clock = clock
         self._ask = ask
-        self._ask_open = ask_open
-        self._questions = 0
-        self._checked: dict[_Owner, tuple[Node, int]] = {}
         self._held: dict[Node, _Held] = {}
         self._waiting: list[_Waiting] = []
 
@@ -124,11 +111,8 @@ class Locks:
                 return
             owner = self._owner(wanted)
             fcntl.fcntl(owner.fd, _F_OFD_SETLK, _packed(wanted))
-            owner.asked = 0  # an answer that is on its way is about the time before
-            if wanted.handle.quiet and wanted.handle not in owner.quiet:
+            if wanted.handle.quiet:
                 owner.quiet.add(wanted.handle)
-                owner.check_at, owner.check_delay = self._clock() + CHECK_FIRST, CHECK_FIRST
-                self._checked[owner] = (wanted.handle.node, wanted.owner)
             owner.exclusive -= _overlapping(owner.exclusive, wanted)
             if wanted.kind == fcntl.F_WRLCK:
                 owner.exclusive.add((wanted.start, wanted.end))
@@ -163,13 +147,9 @@ class Locks:
         held = self._held.get(node)
         if held is None or (gone := held.owners.pop(owner, None)) is None:
             return
-        self._end(gone)
+        os.close(gone.fd)
         if not held.owners:
             del self._held[node]
-
-    def _end(self, owner: _Owner) -> None:
-        os.close(owner.fd)
-        self._checked.pop(owner, None)
 
     def any_on(self, node: Node) -> bool:
         """Whether any process of the guest has, or had, a record lock on ``node``."""
@@ -187,12 +167,6 @@ class Locks:
                 self.release_owner(handle.node, number)
         if last:
             self._held.pop(handle.node, None)
-
-    def closed(self, question: int) -> None:
-        """The process that ``question`` was about does not have the file open."""
-        for owner, (node, number) in list(self._checked.items()):
-            if owner.asked == question:
-                self.release_owner(node, number)
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
@@ -220,9 +194,7 @@ class Locks:
 
     def next_due(self) -> float | None:
         """When ``tick`` is to be called next, by the clock."""
-        if not self._waiting and not self._checked:
-            return None
-        return min([*(waiting.due for waiting in self._waiting), *(owner.check_at for owner in self._checked)])
+        return min((waiting.due for waiting in self._waiting), default=None)
 
     def tick(self) -> None:
         """Try again what is due."""
@@ -238,13 +210,6 @@ class Locks:
             if now >= waiting.ask_at:
                 waiting.ask_at = now + ASK_EVERY
                 self._ask(waiting.task)
-        for owner, (node, _) in self._checked.items():
-            if owner.check_at <= now:
-                owner.check_delay = min(owner.check_delay * 1.5, CHECK_LAST)
-                owner.check_at = now + owner.check_delay
-                self._questions += 1
-                owner.asked = self._questions
-                self._ask_open(node, owner.pid, owner.asked)
 
     def interrupt(self, task: int) -> None:
         """End the wait of ``task``: a signal came for it."""

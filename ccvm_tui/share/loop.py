@@ -48,10 +48,8 @@ class Loop:
         self._running = True
         self._finished: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._refresher = Refresher(
-            self._to_helper, lambda task: self._locks.interrupt(task), lambda question: self._locks.closed(question)
-        )
-        self._locks = Locks(time.monotonic, self._refresher.ask, self._refresher.ask_open)
+        self._refresher = Refresher(self._to_helper, lambda task: self._locks.interrupt(task))
+        self._locks = Locks(time.monotonic, self._refresher.ask)
         self._tree = make_tree(watches.add, watches.remove)
         self._server = Server(self._tree, self._refresher, self._locks, self._in_loop, reported=watches.complete)
         self._refresher.serve(self._server)

@@ -26,6 +26,11 @@ def state_of(info: os.stat_result) -> State:
     return (info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_mode, info.st_nlink)
 
 
+def same_content(one: State | None, other: State | None) -> bool:
+    """Whether two states have the same modification time and size; None is like nothing."""
+    return one is not None and other is not None and one[::2][:2] == other[::2][:2]
+
+
 def failure(error: int) -> OSError:
     """The exception for the error number ``error``."""
     return OSError(error, os.strerror(error))
@@ -56,8 +61,8 @@ class Node:
 
     ``parent`` and ``name`` are the place where it was found last. ``children`` maps the names that the guest has asked
     for to their nodes, or to None for a name that did not exist. ``lookups`` is the guest's reference count. ``seen``
-    is the state that the guest's caches reflect, None before the first reply with attributes. ``index`` is for a file
-    that both sides write by mappings.
+    is the state that the guest's caches reflect, None before the first reply with attributes; ``announced`` the last
+    that the guest has made itself or has had an event for. ``index`` is for a file that both sides write by mappings.
 
     The last fields are for files of a read-only share that the guest has edited (see ``edits``): ``made`` by the guest,
     ``carried`` by a copy whose name is ``carrier`` as long as it has a name, ``detached`` from its last name;
@@ -71,6 +76,7 @@ class Node:
     name: bytes
     lookups: int = 0
     seen: State | None = None
+    announced: State | None = None
     fd: int = -1
     watch: int = -1
     index: WalIndex | None = None

@@ -87,6 +87,8 @@ class ShareServer:
         status = await self._child.wait()
         await asyncio.shield(self._reader)
         lines = self._words.decode(errors="replace").strip().splitlines()
+        if status < 0:
+            return f"killed by signal {-status}"
         return lines[-1] if lines else f"status {status}"
 
     async def edits(self) -> tuple[int, list[bytes]]:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import stat
 import struct
 from collections import Counter, deque
@@ -31,7 +30,7 @@ from typing import Final
 
 from ccvm_tui.share import fuse, watch
 from ccvm_tui.share.fuse import Op
-from ccvm_tui.share.nodes import Node, state_of
+from ccvm_tui.share.nodes import Node, failure, same_content, state_of
 from ccvm_tui.share.server import Head, Reply, Server
 
 log = logging.getLogger(__name__)
@@ -45,6 +44,7 @@ QUEUE_MAX: Final = 4096
 _FRAME: Final = struct.Struct("<I")
 _LINE_MAX: Final = 4096
 _ANY_HANDLE: Final = 0
+_TRIES: Final = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -57,29 +57,38 @@ class Instruction:
     new_directory: Node | None = None
     new_name: bytes = b""
     is_directory: bool = False
+    node: Node | None = None
     number: int = 0
+    tries: int = 0
     then: Callable[[], None] | None = None
+
+    def names(self) -> list[tuple[Node, bytes]]:
+        """Directories and names that it is about."""
+        names = [(self.directory, self.name)]
+        if self.new_directory is not None:
+            names.append((self.new_directory, self.new_name))
+        return names
+
+    def places(self) -> list[tuple[int, bytes]]:
+        """The same with the directories' numbers."""
+        return [(directory.id, name) for directory, name in self.names()]
 
 
 class Refresher:
     """Turns events of the host into instructions for the helper, and answers the helper's requests.
 
-    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent,
-    ``closed`` with a question of ``ask_open`` to which the answer is no.
+    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent.
     """
 
-    def __init__(
-        self, send: Callable[[bytes], None], signalled: Callable[[int], None], closed: Callable[[int], None]
-    ) -> None:
+    def __init__(self, send: Callable[[bytes], None], signalled: Callable[[int], None]) -> None:
         self._send = send
         self._signalled = signalled
-        self._closed = closed
         self._server: Server
         self._helper = 0
         self._line = b""
         self._own: Counter[tuple[int, bytes, int]] = Counter()
         self._queue: deque[Instruction] = deque()
-        self._queued: set[tuple[Node, bytes]] = set()
+        self._queued: set[Node | tuple[Node, bytes]] = set()
         self._outstanding: dict[int, Instruction] = {}
         self._by_name: dict[tuple[int, bytes], Instruction] = {}
         self._next = 0
@@ -143,7 +152,7 @@ class Refresher:
             if not self._is_own(event, watch.DELETE):
                 self._gone(event)
         elif mask & (watch.MODIFY | watch.CLOSE_WRITE | watch.ATTRIB):
-            self._changed(event.directory, event.name, closed=bool(mask & watch.CLOSE_WRITE))
+            self._changed(event.directory, event.name, mask)
 
     def _appeared(self, event: watch.Event) -> None:
         self._put(Instruction("create", event.directory, event.name))
@@ -158,7 +167,7 @@ class Refresher:
                         is_directory=bool(source.mask & watch.ISDIR))
         )  # fmt: skip
 
-    def _changed(self, directory: Node, name: bytes, *, closed: bool) -> None:
+    def _changed(self, directory: Node, name: bytes, mask: int) -> None:
         if not name:
             self._directory_changed(directory)
             return
@@ -166,14 +175,15 @@ class Refresher:
         info = self._server.look(directory, name)
         if info is None or stat.S_ISLNK(info.st_mode):
             return
-        if node is not None and node.seen is not None:
-            state = state_of(info)
-            if state == node.seen:
+        state = state_of(info)
+        if node is not None and node.announced is not None:
+            if mask & watch.ATTRIB and state[:4] == node.announced[:4]:
                 return
-            contents = stat.S_ISREG(info.st_mode) and state[::2][:2] != node.seen[::2][:2]
-        else:
-            contents = stat.S_ISREG(info.st_mode)
-        self._put(Instruction("modify" if contents else "attrib", directory, name))
+            if not mask & watch.ATTRIB and same_content(state, node.announced):
+                return
+        written = mask & (watch.MODIFY | watch.CLOSE_WRITE) or node is None or not same_content(state, node.seen)
+        kind = "modify" if written and stat.S_ISREG(info.st_mode) else "attrib"
+        self._put(Instruction(kind, directory, name, node=node))
 
     def _directory_changed(self, directory: Node) -> None:
         if (place := self._place(directory)) is None:
@@ -199,7 +209,7 @@ class Refresher:
         if not self._helper or node.parent is None:
             then()
             return
-        self._queue.appendleft(Instruction(kind, node.parent, node.name, then=then))
+        self._queue.appendleft(Instruction(kind, node.parent, node.name, node=node, then=then))
         self._advance()
 
     def compare_all(self) -> None:
@@ -214,21 +224,23 @@ class Refresher:
             for name, child in list(node.children.items()):
                 self._compare(node, name, child)
 
-    def _compare(self, directory: Node, name: bytes, child: Node | None) -> None:
+    def _compare(self, directory: Node, name: bytes, child: Node | None, tries: int = 0) -> None:
         if self._server.shadows(directory, name):
             return
         info = self._server.look(directory, name)
-        if child is None:
-            if info is not None:
-                self._put(Instruction("create", directory, name), unbounded=True)
-            return
-        if info is None:
-            self._put(Instruction("delete", directory, name, is_directory=child.is_directory), unbounded=True)
-        elif (info.st_dev, info.st_ino) != child.key:
-            self._put(Instruction("delete", directory, name, is_directory=child.is_directory), unbounded=True)
-            self._put(Instruction("create", directory, name), unbounded=True)
-        elif child.seen is not None and state_of(info) != child.seen and not stat.S_ISLNK(info.st_mode):
-            self._put(Instruction("modify" if child.is_regular else "attrib", directory, name), unbounded=True)
+        needed = []
+        if child is not None and (info is None or (info.st_dev, info.st_ino) != child.key):
+            needed.append(Instruction("delete", directory, name, is_directory=child.is_directory))
+        if info is not None and (child is None or needed):
+            needed.append(Instruction("create", directory, name))
+        if not needed and child is not None and info is not None and child.seen not in (None, state_of(info)):
+            if child.is_regular:
+                needed.append(Instruction("modify", directory, name, node=child))
+            elif child.kind != stat.S_IFLNK:
+                needed.append(Instruction("attrib", directory, name, node=child))
+        for instruction in needed:
+            instruction.tries = tries
+            self._put(instruction, unbounded=True)
 
     # --- instructions -----------------------------------------------------------------------------------------
 
@@ -236,10 +248,10 @@ class Refresher:
         if not self._helper:
             return
         if instruction.kind in ("modify", "attrib"):
-            key = (instruction.directory, instruction.name)
-            if key in self._queued:
+            subject = _subject(instruction)
+            if subject in self._queued:
                 return
-            self._queued.add(key)
+            self._queued.add(subject)
         self._queue.append(instruction)
         if len(self._queue) > QUEUE_MAX and not unbounded:
             self.compare_all()
@@ -248,17 +260,18 @@ class Refresher:
         """Send what may be sent: instructions for one name follow one another."""
         while self._queue and len(self._outstanding) < OUTSTANDING_MAX:
             instruction = self._queue[0]
-            if any(key in self._by_name for key in _names(instruction)):
+            self._follow(instruction)
+            if any(key in self._by_name for key in instruction.places()):
                 return
             self._queue.popleft()
-            self._queued.discard((instruction.directory, instruction.name))
+            self._queued.discard(_subject(instruction))
             if (fields := self._fields(instruction)) is None:
                 self._finish(instruction)
                 continue
             self._next += 1
             instruction.number = self._next
             self._outstanding[instruction.number] = instruction
-            for key in _names(instruction):
+            for key in instruction.places():
                 self._by_name[key] = instruction
             self._send_fields([str(instruction.number).encode(), *fields])
 
@@ -267,12 +280,21 @@ class Refresher:
         if instruction.then is not None:
             instruction.then()
 
+    @staticmethod
+    def _follow(instruction: Instruction) -> None:
+        """Find a file whose change is to be reported where it is by now."""
+        node = instruction.node
+        if node is not None and node.parent is not None:
+            instruction.directory, instruction.name = node.parent, node.name
+
     def _fields(self, instruction: Instruction) -> list[bytes] | None:
         path = path_of(instruction.directory, instruction.name)
         if instruction.kind == "rename":
             assert instruction.new_directory is not None
             return [b"rename", path, path_of(instruction.new_directory, instruction.new_name)]
         if instruction.kind == "delete":
+            if self._server.current(instruction.directory, instruction.name):
+                return None  # a program of the guest has made it anew
             return [b"rmdir" if instruction.is_directory else b"unlink", path]
         info = self._server.look(instruction.directory, instruction.name)
         if info is None:
@@ -288,6 +310,8 @@ class Refresher:
             if stat.S_ISLNK(info.st_mode):
                 return [b"symlink", path]
             return [b"mknod", path, str(stat.S_IFMT(info.st_mode)).encode()]
+        if instruction.node is not None:
+            instruction.node.announced = state_of(info)
         if instruction.kind == "attrib":
             return [b"chmod", path, str(stat.S_IMODE(info.st_mode)).encode()]
         return [b"modify", path]
@@ -298,7 +322,7 @@ class Refresher:
 
     def _settled(self, instruction: Instruction) -> None:
         """The request that the instruction was for has come: what follows is an ordinary request again."""
-        for key in _names(instruction):
+        for key in instruction.places():
             if self._by_name.get(key) is instruction:
                 del self._by_name[key]
 
@@ -306,12 +330,6 @@ class Refresher:
         """Ask whether a signal was sent to the task of the guest; ``signalled`` is called if so."""
         if self._helper:
             self._send_fields([b"0", b"signals", str(task).encode()])
-
-    def ask_open(self, node: Node, process: int, question: int) -> None:
-        """Ask whether a process of the guest has ``node`` open; ``closed`` is called with ``question`` if not."""
-        if self._helper:
-            numbers = (process, self._server.inode(node), question)
-            self._send_fields([b"0", b"open", *(str(number).encode() for number in numbers)])
 
     # --- the helper's words -----------------------------------------------------------------------------------
 
@@ -327,8 +345,6 @@ class Refresher:
                     self._done(int(number), error)
                 case [b"signalled", task] if task.isdigit():
                     self._signalled(int(task))
-                case [b"closed", question] if question.isdigit():
-                    self._closed(int(question))
                 case _:
                     log.warning("the helper in the guest sent %r", line[:80])
         self._advance()
@@ -359,7 +375,14 @@ class Refresher:
         self._settled(instruction)
         self._finish(instruction)
         if error != b"0":
+            self._again(instruction)
             log.debug("%s of %r: error %s in the guest", instruction.kind, instruction.name, error.decode())
+
+    def _again(self, instruction: Instruction) -> None:
+        """An instruction could not be carried out, because the guest's programs came between: look what is needed."""
+        for directory, name in instruction.names():
+            if instruction.tries < _TRIES:
+                self._compare(directory, name, directory.children.get(name), instruction.tries + 1)
 
     # --- the helper's requests ----------------------------------------------------------------------------------
 
@@ -418,7 +441,7 @@ class Refresher:
     def _expected(self, head: Head, name: bytes, kind: str) -> Instruction:
         instruction = self._by_name.get((head.node, name))
         if instruction is None or instruction.kind != kind:
-            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+            raise failure(errno.EPERM)
         self._settled(instruction)
         return instruction
 
@@ -426,17 +449,21 @@ class Refresher:
         instruction = self._expected(head, name, "create")
         reply = self._server.entry_or_none(instruction.directory, name)
         if reply is None:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise failure(errno.ENOENT)
         return reply
 
     def _answer_removed(self, head: Head, name: bytes) -> Reply:
         instruction = self._expected(head, name, "delete")
+        if self._server.current(instruction.directory, name):
+            raise failure(errno.EBUSY)
         self._server.removed(instruction.directory, name)
         return b""
 
     def _answer_renamed(self, head: Head, body: bytes) -> Reply:
         offset = fuse.RENAME2_IN.size if head.opcode == Op.RENAME2 else fuse.RENAME_IN.size
-        self._expected(head, fuse.name_at(body, offset), "rename")
+        instruction = self._expected(head, fuse.name_at(body, offset), "rename")
+        if self._server.current(instruction.directory, instruction.name):
+            raise failure(errno.EBUSY)
         return b""
 
 
@@ -444,11 +471,9 @@ def _is_of(instruction: Instruction, node: Node) -> bool:
     return instruction.directory.children.get(instruction.name) is node
 
 
-def _names(instruction: Instruction) -> list[tuple[int, bytes]]:
-    names = [(instruction.directory.id, instruction.name)]
-    if instruction.new_directory is not None:
-        names.append((instruction.new_directory.id, instruction.new_name))
-    return names
+def _subject(instruction: Instruction) -> Node | tuple[Node, bytes]:
+    """The file that an instruction of ``modify`` or ``attrib`` is about."""
+    return instruction.node or (instruction.directory, instruction.name)
 
 
 def path_of(directory: Node, name: bytes) -> bytes:

@@ -18,7 +18,7 @@ from ccvm_tui.share import fuse, syscalls
 from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import Change, HostTree, Name
 from ccvm_tui.share.locks import Locks, Wanted
-from ccvm_tui.share.nodes import Handle, Node, state_of
+from ccvm_tui.share.nodes import Handle, Node, same_content, state_of
 from ccvm_tui.share.vhost import Request, VhostError
 from ccvm_tui.share.walindex import WalIndex, database_files, is_index
 
@@ -33,6 +33,7 @@ _VALID_UNREPORTED: Final = 1
 _LISTINGS_KEPT: Final = 128
 _BODY_MAX: Final = 128 * 1024
 _OFFSET_BITS: Final = 32
+_COPY_MAX: Final = 1 << 30
 
 
 class Deferred:
@@ -124,9 +125,15 @@ class Server:
         except OSError as error:
             self._fail(request, head, error.errno or errno.EIO)
             return
+        except VhostError:
+            raise
         except (ValueError, struct.error) as error:
             log.debug("request %d: %s", opcode, error)
             self._fail(request, head, errno.EINVAL)
+            return
+        except Exception:  # a fault of ours in one request must not end the guest
+            log.exception("request %d failed", opcode)
+            self._fail(request, head, errno.EIO)
             return
         if reply is NO_REPLY:
             request.finish(0)
@@ -159,8 +166,10 @@ class Server:
             return
         request.reply(fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size, -error, head.unique))
 
-    def _in_thread(self, request: Request, head: Head, work: Callable[[], bytes]) -> Reply:
-        """Answer with what ``work``, done in another thread, returns or raises."""
+    def _in_thread(
+        self, request: Request, head: Head, work: Callable[[], bytes], then: Callable[[], None] = lambda: None
+    ) -> Reply:
+        """Answer with what ``work``, done in another thread, returns or raises; call ``then`` in this one before."""
 
         def run() -> None:
             error, data = 0, b""
@@ -170,6 +179,7 @@ class Server:
                 error = failure.errno or errno.EIO
 
             def answer() -> None:
+                then()
                 if error:
                     self._fail(request, head, error)
                 else:
@@ -185,6 +195,8 @@ class Server:
     def _attributes(self, node: Node, info: os.stat_result) -> tuple[bytes, int]:
         """The attributes of ``node`` and for how many seconds they hold."""
         node.seen = state_of(info)
+        if node.announced is None:
+            node.announced = node.seen
         inode, links = self._tree.identity(node, info)
         lasting = node is self._nodes.root or (node.parent is not None and self._lasting(node.parent))
         if node.is_directory:
@@ -192,6 +204,10 @@ class Server:
         elif node.is_regular and links != 1:
             lasting = False  # a change by another name, in a directory that is not watched, goes unnoticed
         return fuse.attributes(info, inode, links), self._valid if lasting else 0
+
+    def _own(self, node: Node) -> None:
+        """Note that the guest itself has just changed ``node``."""
+        node.announced = state_of(self._tree.stat(node))
 
     def _lasting(self, node: Node) -> bool:
         """Whether the guest may keep names and attributes of what is in ``node``."""
@@ -219,10 +235,6 @@ class Server:
         except OSError:
             return None
 
-    def inode(self, node: Node) -> int:
-        """The inode number that the guest sees."""
-        return self._tree.identity(node, self._tree.stat(node))[0]
-
     def node(self, number: int) -> Node:
         """The node of this number. Raises OSError (ESTALE)."""
         return self._nodes[number]
@@ -247,6 +259,11 @@ class Server:
             node = self._nodes.unnamed((0, self._nodes.count), kind)
         node.lookups += 1
         return fuse.entry(node.id, fuse.placeholder(node.key[1], kind | 0o700, 2 if directory else 1), 0, 0)
+
+    def current(self, parent: Node, name: bytes) -> bool:
+        """Whether ``name`` is on the host what the guest takes it for."""
+        node, info = parent.children.get(name), self.look(parent, name)
+        return node is not None and info is not None and node.key == (info.st_dev, info.st_ino)
 
     def removed(self, parent: Node, name: bytes) -> None:
         """Note that ``name`` was removed on the host."""
@@ -318,6 +335,7 @@ class Server:
             modified=_time(valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, modified, modified_ns),
         )
         self._tree.change(node, change, self._nodes.handle(number) if valid & fuse.FATTR_FH else None)
+        self._own(node)
         return self._attributes_reply(node)
 
     def _readlink(self, head: Head, _: bytes) -> bytes:
@@ -409,6 +427,7 @@ class Server:
         (number,) = fuse.LINK_IN.unpack_from(body)
         parent, name = self._nodes[head.node], fuse.name_at(body, fuse.LINK_IN.size)
         self._tree.link(self._nodes[number], parent, name)
+        self._own(self._nodes[number])
         return self._made(parent, name)
 
     # --- directories --------------------------------------------------------------------------------------------
@@ -478,6 +497,8 @@ class Server:
         seen = node.seen
         fd = self._tree.open(node, flags)
         info = os.fstat(fd)
+        if flags & os.O_TRUNC:
+            node.announced = state_of(info)
         keep = seen is not None and not flags & os.O_TRUNC and state_of(info)[:3] == seen[:3]
         if node.index is None and is_index(node.name) and not flags & os.O_TRUNC:
             node.index, keep = WalIndex(), False
@@ -555,12 +576,15 @@ class Server:
             return self._write_index(request, head, node.index, handle, b"".join(segments), offset, flags)
         before = os.fstat(handle.fd)
         self._tree.demand_room(max(0, offset + size - before.st_size))
-        ours = node.seen is not None and node.seen[:3] == state_of(before)[:3]
+        known = state_of(before)
+        seen, announced = same_content(node.seen, known), same_content(node.announced, known)
         done = os.pwritev(handle.fd, segments, offset) if segments else 0
         after = os.fstat(handle.fd)
         self._tree.grew(before.st_size, after.st_size)
-        if ours:
+        if seen:
             node.seen = state_of(after)
+        if announced:
+            node.announced = state_of(after)
         self._answer(request, head, fuse.WRITE_OUT.pack(done, 0))
         return DEFERRED
 
@@ -645,6 +669,7 @@ class Server:
         self._tree.demand_room(max(0, offset + length - before))
         syscalls.allocate(fd, mode, offset, length)
         self._tree.grew(before, os.fstat(fd).st_size)
+        self._own(self._nodes.handle(number).node)
         return b""
 
     def _lseek(self, head: Head, body: bytes) -> bytes:
@@ -655,17 +680,23 @@ class Server:
 
     def _copy_file_range(self, request: Request, head: Head, body: bytes) -> Reply:
         source, source_offset, _, target, target_offset, length, _ = fuse.COPY_IN.unpack_from(body)
+        node = self._nodes.handle(target).node
         fds = [os.dup(self._nodes.handle(source).fd), os.dup(self._nodes.handle(target).fd)]
+        before, available = os.fstat(fds[1]).st_size, os.fstat(fds[0]).st_size - source_offset
+        self._tree.demand_room(max(0, target_offset + min(length, available) - before))
 
         def work() -> bytes:
-            try:
-                done = os.copy_file_range(fds[0], fds[1], min(length, 1 << 30), source_offset, target_offset)
-            finally:
-                for fd in fds:
-                    os.close(fd)
+            done = os.copy_file_range(fds[0], fds[1], min(length, _COPY_MAX), source_offset, target_offset)
             return fuse.WRITE_OUT.pack(done, 0)
 
-        return self._in_thread(request, head, work)
+        def then() -> None:
+            after = os.fstat(fds[1])
+            self._tree.grew(before, after.st_size)
+            node.announced = state_of(after)
+            for fd in fds:
+                os.close(fd)
+
+        return self._in_thread(request, head, work, then)
 
     # --- locks --------------------------------------------------------------------------------------------------
 
@@ -778,11 +809,15 @@ class Server:
         size, flags = fuse.SETXATTR_IN.unpack_from(body)
         end = body.index(b"\0", fuse.SETXATTR_IN.size)
         name, value = body[fuse.SETXATTR_IN.size : end], body[end + 1 : end + 1 + size]
-        self._tree.set_attribute(self._nodes[head.node], name, value, flags)
+        node = self._nodes[head.node]
+        self._tree.set_attribute(node, name, value, flags)
+        self._own(node)
         return b""
 
     def _removexattr(self, head: Head, body: bytes) -> bytes:
-        self._tree.remove_attribute(self._nodes[head.node], body[: body.index(b"\0")])
+        node = self._nodes[head.node]
+        self._tree.remove_attribute(node, body[: body.index(b"\0")])
+        self._own(node)
         return b""
 
 

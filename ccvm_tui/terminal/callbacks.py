@@ -6,9 +6,8 @@ afterwards. Both collections are bounded, since the program decides how much it 
 
 from typing import Any, Final
 
+from ccvm_tui.guest import DEFAULT_CELL, TermSize
 from ccvm_tui.terminal.engine import (
-    CELL_HEIGHT_PX,
-    CELL_WIDTH_PX,
     Handle,
     ffi,
     get_string,
@@ -95,7 +94,8 @@ class Callbacks:
         self._terminal = terminal
         self._identity = ffi.new("char[]", identity.encode())
         self._keep: list[Any] = []
-        self.cols, self.rows = 80, 24
+        self.size = TermSize()
+        self.cell = DEFAULT_CELL
         self.dark = True
         self._register("WRITE_PTY", "GhosttyTerminalWritePtyFn", self._write_pty)
         self._register("BELL", "GhosttyTerminalBellFn", self._bell)
@@ -156,8 +156,8 @@ class Callbacks:
         self._outbox.add(Progress(state, report.progress))
 
     def _size(self, _terminal: Any, _data: Any, out: Any) -> bool:
-        out.rows, out.columns = self.rows, self.cols
-        out.cell_width, out.cell_height = CELL_WIDTH_PX, CELL_HEIGHT_PX
+        out.rows, out.columns = self.size.rows, self.size.cols
+        out.cell_width, out.cell_height = self.cell
         return True
 
     def _colour_scheme(self, _terminal: Any, _data: Any, out: Any) -> bool:

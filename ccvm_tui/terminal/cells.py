@@ -120,13 +120,15 @@ class Modes(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the program asked of its terminal.
 
     `flags` are `Mode` bits; `kitty` the progressive enhancement flags of the kitty keyboard protocol (0..31);
-    `mouse` the tracking mode (0, 9, 1000, 1002 or 1003); `mouse_encoding` 0 (bytes), 1005, 1006, 1015 or 1016.
+    `mouse` the tracking mode (0, 9, 1000, 1002 or 1003); `mouse_encoding` 0 (bytes), 1005, 1006, 1015 or 1016;
+    `other_keys` the level of xterm's modifyOtherKeys (0, 1 or 2).
     """
 
     flags: int = 0
     kitty: int = 0
     mouse: int = 0
     mouse_encoding: int = 0
+    other_keys: int = 0
 
     def has(self, mode: Mode) -> bool:
         """Whether a mode is set."""

@@ -3,14 +3,19 @@
 from typing import Final
 
 from ccvm_tui import __version__
-from ccvm_tui.guest import TermSize
+from ccvm_tui.guest import DEFAULT_CELL, TermColours, TermSize
 from ccvm_tui.terminal import engine, snapshot
 from ccvm_tui.terminal.callbacks import Callbacks, Outbox
 from ccvm_tui.terminal.cells import Colours, Cursor, CursorShape, Frame, Lines, Match, Mode, Modes, Row, Style
 from ccvm_tui.terminal.engine import Handle, check, ffi, lib
 from ccvm_tui.terminal.formatter import Pen, format_lines, read_pen
 from ccvm_tui.terminal.history import Numbering, linked_cells, read_lines, read_text, search
+from ccvm_tui.terminal.other_keys import OtherKeys
 from ccvm_tui.terminal.rows import RowReader
+
+_DARK: Final = (0xD8D8D8, 0x101010)
+_LIGHT: Final = (0x202020, 0xF8F8F8)
+"""Foreground and background of terminals that do not tell theirs."""
 
 SCROLLBACK: Final = 10_000
 FEED_MAX: Final = 64 * 1024
@@ -93,14 +98,10 @@ class Emulator:
                 engine.set_default_mode(self._terminal, GRAPHEMES)
         else:
             self._terminal = snapshot.decode(_state)
-            size = TermSize(
-                engine.get_number(self._terminal, "COLS", "uint16_t"),
-                engine.get_number(self._terminal, "ROWS", "uint16_t"),
-            )
-        self.size = size
+            size = TermSize(*self._exact_size())
+        self.other_keys = OtherKeys(2 if b"4;2m" in self.pen().keyboard else 0)
         self._callbacks = Callbacks(self._terminal, self.outbox, f"ccvm-tui {__version__}")
-        self._callbacks.cols, self._callbacks.rows = size.cols, size.rows
-        self._limit_scrollback()
+        self._set_size(size)
         # Pictures are not drawn here, so none may take memory.
         engine.set_option(self._terminal, "KITTY_IMAGE_STORAGE_LIMIT", ffi.new("uint64_t*", 0))
         self._reader = RowReader(self._terminal)
@@ -145,6 +146,7 @@ class Emulator:
         """
         copy = Emulator.restore(self.snapshot(), self._scrollback)
         copy.links = self.links
+        copy.other_keys.level = self.other_keys.level
         return copy
 
     @property
@@ -154,6 +156,7 @@ class Emulator:
 
     def feed(self, data: bytes) -> None:
         """Interpret output of the program."""
+        self.other_keys.feed(data)
         for start in range(0, len(data), FEED_MAX):
             piece = data[start : start + FEED_MAX] if len(data) > FEED_MAX else data
             lib.ghostty_terminal_vt_write(self._terminal, piece, len(piece))
@@ -161,32 +164,47 @@ class Emulator:
 
     def resize(self, size: TermSize) -> None:
         """Change the size; the primary screen and its scrollback are wrapped anew."""
-        if size == self.size:
+        if size.exact == self.size.exact:
             return
-        self.size = size
-        self._callbacks.cols, self._callbacks.rows = size.cols, size.rows
-        self._limit_scrollback()
-        check(
-            lib.ghostty_terminal_resize(
-                self._terminal, size.cols, size.rows, engine.CELL_WIDTH_PX, engine.CELL_HEIGHT_PX
-            ),
-            "resize",
-        )
+        self._set_size(size)
         self._numbering.follow(alternate=self.alternate)
+
+    def _set_size(self, size: TermSize) -> None:
+        self.size = self._callbacks.size = size
+        cell = self._callbacks.cell = size.cell if all(size.cell) else DEFAULT_CELL
+        self._limit_scrollback()
+        # Without need nothing may change: a resize ends a synchronized update, say.
+        if self._exact_size() != size.with_cell(cell).exact:
+            check(lib.ghostty_terminal_resize(self._terminal, size.cols, size.rows, *cell), "resize")
+
+    def _exact_size(self) -> tuple[int, ...]:
+        keys = (("COLS", "uint16_t"), ("ROWS", "uint16_t"), ("WIDTH_PX", "uint32_t"), ("HEIGHT_PX", "uint32_t"))
+        return tuple(min(engine.get_number(self._terminal, *key), TermSize.MAX_PIXELS) for key in keys)
 
     def _limit_scrollback(self) -> None:
         limit = scrollback_bytes(self._scrollback, self.size.cols)
         engine.set_option(self._terminal, "SCROLLBACK_MAX_BYTES", ffi.new("size_t*", limit))
 
-    def set_default_colours(self, foreground: int, background: int, cursor: int = -1) -> None:
-        """The colours (0xrrggbb) of the terminal that shows this; OSC 10, 11 and 12 are answered with them."""
+    def set_colours(self, colours: TermColours) -> None:
+        """The colours of the terminal that shows this; OSC 10, 11, 12 and CSI ? 996 n are answered with them.
+
+        Those that are not known are what a dark or a light terminal may have.
+        """
+        dark = self._callbacks.dark = colours.is_dark
+        foreground, background = _DARK if dark else _LIGHT
+        foreground = colours.foreground if colours.foreground >= 0 else foreground
+        background = colours.background if colours.background >= 0 else background
+        cursor = colours.cursor if colours.cursor >= 0 else foreground
         for option, value in (("FOREGROUND", foreground), ("BACKGROUND", background), ("CURSOR", cursor)):
-            if value >= 0:
-                rgb = {"r": value >> 16 & 255, "g": value >> 8 & 255, "b": value & 255}
-                engine.set_option(self._terminal, f"COLOR_{option}", ffi.new("GhosttyColorRgb*", rgb))
-        if background >= 0:
-            red, green, blue = background >> 16 & 255, background >> 8 & 255, background & 255
-            self._callbacks.dark = 299 * red + 587 * green + 114 * blue < 128_000
+            rgb = {"r": value >> 16 & 255, "g": value >> 8 & 255, "b": value & 255}
+            engine.set_option(self._terminal, f"COLOR_{option}", ffi.new("GhosttyColorRgb*", rgb))
+
+    def recolour(self, colours: TermColours) -> None:
+        """As `set_colours`; a program that asked for it (mode 2031) is told when dark becomes light, or light dark."""
+        before = self._callbacks.dark
+        self.set_colours(colours)
+        if (dark := self._callbacks.dark) != before and self.mode(2031):
+            self.outbox.answer(b"\x1b[?997;1n" if dark else b"\x1b[?997;2n")
 
     @property
     def held(self) -> bool:
@@ -233,7 +251,7 @@ class Emulator:
         for number, value in zip(_MOUSE_ENCODINGS, values[at + len(_MOUSE) :], strict=False):
             encoding = number if value else encoding
         kitty = engine.get_number(self._terminal, "KITTY_KEYBOARD_FLAGS", "uint8_t")
-        return Modes(int(flags), kitty, mouse, encoding)
+        return Modes(int(flags), kitty, mouse, encoding, self.other_keys.level)
 
     def cursor(self) -> Cursor:
         """The cursor as of the last `refresh`."""

@@ -39,9 +39,6 @@ __all__ = [
     "string_bytes",
 ]
 
-CELL_WIDTH_PX: Final = 8
-CELL_HEIGHT_PX: Final = 16
-
 
 class EngineError(CcvmError):
     """libghostty-vt refused a call; `result` is its GhosttyResult."""

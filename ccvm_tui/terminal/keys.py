@@ -1,7 +1,7 @@
 """Key strokes → the bytes that the program in the terminal expects, after the modes it has set.
 
-Two languages: that of xterm (with DECCKM, DECNKM, DECBKM and LNM), and the kitty keyboard protocol with its five
-progressive enhancements. Sources: xterm's ctlseqs, "PC-Style Function Keys";
+Two languages: that of xterm (with DECCKM, DECNKM, DECBKM, LNM and modifyOtherKeys), and the kitty keyboard protocol
+with its five progressive enhancements. Sources: xterm's ctlseqs, "PC-Style Function Keys";
 https://sw.kovidgoyal.net/kitty/keyboard-protocol/ ; terminfo's xterm-256color.
 """
 
@@ -113,7 +113,45 @@ def encode_key(stroke: Stroke, modes: Modes) -> bytes:
         return _kitty(stroke, modes)
     if stroke.action == RELEASE:
         return b""
-    return _legacy(stroke, modes)
+    return _modify_other(stroke, modes.other_keys) or _legacy(stroke, modes)
+
+
+_OTHER_CODES: Final = {"enter": 13, "tab": 9, "escape": 27, "backspace": 127, " ": 32}
+
+
+def _modify_other(stroke: Stroke, level: int) -> bytes:
+    """CSI 27 ; modifiers ; code ~ for a key that xterm's modifyOtherKeys tells so, at this level; else nothing.
+
+    The first level leaves what programs have always understood as it is: control characters, Alt as an ESC before the
+    key, Shift+Tab. Shift that only makes another character of a key is told by that character.
+    """
+    modifiers = stroke.modifiers & (SHIFT | ALT | CTRL)
+    key = stroke.key
+    if not level or not modifiers or not (len(key) == 1 or key in _OTHER_CODES):
+        return b""
+    if key == "tab" and modifiers == SHIFT:
+        return b""
+    if len(key) == 1 and modifiers == SHIFT and not (key == " " and level == 2):
+        return b""
+    if level == 1 and key != "enter":
+        if not modifiers & ~ALT or key == "backspace":
+            return b""
+        if len(key) == 1 and not modifiers & SHIFT and _is_control(stroke):
+            return b""
+    code = _OTHER_CODES.get(key) or ord(_typed_alone(stroke))
+    return f"\x1b[27;{modifiers + 1};{code}~".encode()
+
+
+def _is_control(stroke: Stroke) -> bool:
+    """Whether Ctrl makes a control character of the key."""
+    return _legacy_text(stroke, CTRL)[0] < 0x20 or stroke.key in ("?", "8")
+
+
+def _typed_alone(stroke: Stroke) -> str:
+    """The character that the key types without Alt and Ctrl."""
+    if stroke.modifiers & SHIFT:
+        return chr(stroke.shifted) if stroke.shifted else _SHIFTED_US.get(stroke.key, stroke.key.upper()[0])
+    return stroke.key
 
 
 def _typed(stroke: Stroke) -> str:

@@ -263,7 +263,7 @@ def _state(emulator: Emulator) -> bytes:
     out += [b"\x1b[?2027h"] if emulator.mode(2027) else []
     out += [b"\x1b[4h"] if emulator.mode(4, ansi=True) else []
     out += [b"\x1b[20h"] if emulator.mode(20, ansi=True) else []
-    out.append(_kitty(emulator) + place.pen.keyboard)
+    out.append(_kitty(emulator) + emulator.other_keys.sequence())
     out.append(f"\x1b[{_shape(place.cursor)} q".encode())
     out += [b"\x1b[?25l"] if not emulator.mode(25) else []
     return b"".join(out)

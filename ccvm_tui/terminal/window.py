@@ -76,6 +76,8 @@ class Window:
                 parts.append(on if modes.flags & bit else off)
         if old.kitty != modes.kitty:
             parts.append(f"\x1b[={modes.kitty};1u")
+        if old.other_keys != modes.other_keys:
+            parts.append(f"\x1b[>4;{modes.other_keys}m")
         return "".join(parts)
 
 
@@ -89,8 +91,8 @@ _INPUT_MODES = (
 
 _NEUTRAL = (
     "\x1b\\\x1b[!p\x1b[?69l\x1b[r\x1b(B\x1b)B\x0f\x1b[0m\x1b]8;;\x1b\\"
-    "\x1b[4l\x1b[20l\x1b[?1;5;6;9;45;66;1000;1002;1003;1004;1005;1006;1015;1016;1049;2004;2027;2048l"
-    "\x1b[?7l\x1b>\x1b[=0;1u\x1b[0 q\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\"
+    "\x1b[4l\x1b[20l\x1b[?1;5;6;9;45;66;1000;1002;1003;1004;1005;1006;1015;1016;1049;2004;2027;2031;2048l"
+    "\x1b[?7l\x1b>\x1b[=0;1u\x1b[>4;0m\x1b[0 q\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\"
 )
 
 

@@ -7,6 +7,7 @@ import gc
 import os
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Dashboard(App[int]):
         self.here = here
         self.outer = OuterScreen(self)
         self.crash_file: Path | None = None
-        self._background_told = False
+        self._follows = settings.theme.name == "ccvm"
         self.register_theme(theme.DARK)
         self.register_theme(theme.LIGHT)
         self.ansi_theme_dark = theme.PALETTE_DARK
@@ -96,6 +97,7 @@ class Dashboard(App[int]):
         self.notify("q in the tree quits; guests go on", timeout=4)
 
     def use_theme(self, name: str) -> None:
+        self._follows = False
         self.theme = name
 
     # --- what the driver offers ----------------------------------------------------------------------------
@@ -126,17 +128,26 @@ class Dashboard(App[int]):
             if isinstance(screen, MainScreen):
                 screen.outer_focus(gained)
 
-    def outer_resized(self) -> None:
+    def outer_resized(self, cell: tuple[int, int]) -> None:
+        if self.outer.measured(cell):
+            self._outer_changed()
         if (main := self.main) is not None:
             main.hold_keys()
 
     def outer_report(self, kind: str, text: str) -> None:
-        """The outer terminal told its background: the theme follows it unless one was chosen."""
-        if kind == "osc" and text.startswith("11;") and not self._background_told:
-            dark = theme.is_dark(text)
-            self._background_told = dark is not None
-            if dark is False and self.settings.theme.name == "ccvm":
-                self.theme = theme.LIGHT.name
+        """The outer terminal told of its colours or cells: sessions hear of it, and the theme follows its background
+        unless one was chosen."""
+        if not self.outer.told(kind, text):
+            return
+        self._outer_changed()
+        colours = self.outer.colours
+        if colours.background >= 0 and self._follows:
+            self.theme = (theme.DARK if replace(colours, dark=None).is_dark else theme.LIGHT).name
+
+    def _outer_changed(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, MainScreen):
+                screen.outer_changed()
 
     # --- the cursor stays out of the way while Textual draws -------------------------------------------------
 

@@ -8,9 +8,11 @@ whole, and the app may take a stroke before it becomes a Textual event.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import select
 import signal
+import struct
 import sys
 import termios
 import threading
@@ -41,6 +43,16 @@ READ_SIZE = 1 << 16
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end the dashboard as its quit key does. SIGINT comes from no key here: the terminal is raw."""
 
+ASK_SCHEME = "\x1b[?996n"
+"""Dark or light."""
+
+ASK_COLOURS = "\x1b]10;?\x1b\\\x1b]11;?\x1b\\\x1b]12;?\x1b\\\x1b[c"
+"""Foreground, background, cursor; and at last what every terminal answers (DA1)."""
+
+ASK_CELL = "\x1b[16t"
+SCHEME_REPORTS = "2031"
+"""The mode in which a terminal tells when it becomes dark or light."""
+
 KITTY_FLAGS = 0b101
 """Disambiguate keys and report alternates. Text stays text, so that input methods and fast typing are untouched."""
 
@@ -51,7 +63,9 @@ class Takes(Protocol):
     def take_stroke(self, stroke: Stroke) -> bool: ...
     def take_paste(self, data: bytes) -> bool: ...
     def outer_focus(self, gained: bool) -> None: ...
-    def outer_resized(self) -> None: ...
+    def outer_resized(self, cell: tuple[int, int]) -> None:
+        """``cell`` is a cell's width and height in pixels, as far as the terminal's device tells; else zeros."""
+
     def outer_report(self, kind: str, text: str) -> None: ...
 
 
@@ -148,8 +162,10 @@ class OuterDriver(Driver):
         self._parser = InputParser()
         self._escape: asyncio.TimerHandle | None = None
         self._kitty_flags = KITTY_FLAGS
+        self._other_keys = 1
         self._all_motion = False
         self._reading = False
+        self._tells_scheme = False
 
     @property
     def can_suspend(self) -> bool:
@@ -167,11 +183,18 @@ class OuterDriver(Driver):
         if (writer := self._writer) is not None and not writer.idle:
             await writer.flushed(asyncio.get_running_loop())
 
-    def keyboard(self, kitty_flags: int) -> None:
-        """Ask the terminal for the keys that the focused program wants (kitty progressive enhancement)."""
+    def keyboard(self, kitty_flags: int, other_keys: int) -> None:
+        """Ask the terminal for the keys that the focused program wants: in the kitty protocol, and for terminals that
+        do not know it, by modifyOtherKeys, whose second level tells Ctrl+I from Tab."""
         if (flags := KITTY_FLAGS | kitty_flags) != self._kitty_flags:
             self._kitty_flags = flags
             self.write(f"\x1b[={flags};1u")
+        if (level := 2 if kitty_flags or other_keys == 2 else 1) != self._other_keys:
+            self._other_keys = level
+            self.write(f"\x1b[>4;{level}m")
+
+    def ask_colours(self) -> None:
+        self.write(ASK_COLOURS)
 
     def report_all_motion(self, wanted: bool) -> None:
         """Mouse motion without a button is only asked for while a program wants it: it costs on every move."""
@@ -195,8 +218,9 @@ class OuterDriver(Driver):
             self.write("\x1b[?1000h\x1b[?1002h\x1b[?1006h")
         self.write(f"\x1b[>4;1m\x1b[>{KITTY_FLAGS}u")
         self._kitty_flags = KITTY_FLAGS
+        self._other_keys = 1
         self._all_motion = False
-        self.write("\x1b[?2026$p\x1b]10;?\x1b\\\x1b]11;?\x1b\\\x1b[?u\x1b[c")
+        self.write(f"\x1b[?2026$p\x1b[?{SCHEME_REPORTS}$p\x1b[?{SCHEME_REPORTS}h\x1b[?u{ASK_SCHEME}{ASK_COLOURS}")
         self._parser = InputParser()
         loop.add_reader(self._input, self._readable)
         self._reading = True
@@ -227,7 +251,8 @@ class OuterDriver(Driver):
         self.disable_input()
         if self._mouse:
             self.write("\x1b[?1003l\x1b[?1002l\x1b[?1000l\x1b[?1006l")
-        self.write("\x1b[?2004l\x1b[?1004l\x1b[<u\x1b[>4m\x1b[?7h\x1b[0 q\x1b]112\x1b\\\x1b[0m\x1b[?1049l\x1b[?25h")
+        self.write(f"\x1b[?2004l\x1b[?1004l\x1b[?{SCHEME_REPORTS}l\x1b[<u\x1b[>4m\x1b[?7h\x1b[0 q\x1b]112\x1b\\\x1b[0m")
+        self.write("\x1b[?1049l\x1b[?25h")
         self.close()
         if self._saved is not None:
             try:
@@ -249,12 +274,18 @@ class OuterDriver(Driver):
 
     def _size_changed(self) -> None:
         try:
-            columns, rows = os.get_terminal_size(self._file.fileno())
+            found = fcntl.ioctl(self._file.fileno(), termios.TIOCGWINSZ, bytes(8))
         except OSError:
-            columns, rows = 80, 24
+            found = bytes(8)
+        rows, columns, width, height = struct.unpack("HHHH", found)
         size = Size(columns or 80, rows or 24)
+        cell = (width // size.width, height // size.height)
+        if not all(cell):
+            cell = (0, 0)
+            self.write(ASK_CELL)
+        # before the layout changes, so that the sessions hear of cells and pixels at once
+        self._takes.outer_resized(cell)
         self._app.post_message(events.Resize(size, size))
-        self._takes.outer_resized()
 
     # --- in -----------------------------------------------------------------------------------------------
 
@@ -296,6 +327,8 @@ class OuterDriver(Driver):
                         text = data.decode("utf-8", "replace").replace("\0", "").replace("\r", "\n")
                         self.process_message(events.Paste(text))
                 case Focus(gained=gained):
+                    if gained and not self._tells_scheme:
+                        self.write(ASK_SCHEME + ASK_COLOURS)
                     self._takes.outer_focus(gained)
                 case Report(kind=kind, text=text):
                     self._report(kind, text)
@@ -307,6 +340,8 @@ class OuterDriver(Driver):
             mode, _, setting = text.partition(";")
             if mode == "2026" and setting in ("1", "2", "3"):
                 self.process_message(TerminalSupportsSynchronizedOutput())
+            elif mode == SCHEME_REPORTS:
+                self._tells_scheme = setting in ("1", "2", "3")
             return
         self._takes.outer_report(kind, text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual import events
 
+from ccvm_tui.guest import DEFAULT_CELL
 from ccvm_tui.terminal import mouse as codes
 from ccvm_tui.terminal.keys import encode_key
 from ccvm_tui.terminal.mouse import encode_mouse
@@ -23,6 +24,8 @@ class GuestInput:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._last_cell = (-1, -1)
+        self.cell = DEFAULT_CELL
+        """Width and height of a cell in pixels."""
 
     def stroke(self, stroke: Stroke) -> bytes:
         modes = self._grid.modes
@@ -45,7 +48,7 @@ class GuestInput:
         self._last_cell = (x, y)
         code |= (codes.SHIFT if event.shift else 0) | (codes.META if event.meta else 0)
         code |= codes.CONTROL if event.ctrl else 0
-        return encode_mouse(code, x, y, pressed, grid.modes)
+        return encode_mouse(code, x, y, pressed, grid.modes, self.cell)
 
     def wheel_as_keys(self, direction: int, count: int) -> bytes:
         """The wheel on the alternate screen, for programs without a mouse (xterm's alternateScroll)."""

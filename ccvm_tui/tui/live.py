@@ -12,8 +12,8 @@ import msgspec
 from ccvm_tui.client import connection
 from ccvm_tui.client.connection import Stream
 from ccvm_tui.errors import CcvmError, KeeperLost
-from ccvm_tui.guest import TermSize
-from ccvm_tui.protocol import Ack, Exited, FrameData, Input, Resize
+from ccvm_tui.guest import TermColours, TermSize
+from ccvm_tui.protocol import Ack, Exited, FrameData, Input, Recolour, Resize
 from ccvm_tui.terminal.cells import Frame, decode_frame
 from ccvm_tui.tui.attention import SessionKey
 
@@ -45,11 +45,12 @@ class Shows(Protocol):
 class Live:
     """``run`` until cancelled or the session ends. Sizes and input may be given at any time."""
 
-    def __init__(self, key: SessionKey, shows: Shows, size: TermSize) -> None:
+    def __init__(self, key: SessionKey, shows: Shows, size: TermSize, colours: TermColours) -> None:
         self.key = key
         self._shows = shows
         self._size = size
         self._told_size = size
+        self._colours = self._told_colours = colours
         self._stream: Stream | None = None
         self._settling: asyncio.TimerHandle | None = None
         self._typed = 0.0
@@ -57,8 +58,8 @@ class Live:
 
     async def run(self) -> None:
         try:
-            self._told_size = self._size
-            stream = await connection.view(self.key.guest, self.key.session, self._size)
+            self._told_size, self._told_colours = self._size, self._colours
+            stream = await connection.view(self.key.guest, self.key.session, self._size, self._colours)
         except CcvmError as error:
             self._shows.show_trouble(str(error))
             return
@@ -68,6 +69,7 @@ class Live:
                 self.type(data)
             self._early.clear()
             self.resize(self._size)
+            self.recolour(self._colours)
             await self._receive(stream)
         except KeeperLost as error:
             self._shows.show_trouble(str(error))
@@ -121,11 +123,18 @@ class Live:
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
-        if size != self._told_size and self._stream is not None:
+        if size.exact != self._told_size.exact and self._stream is not None:
             self._settling = asyncio.get_running_loop().call_later(SETTLE, self._tell_size)
 
     def _tell_size(self) -> None:
         self._settling = None
-        if self._stream is not None and self._size != self._told_size:
+        if self._stream is not None and self._size.exact != self._told_size.exact:
             self._told_size = self._size
             self._stream.send(Resize(self._size))
+
+    def recolour(self, colours: TermColours) -> None:
+        """Tell the guest what colours the outer terminal has."""
+        self._colours = colours
+        if self._stream is not None and colours != self._told_colours:
+            self._told_colours = colours
+            self._stream.send(Recolour(colours))

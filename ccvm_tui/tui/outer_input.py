@@ -230,7 +230,9 @@ def _typed(char: str, modifiers: int) -> Stroke:
     lower = char.lower()
     shift = SHIFT if lower != char and len(lower) == 1 else 0
     key = lower if shift else char
-    return Stroke(key, modifiers | shift, "" if modifiers & (ALT | CTRL) else char)
+    # What may as well be Escape and then the character stays just that, even for who wants Alt told otherwise.
+    raw = b"\x1b" + char.encode() if modifiers & ALT else b""
+    return Stroke(key, modifiers | shift, "" if modifiers & (ALT | CTRL) else char, raw=raw)
 
 
 def _legacy(byte: bytes, modifiers: int = 0) -> Stroke:

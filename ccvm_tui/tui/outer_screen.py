@@ -9,8 +9,10 @@ from textual.app import App
 from textual.errors import NoWidget
 from textual.widget import Widget
 
+from ccvm_tui.guest import DEFAULT_CELL, UNKNOWN_COLOURS
 from ccvm_tui.terminal.cells import DEFAULT_COLOUR, Cursor, CursorShape
 from ccvm_tui.tui.driver import OuterDriver
+from ccvm_tui.tui.outer_reports import cell_of, colours_with
 from ccvm_tui.tui.strips import StyleBook
 
 if TYPE_CHECKING:
@@ -24,10 +26,15 @@ _DECSCUSR = {CursorShape.BLOCK: 1, CursorShape.UNDERLINE: 3, CursorShape.BAR: 5,
 
 
 class OuterScreen:
-    """One per app. The cursor belongs to the terminal widget that has the focus, or to nobody."""
+    """One per app. The cursor belongs to the terminal widget that has the focus, or to nobody.
+
+    ``cell`` and ``colours`` are what is known of the outer terminal.
+    """
 
     def __init__(self, app: App[Any]) -> None:
         self._app = app
+        self.cell = DEFAULT_CELL
+        self.colours = self._heard = UNKNOWN_COLOURS
         self._owner: Terminal | None = None
         self._cursor: Cursor | None = None
         self._visible = False
@@ -47,6 +54,30 @@ class OuterScreen:
         """Returns once everything written has reached the outer terminal."""
         if (driver := self._driver) is not None:
             await driver.flushed()
+
+    def measured(self, cell: tuple[int, int]) -> bool:
+        """The terminal's cells have this size, zeros if it does not tell; returns whether it is another one."""
+        if not all(cell) or cell == self.cell:
+            return False
+        self.cell = cell
+        return True
+
+    def told(self, kind: str, text: str) -> bool:
+        """The terminal told something about itself (see `outer_reports`); returns whether that changed anything.
+
+        Colours count once the last of them was told, which is when it says what device it is: a program that hears
+        of a light terminal asks for its colours at once.
+        """
+        if (cell := cell_of(kind, text)) is not None:
+            return self.measured(cell)
+        if kind == "?c":
+            before, self.colours = self.colours, self._heard
+            return self.colours != before
+        owns_cursor = self._shape[1] == DEFAULT_COLOUR  # else it tells the colour that a program's cursor has
+        known, self._heard = self._heard, colours_with(self._heard, kind, text, cursor=owns_cursor)
+        if kind == "?n" and known.dark is not None and self._driver is not None:  # it has other colours, too
+            self._driver.ask_colours()
+        return False
 
     def style_book(self) -> StyleBook:
         variables = self._app.theme_variables
@@ -118,14 +149,14 @@ class OuterScreen:
             self._owner = self._cursor = None
             driver = self._driver
             if driver is not None:
-                driver.keyboard(0)
+                driver.keyboard(0, 0)
                 driver.report_all_motion(False)
                 self._write(self.hidden() + self._shaped(0, DEFAULT_COLOUR))
 
     def modes_changed(self, terminal: Terminal) -> None:
         driver = self._driver
         if driver is not None and terminal is self._owner:
-            driver.keyboard(terminal.grid.modes.kitty)
+            driver.keyboard(terminal.grid.modes.kitty, terminal.grid.modes.other_keys)
             driver.report_all_motion(terminal.grid.modes.mouse == 1003)
 
     def hidden(self) -> str:

@@ -45,7 +45,8 @@ class Stroke:
 
     ``text`` is what it types, empty for keys and combinations that type nothing. ``shifted`` and ``base`` are
     the alternate key codes of the kitty protocol, 0 where the terminal did not tell. ``raw`` are the terminal's own
-    bytes where they depend on no mode: what TERM promises of its Home key, say, is what the program waits for.
+    bytes where they depend on no mode: what TERM promises of its Home key, say, is what the program waits for. An ESC
+    and a character may be Alt, or Escape and that character.
     """
 
     key: str

@@ -136,15 +136,3 @@ ACTIVITY_SIGNS = {
 
 BOOT_FRAMES = "◐◓◑◒"
 """The booting sign turns; nothing else on the screen moves by itself."""
-
-
-def is_dark(report: str) -> bool | None:
-    """Whether an OSC 11 answer (``11;rgb:1212/1616/1b1b``) names a dark colour; None when it is no colour."""
-    _, _, colour = report.partition(";")
-    if not colour.startswith("rgb:"):
-        return None
-    try:
-        red, green, blue = (int(part, 16) / (16 ** len(part) - 1) for part in colour[4:].split("/"))
-    except (ValueError, ZeroDivisionError):
-        return None
-    return bool(0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5)

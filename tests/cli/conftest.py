@@ -62,8 +62,8 @@ def on_terminal(here: Path) -> Iterator[Open]:
     """``on_terminal("attach")`` on a terminal of its own, which the test types into and reads."""
     opened: list[Pty] = []
 
-    def run(*words: str, cols: int = 80, rows: int = 24) -> Pty:
-        terminal = Pty([*COMMAND, *words], cols, rows)
+    def run(*words: str, cols: int = 80, rows: int = 24, width: int = 0, height: int = 0) -> Pty:
+        terminal = Pty([*COMMAND, *words], cols, rows, width, height)
         opened.append(terminal)
         return terminal
 

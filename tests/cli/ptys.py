@@ -19,9 +19,9 @@ WITHIN = 20.0
 class Pty:
     """``until`` waits for words and remembers where it found them, so that each is seen once."""
 
-    def __init__(self, argv: list[str], cols: int, rows: int) -> None:
+    def __init__(self, argv: list[str], cols: int, rows: int, width: int = 0, height: int = 0) -> None:
         self.master, self._slave = pty.openpty()
-        self.resize(cols, rows)
+        self.resize(cols, rows, width, height)
         self.before = self.attributes
         self.shown = b""
         self._read_to = 0
@@ -39,8 +39,9 @@ class Pty:
         while data:
             data = data[os.write(self.master, data) :]
 
-    def resize(self, cols: int, rows: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+    def resize(self, cols: int, rows: int, width: int = 0, height: int = 0) -> None:
+        """``width`` and ``height`` are in pixels."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, width, height))
 
     def until(self, text: str | bytes, within: float = WITHIN) -> bytes:
         """Everything shown since the last call up to ``text``."""

@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import COMMAND, Run, Start
 
 LARGE = 5_000_000
@@ -67,18 +69,107 @@ def test_a_reader_who_has_seen_enough(start: Start, here: Path) -> None:
     assert (here / "status").read_text() == "141\n"
 
 
-def test_an_interrupt_ends_the_program(start: Start, here: Path) -> None:
+def until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, "the program goes on"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131), (signal.SIGKILL, -9)],
+)
+def test_a_signal_ends_the_program(start: Start, here: Path, number: int, status: int) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", "echo $$; exec sleep 1000"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
+        process.send_signal(number)
+        assert process.wait(20) == status
+    until_gone(pid)
+
+
+def test_an_interrupt_reaches_the_program_by_its_name(start: Start, here: Path) -> None:
+    start("cat")
+    script = "trap 'echo cleaned; exit 3' INT; echo ready; while :; do sleep 0.1; done"
+    argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        assert (process.stdout.read(), process.wait(20)) == (b"cleaned\n", 3)
+
+
+def test_a_program_that_ignores_the_interrupt_is_killed(start: Start, here: Path) -> None:
+    start("cat")
+    argv = [*COMMAND, "exec", "project", "--", "sh", "-c", "trap '' INT; echo $$; while :; do sleep 1; done"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 137
+    until_gone(pid)
+
+
+def test_a_second_interrupt_does_not_wait(start: Start, here: Path) -> None:
+    start("cat")
+    script = "trap '' INT; trap 'echo; exit' HUP; echo ready; while :; do sleep 0.1; done"
+    argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (130, 143)  # whichever the kernel delivered first
+
+
+@pytest.mark.parametrize("script", ["echo $$; exec sleep 1000", "echo $$; read x; echo $x; exec sleep 1000"])
+def test_it_is_interruptible_while_the_program_does_not_read(start: Start, here: Path, script: str) -> None:
+    start("cat")
+    argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
+    with (
+        Path("/dev/zero").open("rb") as endless,
+        subprocess.Popen(argv, stdin=endless, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, "the program goes on"
-        time.sleep(0.01)
+    until_gone(pid)
+
+
+@pytest.mark.parametrize("script", ["sleep 30 & echo hi", "setsid sleep 30 & echo hi", "(sleep 30 &); echo hi"])
+def test_what_a_program_leaves_behind_is_not_waited_for(start: Start, ccvm_tui: Run, script: str) -> None:
+    start("cat")
+    done = ccvm_tui("exec", "-n", "project", "--", "sh", "-c", script, within=20)
+    assert (done.returncode, done.stdout) == (0, b"hi\n")
+
+
+def test_all_that_was_printed_arrives_before_the_end(start: Start, here: Path) -> None:
+    start("cat")
+    argv = [*COMMAND, "exec", "-n", "project", "--", "sh", "-c", "head -c 3000000 /dev/zero; sleep 30 & exit 4"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert (len(process.stdout.read()), process.wait(20)) == (3_000_000, 4)
+
+
+def test_arguments_need_not_be_utf8(start: Start, ccvm_tui: Run) -> None:
+    start("cat")
+    done = ccvm_tui("exec", "project", "--", "printf", "%s", os.fsdecode(b"caf\xe9"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"caf\xe9", b"")
+
+
+def test_a_full_disk_is_told_and_ends_the_program(start: Start, here: Path) -> None:
+    start("cat")
+    script = "echo $$ >pid; head -c 300000 /dev/zero; exec sleep 1000"
+    with Path("/dev/full").open("wb") as full:
+        argv = [*COMMAND, "exec", "-n", "project", "--", "sh", "-c", script]
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"ccvm-tui: standard output cannot be written: No space left on device\n"
+    until_gone(int((here / "pid").read_text()))
 
 
 def test_a_program_that_reads_nothing_ends_all_the_same(start: Start, here: Path) -> None:

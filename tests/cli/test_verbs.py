@@ -44,7 +44,11 @@ def test_ls(start: Start, ccvm_tui: Run, here: Path) -> None:
     assert (told["name"], told["project"], told["state"]) == (guest, str(here), "running")
     (session,) = told["sessions"]
     assert list(session) == list(ls.SESSION_FIELDS)
-    assert (session["id"], session["argv"], session["size"]) == ("s1", ["cat", "-v"], {"cols": 80, "rows": 24})
+    assert (session["id"], session["argv"], session["size"]) == (
+        "s1",
+        ["cat", "-v"],
+        {"cols": 80, "rows": 24, "width": 0, "height": 0},
+    )
 
 
 def test_ls_shows_no_escape_sequences_of_guests(start: Start, ccvm_tui: Run) -> None:

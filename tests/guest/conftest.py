@@ -58,6 +58,10 @@ class RealGuest:
         return next(child for child in self.keeper.children() if "ccvm_tui.screen" in child.cmdline())
 
     @property
+    def file_server(self) -> psutil.Process:
+        return next(child for child in self.keeper.children() if "ccvm_tui.share" in child.cmdline())
+
+    @property
     def directory(self) -> Path:
         """What it has in the runtime directory."""
         return GuestPaths(self.name).dir

@@ -61,6 +61,29 @@ async def test_a_killed_keeper_takes_the_guest_along(spare: RealGuest) -> None:
     terminal.close()
 
 
+async def test_a_killed_file_server_ends_the_guest_and_loses_nothing_that_was_written(spare: RealGuest) -> None:
+    directory = spare.directory
+    spare.sh("echo written > written")
+    spare.file_server.kill()
+    await eventually(lambda: not directory.exists())
+    assert nothing_left(spare, directory)
+    record = how_it_ended(spare)
+    assert record.failed
+    assert "the file server ended" in record.reason
+    assert (spare.project / "written").read_text() == "written\n"
+
+
+async def test_a_project_that_is_moved_away_stays_the_guests(spare: RealGuest) -> None:
+    spare.sh("echo before > moved-along")
+    elsewhere = spare.project.with_name("elsewhere")
+    spare.project.rename(elsewhere)
+    try:
+        assert spare.sh("cat moved-along; echo after > moved-along") == "before\n"
+        assert (elsewhere / "moved-along").read_text() == "after\n"
+    finally:
+        elsewhere.rename(spare.project)
+
+
 async def test_clients_of_a_killed_machine_are_told_why(spare: RealGuest) -> None:
     directory = spare.directory
     spare.sh("echo last words of the guest | sudo tee /dev/console")

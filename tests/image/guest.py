@@ -12,13 +12,33 @@ from typing import Any
 
 import asyncssh
 
+from ccvm_tui.guest import SessionKind
 from ccvm_tui.image import Image
 from ccvm_tui.keeper.control import GuestAgent
 from ccvm_tui.machine import Drive, Machine, MachineSpec, Share
 from ccvm_tui.paths import GuestPaths
+from ccvm_tui.protocol import SessionSpec
+from ccvm_tui.session.channel import Channel
+from ccvm_tui.session.ssh_channel import SshTransport
 from ccvm_tui.share.process import ShareServer
 from ccvm_tui.ssh import connection
 from ccvm_tui.ssh.keys import GuestKeys
+
+
+class RunningProgram:
+    """A program without a terminal: what it ``printed`` on each of its streams, and its ``status`` in the end."""
+
+    channel: Channel
+
+    def __init__(self) -> None:
+        self.printed = {1: b"", 2: b""}
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def output(self, data: bytes, stream: int) -> None:
+        self.printed[stream] += data
+
+    def ended(self, status: int, reason: str) -> None:
+        self.status.set_result(status)
 
 
 class RealGuest:
@@ -39,11 +59,26 @@ class RealGuest:
     async def login(self) -> asyncssh.SSHClientConnection:
         return await connection.connect(self.ssh_socket, "dev", self.keys, lambda _: None)
 
+    async def start(self, *argv: str) -> RunningProgram:
+        """A program in the guest, as a keeper starts it."""
+
+        async def connection() -> asyncssh.SSHClientConnection:
+            return self.ssh
+
+        program = RunningProgram()
+        spec = SessionSpec(SessionKind.COMMAND, argv)
+        program.channel = await SshTransport(connection).start("t", spec, program, pty=False)
+        return program
+
     async def run(self, script: str, stdin: str | None = None) -> str:
         """What a shell script prints in the guest; fails the test when it fails."""
-        done = await self.ssh.run(f"/usr/lib/ccvm/session t exec sh -euc {_quote(script)}", input=stdin)
-        assert done.exit_status == 0, (done.exit_status, done.stdout, done.stderr)
-        return str(done.stdout)
+        program = await self.start("sh", "-euc", script)
+        if stdin is not None:
+            program.channel.write(stdin.encode())
+        program.channel.write_eof()
+        status = await program.status
+        assert status == 0, (status, program.printed)
+        return program.printed[1].decode()
 
     async def event(self, kind: str, within: float = 30.0) -> dict[str, Any]:
         """The first event of ``kind`` not taken yet."""
@@ -53,10 +88,6 @@ class RealGuest:
                     if event["kind"] == kind:
                         return self.events.pop(index)
                 await asyncio.sleep(0.02)
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 @contextlib.asynccontextmanager
@@ -113,7 +144,7 @@ async def booted(
                 "files": [],
                 "time_ns": time.time_ns(),
                 "entropy": os.urandom(64).hex(),
-                "timezone": "Europe/Berlin",
+                "timezone": {"name": "Europe/Berlin", "data": ""},
                 "network": network,
                 **configure,
             }

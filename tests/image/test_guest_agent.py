@@ -12,7 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccvm_tui.image.guest.agent import account, attention, configure, home_files, jsontext, oom, ports, processes
+from ccvm_tui.image.guest.agent import (
+    account,
+    attention,
+    configure,
+    home_files,
+    jsontext,
+    machine,
+    oom,
+    ports,
+    processes,
+)
 from ccvm_tui.image.guest.agent import requests as agent_requests
 from ccvm_tui.image.guest.agent.frames import FRAME_MAX, Decoder, FramingError, encode
 from ccvm_tui.image.guest.agent.terminfo import install
@@ -89,6 +99,36 @@ def test_the_user_comes_first_and_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(passwd) == 3
     assert (tmp_path / "etc/shadow").read_text().startswith("dev:*:")
     assert "NOPASSWD" in (tmp_path / "etc/sudoers.d/ccvm").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "rules", "link", "content", "noted"),
+    [
+        ("Europe/Berlin", b"TZif of the host", "/usr/share/zoneinfo/Europe/Berlin", None, "Europe/Berlin\n"),
+        ("Mars/Olympus_Mons", b"TZif of the host", "", b"TZif of the host", None),
+        ("", b"TZif of the host", "", b"TZif of the host", None),
+        ("", b"", "/usr/share/zoneinfo/Etc/UTC", None, "Etc/UTC\n"),
+        ("Mars/Olympus_Mons", b"nonsense", "/usr/share/zoneinfo/Etc/UTC", None, "Etc/UTC\n"),
+        ("../../../etc/shadow", b"", "/usr/share/zoneinfo/Etc/UTC", None, "Etc/UTC\n"),
+        ("Europe", b"", "/usr/share/zoneinfo/Etc/UTC", None, "Etc/UTC\n"),
+    ],
+)
+def test_the_zone_is_the_guests_own_or_else_the_hosts_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    name: str, rules: bytes, link: str, content: bytes | None, noted: str | None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    etc = tmp_path / "etc"
+    (tmp_path / "usr/share/zoneinfo/Europe").mkdir(parents=True)
+    (tmp_path / "usr/share/zoneinfo/Europe/Berlin").write_bytes(b"TZif of the guest")
+    etc.mkdir()
+    (etc / "shadow").write_text("")
+    (etc / "localtime").symlink_to("/usr/share/zoneinfo/Etc/UTC")
+    (etc / "timezone").write_text("Etc/UTC\n")
+    machine.set_timezone(name, rules, str(tmp_path))
+    assert (os.readlink(etc / "localtime") if link else "") == link
+    assert content is None or (etc / "localtime").read_bytes() == content
+    assert ((etc / "timezone").read_text() if (etc / "timezone").exists() else None) == noted
 
 
 @given(st.text(min_size=1, max_size=15).filter(lambda name: "\n" not in name))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui.cli.timezone import rules
 from ccvm_tui.errors import UserError
 from ccvm_tui.image import Image
 from tests.image.guest import RealGuest, booted
@@ -40,10 +41,14 @@ async def test_a_guest_from_hello_to_stop(image: Image, place: Path) -> None:
     ]
     async with booted(image, place, project, files=files) as guest:
         assert (await guest.agent.hello)["image"] == image.digest
+        assert (
+            await guest.run("date -d @0 '+%F %T %Z'; cat /etc/timezone") == "1970-01-01 01:00:00 CET\nEurope/Berlin\n"
+        )
         for step in (
             files_are_in_place(guest),
             hooks_are_reported(guest),
             the_agent_starts_again(guest),
+            programs_are_started_again(guest),
             ssh_is_served_again(guest),
             written_bytes_reach_the_host_while_the_file_is_open(guest, project),
             a_full_memory_ends_one_program_only(guest),
@@ -89,6 +94,21 @@ async def the_agent_starts_again(guest: RealGuest) -> None:
     assert (await guest.event("attention"))["state"] == "working"
 
 
+async def programs_are_started_again(guest: RealGuest) -> None:
+    """A server that was killed has left its programs to their supervisors, and is started again."""
+    program = await guest.start("sh", "-c", "echo begun; read x; echo $x; exit 7")
+    await guest.run("sudo kill -9 $(sudo cat /run/ccvm/programs.pid)")
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                assert await guest.run("echo again") == "again\n"
+                break
+            except UserError:
+                continue
+    program.channel.write(b"word\n")
+    assert (await program.status, program.printed[1]) == (7, b"begun\nword\n")
+
+
 async def ssh_is_served_again(guest: RealGuest) -> None:
     guest.ssh.abort()
     await guest.event("ssh_ended")
@@ -97,18 +117,17 @@ async def ssh_is_served_again(guest: RealGuest) -> None:
 
 
 async def written_bytes_reach_the_host_while_the_file_is_open(guest: RealGuest, project: Path) -> None:
-    process = await guest.ssh.create_process("/usr/lib/ccvm/session t exec sh -c 'exec 3>log; echo line >&3; read x'")
+    program = await guest.start("sh", "-c", "exec 3>log; echo line >&3; read x")
     async with asyncio.timeout(15):
         while not (project / "log").exists() or (project / "log").read_text() != "line\n":
             await asyncio.sleep(0.1)
-    process.stdin.write_eof()
-    await process.wait()
+    program.channel.write_eof()
+    await program.status
 
 
 async def a_full_memory_ends_one_program_only(guest: RealGuest) -> None:
-    hungry = "perl -e 'push @x, \"x\" x 50_000_000 while 1'"
-    result = await guest.ssh.run(f"/usr/lib/ccvm/session t exec {hungry}")
-    assert result.exit_signal is not None
+    program = await guest.start("perl", "-e", 'push @x, "x" x 50_000_000 while 1')
+    assert await program.status == 137
     assert (await guest.event("oom"))["text"] == "the guest ran out of memory and ended perl"
     assert await guest.run("echo alive") == "alive\n"
 
@@ -118,7 +137,9 @@ async def test_a_read_only_guest_on_q35_keeps_edits_to_itself(image: Image, plac
     (project / "sub").mkdir()
     for name in ("kept", "changed", "deleted", "sub/deep"):
         (project / name).write_text("host\n")
-    async with booted(image, place, project, machine="q35", read_only=True, network="none") as guest:
+    zone = {"name": "Mars/Olympus_Mons", "data": base64.b64encode(rules("<+0345>-3:45")).decode()}
+    async with booted(image, place, project, machine="q35", read_only=True, network="none", timezone=zone) as guest:
+        assert await guest.run("date -d @0 '+%F %T %Z'; cat /etc/timezone || true") == "1970-01-01 03:45:00 +0345\n"
         assert await guest.share.edits() == (0, [])
         await guest.run("echo guest >> changed; echo guest > made; rm deleted; echo guest > sub/deep")
         assert await guest.run("cat changed made sub/deep; ls") == (
@@ -134,8 +155,14 @@ async def test_a_read_only_guest_on_q35_keeps_edits_to_itself(image: Image, plac
 
 
 async def requests_are_answered(guest: RealGuest) -> None:
-    assert (await guest.agent.request("terminfo", name="xterm-mine", data="AAAA"))["installed"] is True
-    assert (await guest.agent.request("terminfo", name="xterm-256color", data="AAAA"))["installed"] is False
+    for name, data, installed, known in [
+        ("xterm-mine", "", False, False),
+        ("xterm-mine", "AAAA", True, True),
+        ("xterm-mine", "", False, True),
+        ("xterm-256color", "AAAA", False, True),
+    ]:
+        reply = await guest.agent.request("terminfo", name=name, data=data)
+        assert (reply["installed"], reply["known"]) == (installed, known)
     await guest.agent.request("time", time_ns=1_900_000_000 * 10**9)
     assert 1_900_000_000 <= int(await guest.run("date +%s")) < 1_900_000_600
     for op, arguments in [("no-such", {}), ("terminfo", {"name": "../x", "data": ""}), ("terminfo", {})]:

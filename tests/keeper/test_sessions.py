@@ -9,9 +9,10 @@ import pytest
 from ccvm_tui.client import connection, listing
 from ccvm_tui.errors import NoSuchGuest, NoSuchSession
 from ccvm_tui.guest import Activity, GuestInfo, GuestState, SessionKind, TermSize
-from ccvm_tui.protocol import Ack, Data, Exited, FrameData, Happened, Info, Input, SessionSpec
+from ccvm_tui.protocol import Ack, Exited, FrameData, Happened, Info, Input, SessionSpec
 from ccvm_tui.terminal import cells
 from tests.conftest import Launch
+from tests.programs import running
 from tests.terminals import attached, eventually
 
 SHELL = ("bash", "--norc", "--noprofile")
@@ -53,15 +54,14 @@ async def test_the_last_words_come_before_the_end_however_slow_a_view_is(local: 
 
 async def test_an_exec_outlives_the_last_session(local: Launch) -> None:
     keeper = await local(*SHELL)
-    stream = await connection.execute(keeper.name, ("cat",), {})
-    async with stream, asyncio.timeout(20):
+    async with running(keeper.name, "cat") as program:
         async with attached(keeper.name) as terminal:
             terminal.type("exit\r")
             await terminal.ended()
-        stream.send(Data(0, b"still here"))
-        assert await stream.receive() == Data(1, b"still here")
-        stream.send(Data(0, b""))
-        assert isinstance(await stream.receive(), Exited)
+        program.type(b"still here")
+        await program.until(b"still here")
+        program.type(b"")
+        assert await program.ended() == 0
     await eventually(lambda: keeper.name not in listing.names())
 
 
@@ -227,16 +227,12 @@ async def test_rows_text_and_search_reach_into_the_scrollback(local: Launch) -> 
 
 async def test_exec_keeps_the_streams_apart_and_passes_the_status(local: Launch) -> None:
     keeper = await local(*SHELL)
-    stream = await connection.execute(keeper.name, ("sh", "-c", "cat; echo problem >&2; exit 9"), {})
     data = bytes(range(256)) * 4096
-    outputs = {1: b"", 2: b""}
-    async with stream, asyncio.timeout(20):
-        stream.send(Data(0, data))
-        stream.send(Data(0, b""))
-        while not isinstance(message := await stream.receive(), Exited):
-            assert isinstance(message, Data)
-            outputs[message.stream] += message.data
-    assert (outputs[1], outputs[2], message.status) == (data, b"problem\n", 9)
+    async with running(keeper.name, "sh", "-c", "cat; echo problem >&2; exit 9") as program:
+        program.type(data)
+        program.type(b"")
+        assert await program.ended() == 9
+    assert program.printed == {1: data, 2: b"problem\n"}
 
 
 async def test_attention_by_notification_until_somebody_answers(local: Launch) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccvm_tui.guest import TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, TermColours, TermSize
 from ccvm_tui.terminal.cells import TRUE_COLOUR, Attribute, CursorShape, Mode, Row, Run, Style, Underline, row_text
 from ccvm_tui.terminal.emulator import Emulator
 from ccvm_tui.terminal.events import (
@@ -186,7 +187,7 @@ def test_text_joins_wrapped_lines() -> None:
 
 def test_answers() -> None:
     emulator = Emulator(TermSize(80, 24))
-    emulator.set_default_colours(0xFFFFFF, 0x102030)
+    emulator.set_colours(TermColours(0xFFFFFF, 0x102030))
     emulator.feed(b"\x1b[c\x1b[5;7H\x1b[6n\x1b]11;?\x07\x1b]10;?\x1b\\\x1b[?996n\x1b[18t\x1b[?2026$p\x1b[?u")
     assert emulator.outbox.take_answers() == (
         b"\x1b[?62;22c\x1b[5;7R\x1b]11;rgb:1010/2020/3030\x07\x1b]10;rgb:ffff/ffff/ffff\x1b\\"
@@ -257,3 +258,52 @@ def test_the_table_of_styles_does_not_grow_for_ever() -> None:
     frame = emulator.frame("s", 1, changed)
     assert frame.lines[0] == Row(0, [Run("x", 1, frame.lines[0].runs[0].style)])
     assert len(frame.styles) == 2
+
+
+def test_sizes_in_pixels_agree() -> None:
+    emulator = Emulator(TermSize(80, 24, 720, 504))
+    emulator.feed(b"\x1b[14t\x1b[16t\x1b[18t")
+    assert emulator.outbox.take_answers() == b"\x1b[4;504;720t\x1b[6;21;9t\x1b[8;24;80t"
+    emulator.resize(TermSize(80, 24, 800, 480))  # another font
+    emulator.feed(b"\x1b[14t\x1b[16t\x1b[18t")
+    assert emulator.outbox.take_answers() == b"\x1b[4;480;800t\x1b[6;20;10t\x1b[8;24;80t"
+    emulator.feed(b"\x1b[?2048h")
+    assert emulator.outbox.take_answers() == b"\x1b[48;24;80;480;800t"
+    emulator.resize(TermSize(40, 10, 400, 200))
+    assert emulator.outbox.take_answers() == b"\x1b[48;10;40;200;400t"
+    emulator.resize(TermSize(40, 10))  # one that does not tell its pixels
+    emulator.feed(b"\x1b[14t")
+    assert emulator.outbox.take_answers() == b"\x1b[48;10;40;160;320t\x1b[4;160;320t"
+
+
+def test_colours_of_a_terminal_that_does_not_tell_them_are_those_of_a_dark_one() -> None:
+    emulator = Emulator(TermSize(20, 4))
+    emulator.set_colours(UNKNOWN_COLOURS)
+    emulator.feed(b"\x1b]11;?\x07\x1b]12;?\x07\x1b[?996n")
+    assert emulator.outbox.take_answers() == b"\x1b]11;rgb:1010/1010/1010\x07\x1b]12;rgb:d8d8/d8d8/d8d8\x07\x1b[?997;1n"
+
+
+def test_who_asked_for_it_is_told_when_dark_becomes_light() -> None:
+    dark, light = TermColours(0xEEEEEE, 0x101010, 0xFF0000), TermColours(0x111111, 0xFFFFFF, 0x0000FF)
+    emulator = Emulator(TermSize(20, 4))
+    emulator.set_colours(dark)
+    emulator.recolour(light)
+    assert emulator.outbox.take_answers() == b""
+    emulator.feed(b"\x1b[?2031h")
+    emulator.recolour(replace(light, foreground=0x222222))
+    assert emulator.outbox.take_answers() == b""
+    emulator.recolour(dark)
+    assert emulator.outbox.take_answers() == b"\x1b[?997;1n"
+    emulator.recolour(light)
+    assert emulator.outbox.take_answers() == b"\x1b[?997;2n"
+    emulator.feed(b"\x1b]10;?\x07\x1b]11;?\x07\x1b]12;?\x07\x1b[?996n")
+    assert emulator.outbox.take_answers() == (
+        b"\x1b]10;rgb:1111/1111/1111\x07\x1b]11;rgb:ffff/ffff/ffff\x07\x1b]12;rgb:0000/0000/ffff\x07\x1b[?997;2n"
+    )
+
+
+def test_what_a_program_says_of_colours_counts_more_than_the_terminals_own() -> None:
+    emulator = screen(b"\x1b]11;#123456\x07")
+    emulator.set_colours(TermColours(0x111111, 0xFFFFFF))
+    emulator.feed(b"\x1b]11;?\x07\x1b]111\x07\x1b]11;?\x07")
+    assert emulator.outbox.take_answers() == b"\x1b]11;rgb:1212/3434/5656\x07\x1b]11;rgb:ffff/ffff/ffff\x07"

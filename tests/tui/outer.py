@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ccvm_tui.guest import TermSize
+from ccvm_tui.guest import TermColours, TermSize
 from ccvm_tui.terminal.cells import Cursor
 from ccvm_tui.terminal.emulator import Emulator
 from tests.terminals import Cell, cells_of, text_of
@@ -23,7 +23,10 @@ WITHIN = 20.0
 
 
 class OuterTerminal:
-    """``async with OuterTerminal(home) as outer``: the dashboard runs in it. ``received`` is all it ever wrote."""
+    """``async with OuterTerminal(home) as outer``: the dashboard runs in it. ``received`` is all it ever wrote.
+
+    With ``colours`` it answers what it is asked, as terminals do. ``cell`` is a cell's size in pixels.
+    """
 
     def __init__(
         self,
@@ -33,10 +36,17 @@ class OuterTerminal:
         *argv: str,
         env: dict[str, str] | None = None,
         cwd: Path = Path("/"),  # no project, which would be offered
+        cell: tuple[int, int] = (0, 0),
+        colours: TermColours | None = None,
     ) -> None:
         self.home = home
-        self.size = TermSize(cols, rows)
+        self.size = TermSize(cols, rows).with_cell(cell)
         self.emulator = Emulator(self.size)
+        self.answers = colours is not None
+        self.ignored: tuple[bytes, ...] = ()
+        """What the dashboard writes and this terminal does not know, whole sequences."""
+        if colours is not None:
+            self.emulator.set_colours(colours)
         self.received = bytearray()
         self._argv = argv or (sys.executable, "-P", "-m", "tests.tui.program")
         self._env = {"HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"} | (env or {})
@@ -80,18 +90,34 @@ class OuterTerminal:
         except (BlockingIOError, OSError):
             return
         self.received += data
+        for sequence in self.ignored:
+            data = data.replace(sequence, b"")
         self.emulator.feed(data)
+        self._answer()
         self._news.set()
+
+    def _answer(self) -> None:
+        if (data := self.emulator.outbox.take_answers()) and self.answers:
+            os.write(self.master, data)
+
+    def recolour(self, colours: TermColours) -> None:
+        """The user chose another theme for the terminal."""
+        self.emulator.recolour(colours)
+        self._answer()
 
     @property
     def attributes(self) -> list[object]:
         return termios.tcgetattr(self._slave)
 
     def _resize_pty(self) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", self.size.rows, self.size.cols, 0, 0))
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, self._winsize())
 
-    def resize(self, cols: int, rows: int) -> None:
-        self.size = TermSize(cols, rows)
+    def _winsize(self) -> bytes:
+        size = self.size
+        return struct.pack("HHHH", size.rows, size.cols, size.width, size.height)
+
+    def resize(self, cols: int, rows: int, cell: tuple[int, int] = (0, 0)) -> None:
+        self.size = TermSize(cols, rows).with_cell(cell)
         self.emulator.resize(self.size)
         self._resize_pty()
 

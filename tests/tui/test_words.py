@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccvm_tui.client.ends import End
-from ccvm_tui.guest import Activity, GuestInfo, GuestState, SessionInfo, SessionKind, TermSize
+from ccvm_tui.guest import (
+    UNKNOWN_COLOURS,
+    Activity,
+    GuestInfo,
+    GuestState,
+    SessionInfo,
+    SessionKind,
+    TermColours,
+    TermSize,
+)
 from ccvm_tui.project.history import Seen
 from ccvm_tui.tui import attention
 from ccvm_tui.tui.attention import SessionKey
@@ -19,9 +28,9 @@ from ccvm_tui.tui.clipboard import osc52
 from ccvm_tui.tui.dialogs.add_project import completions
 from ccvm_tui.tui.fleet import Contact, Guest
 from ccvm_tui.tui.fuzzy import positions, score
+from ccvm_tui.tui.outer_reports import cell_of, colours_with
 from ccvm_tui.tui.plain import fit, plain, plain_lines, size_text, time_text
 from ccvm_tui.tui.projects import gather
-from ccvm_tui.tui.theme import is_dark
 from ccvm_tui.tui.toml_section import with_section
 from ccvm_tui.tui.tree_rows import RowKind, rows
 
@@ -147,7 +156,26 @@ def test_fuzzy() -> None:
 @pytest.mark.parametrize(("text", "dark"), [("11;rgb:0000/0000/0000", True), ("11;rgb:ff/ff/ff", False), ("11;?", None),
                                             ("11;rgb:zz/0/0", None), ("11;rgb:ffff/ffff/e0e0", False)])  # fmt: skip
 def test_backgrounds(text: str, dark: bool | None) -> None:
-    assert is_dark(text) is dark
+    told = colours_with(UNKNOWN_COLOURS, "osc", text, cursor=True)
+    assert (told.is_dark if told != UNKNOWN_COLOURS else None) is dark
+
+
+def test_what_a_terminal_tells_of_itself_adds_up() -> None:
+    colours = UNKNOWN_COLOURS
+    for kind, text in [("osc", "10;rgb:0/8/f"), ("osc", "11;#102030"), ("osc", "12;rgba:ffff/0000/0000/ffff"),
+                       ("?n", "997;2"), ("?n", "996;1"), ("osc", "13;rgb:0/0/0"), ("dcs", "11;rgb:0/0/0")]:  # fmt: skip
+        colours = colours_with(colours, kind, text, cursor=True)
+    assert colours == TermColours(0x0088FF, 0x102030, 0xFF0000, dark=False)
+    assert not colours.is_dark  # what it says counts more than what it looks like
+    assert colours_with(colours, "osc", "12;rgb:0/0/0", cursor=False) == colours
+    assert cell_of("t", "6;21;9") == (9, 21)
+    assert cell_of("t", "8;24;80") is None
+
+
+@given(st.sampled_from(["osc", "?n", "t"]), st.text())
+def test_no_report_does_harm(kind: str, text: str) -> None:
+    colours_with(UNKNOWN_COLOURS, kind, text, cursor=True)
+    cell_of(kind, text)
 
 
 def test_sizes_and_times() -> None:

@@ -1,1 +1,1 @@
-"""Files that go into the guest. Nothing here runs on the host, except in tests."""
+"""Files that go into the guest. Nothing here runs on the host, except `agent.wire` and in tests."""

@@ -7,10 +7,13 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ccvm_tui import project as projects
 from ccvm_tui.client import listing, spawn
 from ccvm_tui.errors import CcvmError, UserError
 from ccvm_tui.guest import GuestState, SessionKind, TermSize
+from ccvm_tui.protocol import SessionSpec
 from ccvm_tui.tui import workers
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.dialogs.confirm import Confirm
@@ -49,7 +52,10 @@ class GuestActs:
 
     def _size(self) -> TermSize:
         stage = self._screen.stage.size
-        return TermSize(max(20, stage.width), max(5, stage.height - 1))
+        return TermSize(max(20, stage.width), max(5, stage.height - 1)).with_cell(self._screen.dashboard.outer.cell)
+
+    def _coloured(self, spec: SessionSpec) -> SessionSpec:
+        return replace(spec, colours=self._screen.dashboard.outer.colours)
 
     # --- starting ------------------------------------------------------------------------------------------
 
@@ -84,6 +90,8 @@ class GuestActs:
                     loop.call_soon_threadsafe(screen.pages.note, project, text)
 
             spec = await asyncio.to_thread(screen.starter.launch, str(found.path), kind, self._size(), told, give_up)
+            if spec.session is not None:
+                spec = replace(spec, session=self._coloured(spec.session))
             screen.deeds.endings.started(spec.name)
             screen.history.remember(str(found.path), spec.name)
             screen.fleet.projects[spec.name] = str(found.path)
@@ -126,7 +134,7 @@ class GuestActs:
     async def _new_session(self, guest: Guest, kind: SessionKind) -> None:
         screen = self._screen
         spec = await asyncio.to_thread(screen.starter.session, guest.project, kind, self._size())
-        session = await screen.fleet.keeper(guest.name).start_session(spec)
+        session = await screen.fleet.keeper(guest.name).start_session(self._coloured(spec))
         key = SessionKey(guest.name, session.id)
         async with asyncio.timeout(APPEARS_WITHIN):
             while not any(one.id == key.session for one in guest.sessions):

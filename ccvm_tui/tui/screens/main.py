@@ -282,6 +282,11 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
         if gained:
             self._seen()
 
+    def outer_changed(self) -> None:
+        """The outer terminal has other colours, or cells of another size."""
+        for terminal in self.query(Terminal):
+            terminal.outer_changed()
+
     # --- what widgets ask ----------------------------------------------------------------------------------
 
     @on(FleetTree.Highlighted)

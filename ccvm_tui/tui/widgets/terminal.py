@@ -112,14 +112,21 @@ class Terminal(TerminalMouse, Widget, can_focus=True):
         self.call_after_refresh(self._connect)
 
     def _connect(self) -> None:
-        self._live = Live(self.key, self, self._term_size())
+        self._live = Live(self.key, self, self._term_size(), self._outer.colours)
         workers.start(self, self._live.run, f"view of {self.key}", "view")
 
     def on_unmount(self) -> None:
         self._outer.leave(self)
 
     def _term_size(self) -> TermSize:
-        return TermSize(max(1, self.size.width), max(1, self.size.height))
+        cell = self.guest_input.cell = self._outer.cell
+        return TermSize(max(1, self.size.width), max(1, self.size.height)).with_cell(cell)
+
+    def outer_changed(self) -> None:
+        """The outer terminal has other colours, or cells of another size."""
+        if self._live is not None:
+            self._live.recolour(self._outer.colours)
+            self._live.resize(self._term_size())
 
     def on_resize(self, event: events.Resize) -> None:
         self._strips.clear()

@@ -3,10 +3,11 @@ to start, so it starts first, and the rest is done meanwhile."""
 
 from __future__ import annotations
 
+import binascii
 import os
 import time
 
-from . import account, files, home_files, login, machine, network, workspace
+from . import account, home_files, login, machine, network, programs, workspace
 
 TYPE_CHECKING = False  # importing typing costs more than it says
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 _PREPARED = "/run/ccvm/prepared"
 _PATIENCE = 20.0
-_SESSION_SETTINGS = "/run/ccvm/session.env"
 
 
 class CannotConfigure(Exception):
@@ -40,7 +40,8 @@ class Settings:
         self.files: list[dict[str, Any]] = list(message.get("files", []))
         self.time_ns = int(message["time_ns"])
         self.entropy = bytes.fromhex(message["entropy"])
-        self.timezone = str(message.get("timezone", ""))
+        zone = message.get("timezone", {})
+        self.timezone = str(zone.get("name", "")), binascii.a2b_base64(zone.get("data", ""))
         self.network = str(message.get("network", "none"))
 
 
@@ -63,7 +64,7 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     on_phase("sshd")
     start_login()
     machine.name(settings.hostname)
-    machine.set_timezone(settings.timezone)
+    machine.set_timezone(*settings.timezone)
     machine.harden()
     _await_preparation()
     account.own_home(user)
@@ -82,7 +83,8 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     except (KeyError, ValueError, OSError) as error:
         raise CannotConfigure(f"a file from the host could not be put in place: {error}") from error
     home_files.add_hooks(user)
-    _tell_sessions(settings)
+    directory = str(settings.workspace["path"]) if settings.workspace else account.HOME
+    programs.configure(user, settings.guest, directory)
 
 
 def _mount_workspace(settings: Settings) -> None:
@@ -102,17 +104,6 @@ def _mount_workspace(settings: Settings) -> None:
             raise CannotConfigure(
                 f"{name} cannot be kept in the guest: {error}", "is it a directory? see the setting local_dirs"
             ) from error
-
-
-def _tell_sessions(settings: Settings) -> None:
-    path = str(settings.workspace["path"]) if settings.workspace else account.HOME
-    lines = {"CCVM_GUEST": settings.guest, "CCVM_WORKSPACE": path}
-    files.write(_SESSION_SETTINGS, "".join(f"{key}={_quoted(value)}\n" for key, value in lines.items()))
-
-
-def _quoted(text: str) -> str:
-    """For a shell. shlex would be an import more."""
-    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def _await_preparation() -> None:

@@ -32,8 +32,8 @@ TCPKeepAlive no
 Ciphers aes128-gcm@openssh.com,chacha20-poly1305@openssh.com
 KexAlgorithms curve25519-sha256
 Compression no
-AllowTcpForwarding remote
-AllowStreamLocalForwarding remote
+AllowTcpForwarding yes
+AllowStreamLocalForwarding yes
 GatewayPorts no
 X11Forwarding no
 AllowAgentForwarding no

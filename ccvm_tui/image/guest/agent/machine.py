@@ -61,12 +61,22 @@ def harden() -> None:
         set_sysctl(parameter, value)
 
 
-def set_timezone(zone: str) -> None:
-    """``zone`` as in "Europe/Berlin"; one that the guest does not know is UTC."""
-    path = os.path.normpath(f"{_ZONES}/{zone}")
-    if not zone or not path.startswith(_ZONES + "/") or not os.path.isfile(path):
-        return
-    if os.path.lexists("/etc/localtime"):
-        os.unlink("/etc/localtime")
-    os.symlink(path, "/etc/localtime")
-    write("/etc/timezone", zone + "\n")
+def set_timezone(name: str, rules: bytes, root: str = "") -> None:
+    """``name`` as in "Europe/Berlin"; ``rules`` (TZif, tzfile(5)) hold if this guest has no zone of that name.
+
+    Without either it is UTC.
+    """
+    path = os.path.normpath(f"{_ZONES}/{name}")
+    if name and path.startswith(_ZONES + "/") and os.path.isfile(root + path):
+        _unlink(f"{root}/etc/localtime")
+        os.symlink(path, f"{root}/etc/localtime")
+        write(f"{root}/etc/timezone", name + "\n")
+    elif rules.startswith(b"TZif"):
+        _unlink(f"{root}/etc/localtime")
+        _unlink(f"{root}/etc/timezone")
+        write(f"{root}/etc/localtime", rules)
+
+
+def _unlink(path: str) -> None:
+    if os.path.lexists(path):
+        os.unlink(path)

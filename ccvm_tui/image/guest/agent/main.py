@@ -124,6 +124,21 @@ class Agent:
         pipe, ended = attention.open_pipe(gid), login.open_ended()
         self._watch(pipe, lambda: self._report_hooks(pipe))
         self._watch(ended, lambda: self._report_login(ended))
+        self._keep_programs()
+
+    def _keep_programs(self) -> None:
+        """The server that starts programs runs, and is started again should it end."""
+        from . import programs
+
+        server = programs.server()
+
+        def start_again() -> None:
+            self._poll.unregister(server)
+            os.close(server)
+            programs.ended()
+            self._keep_programs()
+
+        self._watch(server, start_again)
 
     def _phase(self, name: str) -> None:
         self.send({"type": "phase", "name": name})

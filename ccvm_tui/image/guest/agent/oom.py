@@ -9,7 +9,7 @@ _RECORD = 8192
 
 
 def protect() -> None:
-    """Exempt this process. What it starts for the user must give that up again, as /usr/lib/ccvm/session does."""
+    """Exempt this process. What it starts for the user must give that up again, as the supervisor does."""
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("-1000")
 

@@ -67,11 +67,6 @@ class Helper:
             if _has_signal(arguments[0].decode()):
                 self._say(f"signalled {arguments[0].decode()}")
             return
-        if operation == b"open":
-            process, inode, question = (argument.decode() for argument in arguments)
-            if not _has_open(process, int(inode)):
-                self._say(f"closed {question}")
-            return
         error = 0
         try:
             _OPERATIONS[operation](*arguments)
@@ -139,26 +134,6 @@ def _has_signal(task: str) -> bool:
     except (OSError, ValueError):
         return True
     return bool((words["SigPnd"] | words["ShdPnd"]) & ~words["SigBlk"] & ~words["SigIgn"])
-
-
-def _has_open(process: str, inode: int) -> bool:
-    """Whether ``process`` has the file of this inode number in the share open."""
-    device = os.stat(".").st_dev
-    try:
-        descriptors = os.listdir(f"/proc/{process}/fd")
-    except OSError:  # the process has ended
-        return False
-    for number in descriptors:
-        try:
-            # Only a file of this number is looked at: others may be on file systems that do not answer.
-            with open(f"/proc/{process}/fdinfo/{number}") as information:
-                if f"ino:\t{inode}\n" not in information:
-                    continue
-            if os.stat(f"/proc/{process}/fd/{number}").st_dev == device:
-                return True
-        except OSError:  # closed meanwhile
-            continue
-    return False
 
 
 _OPERATIONS: dict[bytes, Callable[..., None]] = {

@@ -35,7 +35,9 @@ def _time(request: Request) -> Answer:
 
 
 def _terminfo(request: Request) -> Answer:
-    return {"installed": terminfo.install(str(request["name"]), str(request["data"]))}
+    name = str(request["name"])
+    installed = terminfo.install(name, str(request["data"]))
+    return {"installed": installed, "known": terminfo.known(name)}
 
 
 def _signal(request: Request) -> Answer:

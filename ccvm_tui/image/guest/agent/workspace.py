@@ -9,7 +9,7 @@ from .files import make_directories, run
 
 _SAFE = "nosuid,nodev"
 _PLAIN = "/run/ccvm/shares"
-_LOCAL = "/var/lib/ccvm-local"
+_LOCAL = "/run/ccvm/memory/local"
 _READ_AHEAD_KIB = 1024
 
 

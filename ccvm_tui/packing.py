@@ -1,0 +1,82 @@
+"""msgpack of messages whose strings may come from guests and file systems, and so need not be UTF-8.
+
+In Python such a string is surrogate-escaped (PEP 383), as in ``sys.argv`` and ``os.listdir``. msgpack's own strings
+are UTF-8, so a message that holds another one is packed with extension types: 1 for the bytes of a string, 2 for
+the pairs of a map that has such a key. All other messages, which is nearly every one, are packed as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_STRING, _MAP = 1, 2
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def pack(message: object) -> bytes:
+    try:
+        return _encoder.encode(message)
+    except UnicodeEncodeError:
+        return _encoder.encode(_escaped(msgspec.to_builtins(message, builtin_types=(bytes,))))
+
+
+class Unpacker(Generic[T]):
+    """``Unpacker(Type)(body)`` is the message in ``body``. Raises ValueError for what is none."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._kind = kind
+        self._decoder = msgspec.msgpack.Decoder(kind)
+        self._any = msgspec.msgpack.Decoder(ext_hook=_unescape)
+
+    def __call__(self, body: bytes) -> T:
+        try:
+            try:
+                return self._decoder.decode(body)
+            except msgspec.ValidationError:
+                return msgspec.convert(self._any.decode(body), self._kind)
+        except (msgspec.DecodeError, RecursionError, TypeError) as error:  # TypeError: a key that cannot be one
+            raise ValueError(str(error)) from error
+
+
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return value if _is_utf8(value) else msgspec.msgpack.Ext(_STRING, _bytes(value))
+        case dict():
+            if all(_is_utf8(key) for key in value):
+                return {key: _escaped(inner) for key, inner in value.items()}
+            pairs = [[_escaped(key), _escaped(inner)] for key, inner in value.items()]
+            return msgspec.msgpack.Ext(_MAP, _encoder.encode(pairs))
+        case list() | tuple():
+            return [_escaped(inner) for inner in value]
+    return value
+
+
+def _unescape(code: int, data: memoryview) -> Any:
+    """Raises ValueError for what ``_escaped`` does not make."""
+    if code == _STRING:
+        return str(data, "utf-8", "surrogateescape")
+    if code == _MAP:
+        return dict(msgspec.msgpack.Decoder(list[tuple[Any, Any]], ext_hook=_unescape).decode(data))
+    raise ValueError(f"extension type {code}")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _bytes(text: str) -> bytes:
+    """Surrogates that no decoder of file names makes, as JSON may hold them, are lost."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
