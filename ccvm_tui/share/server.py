@@ -506,9 +506,9 @@ class Server:
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:
         writable = flags & 3 != os.O_RDONLY
-        # Only what is open for reading and writing can have a mapping that must be written when it is closed. The rest
-        # has nothing to be done then, but for a lock now and then.
-        quiet = flags & os.O_ACCMODE != os.O_RDWR and node.index is None and not self._locks.any_on(node)
+        # What is only read has nothing to be written when it is closed, and seldom a lock to be given up. What is only
+        # written often has one: open("lock", "w").
+        quiet = not writable and node.index is None and not self._locks.any_on(node)
         handle = self._nodes.opened(node, fd, writable=writable, quiet=quiet)
         answer = (fuse.FOPEN_KEEP_CACHE if keep else 0) | (fuse.FOPEN_NOFLUSH if quiet else 0)
         return fuse.OPEN_OUT.pack(handle.id, answer, 0)
