@@ -46,24 +46,32 @@ class Files:
             Op.COPY_FILE_RANGE: self._copy_file_range,
         }
 
-    def _open(self, call: Call, body: bytes) -> bytes:
+    def _open(self, call: Call, body: bytes) -> Reply:
         flags, _ = fuse.OPEN_IN.unpack_from(body)
         node = self._nodes[call.node]
         seen = node.seen
         fd = self._tree.open(node, flags)
         info = os.fstat(fd)
         if flags & os.O_TRUNC:
-            node.announced = state_of(info)
+            node.seen = node.announced = state_of(info)
         keep = seen is not None and not flags & os.O_TRUNC and state_of(info)[:3] == seen[:3]
         if node.index is None and is_index(node.name) and not flags & os.O_TRUNC:
             node.index, keep = WalIndex(), False
-        return self._opened(node, fd, flags, keep=keep)
+        if keep or seen is None or flags & os.O_TRUNC or self._tree.shadows_node(node):
+            return self._opened(node, fd, flags, keep=keep)
+
+        def answer() -> None:
+            call.answer(self._opened(node, fd, flags, keep=keep))
+
+        # The guest's idea of the file's size is old, and an answer to this request cannot correct it.
+        self._caches.refresh(node, answer)
+        return DEFERRED
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:
         writable = flags & 3 != os.O_RDONLY
-        # Only what is open for reading and writing can have a mapping that must be written when it is closed. The rest
-        # has nothing to be done then, but for a lock now and then.
-        quiet = flags & os.O_ACCMODE != os.O_RDWR and node.index is None and not self._locks.any_on(node)
+        # What is only read has nothing to be written when it is closed, and seldom a lock to be given up. What is only
+        # written often has one: open("lock", "w").
+        quiet = not writable and node.index is None and not self._locks.any_on(node)
         handle = self._nodes.opened(node, fd, writable=writable, quiet=quiet)
         answer = (fuse.FOPEN_KEEP_CACHE if keep else 0) | (fuse.FOPEN_NOFLUSH if quiet else 0)
         return fuse.OPEN_OUT.pack(handle.id, answer, 0)
@@ -217,12 +225,12 @@ class Files:
 
     def _fallocate(self, call: Call, body: bytes) -> bytes:
         number, offset, length, mode, _ = fuse.FALLOCATE_IN.unpack_from(body)
-        fd = self._nodes.handle(number).fd
-        before = os.fstat(fd).st_size
-        self._tree.demand_room(max(0, offset + length - before))
-        syscalls.allocate(fd, mode, offset, length)
-        self._tree.grew(before, os.fstat(fd).st_size)
-        self._view.own(self._nodes.handle(number).node)
+        handle = self._nodes.handle(number)
+        before = os.fstat(handle.fd)
+        self._tree.demand_room(max(0, offset + length - before.st_size))
+        syscalls.allocate(handle.fd, mode, offset, length)
+        self._tree.grew(before.st_size, os.fstat(handle.fd).st_size)
+        self._view.own(handle.node, state_of(before))
         return b""
 
     def _lseek(self, call: Call, body: bytes) -> bytes:
@@ -235,8 +243,8 @@ class Files:
         source, source_offset, _, target, target_offset, length, _ = fuse.COPY_IN.unpack_from(body)
         ours = [self._nodes.handle(source).fd, self._nodes.handle(target).fd]
         node = self._nodes.handle(target).node
-        before, available = os.fstat(ours[1]).st_size, os.fstat(ours[0]).st_size - source_offset
-        self._tree.demand_room(max(0, target_offset + min(length, available) - before))
+        before, available = os.fstat(ours[1]), os.fstat(ours[0]).st_size - source_offset
+        self._tree.demand_room(max(0, target_offset + min(length, available) - before.st_size))
         fds = [os.dup(fd) for fd in ours]
 
         def work() -> bytes:
@@ -244,9 +252,8 @@ class Files:
             return fuse.WRITE_OUT.pack(done, 0)
 
         def then() -> None:
-            copied = os.fstat(fds[1])
-            self._tree.grew(before, copied.st_size)
-            node.announced = state_of(copied)
+            self._tree.grew(before.st_size, os.fstat(fds[1]).st_size)
+            self._view.own(node, state_of(before))
             for fd in fds:
                 os.close(fd)
 

@@ -9,7 +9,7 @@ from typing import Final
 from ccvm_tui.share import fuse
 from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import Change, HostTree
-from ccvm_tui.share.nodes import Node, failure
+from ccvm_tui.share.nodes import Node, failure, same_content
 from ccvm_tui.share.request import NO_REPLY, Call, Reply
 from ccvm_tui.share.view import CREATED, DELETED, MOVED_FROM, MOVED_TO, Caches, View
 
@@ -82,9 +82,13 @@ class Names:
             accessed=_time(valid, fuse.FATTR_ATIME, fuse.FATTR_ATIME_NOW, accessed, accessed_ns),
             modified=_time(valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, modified, modified_ns),
         )
+        before, seen = self._view.state(node), node.seen
         self._tree.change(node, change, self._nodes.handle(number) if valid & fuse.FATTR_FH else None)
-        self._view.own(node)
-        return self._view.attributes_reply(node)
+        self._view.own(node, before)
+        reply = self._view.attributes_reply(node)
+        if seen is not None and not same_content(before, seen):
+            node.seen = seen  # the guest's kernel does not drop pages for this reply
+        return reply
 
     def _readlink(self, call: Call, _: bytes) -> bytes:
         return self._tree.read_link(self._nodes[call.node])
@@ -147,6 +151,9 @@ class Names:
             self._caches.own_change(new_parent, new_name, MOVED_FROM)
             self._caches.own_change(parent, name, MOVED_TO)
         self._view.moved(parent, name, new_parent, new_name, exchanged=bool(flags & RENAME_EXCHANGE))
+        for place, moved in ((new_parent, new_name), (parent, name)):
+            if (node := place.children.get(moved)) is not None:
+                self._view.own(node)  # renaming changes the time of change
         return b""
 
     def _link(self, call: Call, body: bytes) -> bytes:

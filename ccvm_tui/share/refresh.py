@@ -311,8 +311,11 @@ class Refresher:
             if stat.S_ISLNK(info.st_mode):
                 return [b"symlink", path]
             return [b"mknod", path, str(stat.S_IFMT(info.st_mode)).encode()]
-        if instruction.node is not None:
-            instruction.node.announced = state_of(info)
+        node, state = instruction.node, state_of(info)
+        if node is not None:
+            if instruction.then is None and node.announced == node.seen == state:
+                return None  # the guest has been told meanwhile, as it took a lock, say
+            node.announced = state
         if instruction.kind == "attrib":
             return [b"chmod", path, str(stat.S_IMODE(info.st_mode)).encode()]
         return [b"modify", path]

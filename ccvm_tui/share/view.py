@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from ccvm_tui.share import fuse
 from ccvm_tui.share.host import HostTree
-from ccvm_tui.share.nodes import Node, failure, state_of
+from ccvm_tui.share.nodes import Node, State, failure, same_content, state_of
 from ccvm_tui.share.request import Call, Reply
 
 _VALID: Final = 3600
@@ -74,9 +74,22 @@ class View:
         """Whether the guest may keep names and attributes of what is in ``node``."""
         return self._caches.lasting(node) or self._tree.private(node)
 
-    def own(self, node: Node) -> None:
-        """Note that the guest itself has just changed ``node``."""
-        node.announced = state_of(self._tree.stat(node))
+    def state(self, node: Node) -> State:
+        """The state of the file as it is now."""
+        return state_of(self._tree.stat(node))
+
+    def own(self, node: Node, before: State | None = None) -> None:
+        """Note that the guest itself has just changed ``node``.
+
+        ``before`` is the state before that; None where the call leaves times and size alone. What the host's programs
+        have changed meanwhile is not taken for the guest's.
+        """
+        after = self.state(node)
+        known = after if before is None else before
+        if same_content(node.seen, known):
+            node.seen = after
+        if same_content(node.announced, known):
+            node.announced = after
 
     def entry(self, parent: Node, node: Node, info: os.stat_result) -> bytes:
         """The reply that makes ``node`` known to the guest as an entry of ``parent``, one reference more."""

@@ -46,6 +46,9 @@ class Attributes:
 class NoCaches:
     """A guest without a helper: nothing is kept."""
 
+    def __init__(self) -> None:
+        self.refreshed: list[Node] = []
+
     def lasting(self, node: Node) -> bool:
         return False
 
@@ -53,6 +56,7 @@ class NoCaches:
         pass
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
+        self.refreshed.append(node)
         then()
 
     def flush(self, node: Node, then: Callable[[], None]) -> None:
@@ -82,8 +86,10 @@ class Client:
         self.tree = tree
         self.ring = Ring()
         self._finished: list[Callable[[], None]] = []
-        caches, locks = NoCaches(), Locks(lambda: 0.0, lambda _: None)
-        self.server = Server(tree, View(tree, caches, reported=True), caches, locks, self._finished.append)
+        locks = Locks(lambda: 0.0, lambda _: None)
+        self.caches = NoCaches()
+        view = View(tree, self.caches, reported=True)
+        self.server = Server(tree, view, self.caches, locks, self._finished.append)
         self._unique = itertools.count(1)
 
     # --- requests -----------------------------------------------------------------------------------------------
