@@ -94,7 +94,7 @@ class TermColours:
 
     @property
     def is_dark(self) -> bool:
-        """What the terminal says of itself, else what its background looks like (ITU-R BT.601)."""
+        """The scheme that the terminal reports, else that of its background's luminance (ITU-R BT.601)."""
         if self.dark is not None:
             return self.dark
         red, green, blue = self.background >> 16 & 255, self.background >> 8 & 255, self.background & 255

@@ -17,7 +17,7 @@ from ccvm_tui.protocol import Timezone
 
 LOCALTIME = Path("/etc/localtime")
 NAMED = Path("/etc/timezone")
-"""Where Debian notes the name of a zone, of use where /etc/localtime is a copy of its file."""
+"""Debian's file with the name of the zone, for a /etc/localtime that is a copy."""
 
 LARGEST = 1 << 18
 """Bytes; the largest zone of today takes 4 KiB, those with leap seconds 8."""
@@ -35,7 +35,7 @@ _RULES = rf",{_DAY}(?:/{_HOURS})?,{_DAY}(?:/{_HOURS})?"
 _POSIX = re.compile(rf"({_ABBREVIATION})({_HOURS})(?:{_ABBREVIATION}(?:{_HOURS})?({_RULES})?)?")
 _WITHOUT_SUMMER = re.compile(rf"{_ABBREVIATION}{_HOURS}")
 _USUAL_RULES = ",M3.2.0,M11.1.0"
-"""Where a string names a summer time and does not say when it is, as the C library has it."""
+"""The C library's rule for a string that names a summer time without its dates."""
 
 _LONG_AGO = -(2**59)
 """Before everything; RFC 9636 advises against earlier times."""

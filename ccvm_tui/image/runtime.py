@@ -23,7 +23,7 @@ RUNTIMES = "runtimes"
 """The directory, next to the images, of the runtimes; a link for each kind of image leads to the one in use."""
 
 LIBRARY_PATH = f"$ORIGIN/../{LIB}"
-"""What the loader is told, relative to the program: in an absolute path colons and more would have a meaning."""
+"""The loader's arguments, relative to the program: in an absolute path colons and more would have a meaning."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Runtime:
 
     @property
     def version(self) -> str:
-        """What QEMU says of itself: version and package."""
+        """The version and package that QEMU reports."""
         return self.manifest.version
 
     @property

@@ -44,7 +44,7 @@ READY_WITHIN = 60.0
 """Seconds for the guest's own start; generous, since twenty guests may boot at once under emulation."""
 
 FALLBACK_TERM = "xterm-256color"
-"""What programs take the outer terminal for when nobody has a description of it: most terminals imitate xterm."""
+"""The terminal type for programs when no description of the outer terminal is known: most terminals imitate xterm."""
 
 PORT_FREE_WITHIN = 5.0
 """Seconds for the guest to notice that we hung up. A call that comes before that would reach the last server."""

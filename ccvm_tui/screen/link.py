@@ -158,7 +158,7 @@ class ScreenLink:
             self._views = {name: view for name, view in self._views.items() if view.session != session}
 
     def set_colours(self, session: str, colours: TermColours) -> None:
-        """What the session's programs are told when they ask for the terminal's colours, and when those change."""
+        """The colours that are reported to the session's programs when they ask, and when they change."""
         known = self._sessions.get(session)
         if known is not None and known.colours != colours:
             known.colours = colours

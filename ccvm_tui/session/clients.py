@@ -27,7 +27,7 @@ class Client(Protocol):
 
     size: TermSize
     colours: TermColours
-    """Those of the terminal on which the client draws; unknown where that answers the program itself."""
+    """The colours of the client's terminal; unknown where the terminal answers the program itself."""
     reports: ReportSplitter
 
     def output(self, data: bytes) -> None:

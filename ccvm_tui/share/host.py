@@ -52,7 +52,7 @@ def safe_mode(mode: int) -> int:
 
 
 def open_flags(flags: int) -> int:
-    """What of the guest's open flags reaches the host."""
+    """The part of the guest's open flags that reaches the host."""
     return flags & (_ACCMODE | os.O_APPEND | os.O_SYNC | os.O_DSYNC) | _ALWAYS
 
 

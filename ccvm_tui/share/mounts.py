@@ -1,4 +1,4 @@
-"""What kind of file system a directory is on. Source: proc_pid_mountinfo(5)."""
+"""The type of file system that a directory is on. Source: proc_pid_mountinfo(5)."""
 
 from __future__ import annotations
 

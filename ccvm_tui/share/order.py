@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which directory to serve, and to whom.
+    """The directory to serve, and the connections to serve it on.
 
     ``parent`` is the pid of the process that starts the server; ``device`` and ``helper`` are descriptors: the
     vhost-user connection to QEMU and that of the helper's port. ``edits`` is an empty private directory for what the

@@ -194,7 +194,7 @@ class Refresher:
             self._put(Instruction("attrib", *place))
 
     def _place(self, directory: Node) -> tuple[Node, bytes] | None:
-        """Where ``directory`` is found; the shared one is the only one to be found in itself."""
+        """The place of ``directory``; only the shared one is found in itself."""
         if directory.id == fuse.ROOT_ID:
             return directory, b"."
         return None if directory.parent is None else (directory.parent, directory.name)

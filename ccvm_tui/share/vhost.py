@@ -191,7 +191,7 @@ class Queue:
     # --- requests ---------------------------------------------------------------------------------------------
 
     def requests(self) -> Iterator[Request]:
-        """What the guest has made available since the last call."""
+        """The requests that the guest has made available since the last call."""
         if self._descriptors is None and not self._map():
             return
         available, mask = self._available, self._size - 1

@@ -43,7 +43,7 @@ class Caches(Protocol):
 
 
 class View:
-    """What the guest knows of ``tree``.
+    """The guest's knowledge of ``tree``.
 
     ``caches`` says what the guest may keep. ``reported`` says whether every change of the directory is reported, as it
     is on local file systems.

@@ -40,5 +40,5 @@ class OtherKeys:
             self.level = min(int(value or 0), 2)
 
     def sequence(self) -> bytes:
-        """What sets a terminal that has none to this level."""
+        """The bytes that set a terminal without it to this level."""
         return b"\x1b[>4;%dm" % self.level if self.level else b""

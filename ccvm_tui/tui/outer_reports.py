@@ -1,4 +1,4 @@
-"""What the outer terminal tells about its colours and cells, as `outer_input.Report` has it. Pure.
+"""The outer terminal's reports about its colours and cells, parsed from `outer_input.Report`. Pure.
 
 Sources: xterm's ctlseqs (OSC 10 to 12, CSI 16 t); the colour scheme reports of Contour (CSI ? 997 ; n n).
 """

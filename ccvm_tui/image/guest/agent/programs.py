@@ -27,7 +27,7 @@ _AF_UNIX, _SOCK_STREAM = 1, 1
 
 
 class World:
-    """What every program is started with. ``env`` is the environment, before the caller's own."""
+    """The settings of every program's start. ``env`` is the environment, before the caller's own."""
 
     __slots__ = ("directories", "env", "gid", "name", "uid")
 

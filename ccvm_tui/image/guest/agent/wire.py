@@ -1,4 +1,4 @@
-"""What the keeper and the guest's program server say to each other, on one connection for each program.
+"""The protocol of the keeper and the guest's program server, on one connection for each program.
 
 A frame is a kind (one byte), a 32-bit big-endian length and that many bytes. The keeper begins with START. Input is
 sent within a window, so that signals and sizes never wait behind what the program does not read. The connection's
