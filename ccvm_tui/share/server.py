@@ -496,7 +496,7 @@ class Server:
 
     # --- open files ---------------------------------------------------------------------------------------------
 
-    def _open(self, head: Head, body: bytes) -> bytes:
+    def _open(self, request: Request, head: Head, body: bytes) -> Reply:
         flags, _ = fuse.OPEN_IN.unpack_from(body)
         node = self._nodes[head.node]
         seen = node.seen
@@ -507,7 +507,15 @@ class Server:
         keep = seen is not None and not flags & os.O_TRUNC and state_of(info)[:3] == seen[:3]
         if node.index is None and is_index(node.name) and not flags & os.O_TRUNC:
             node.index, keep = WalIndex(), False
-        return self._opened(node, fd, flags, keep=keep)
+
+        def answer() -> None:
+            self._answer(request, head, self._opened(node, fd, flags, keep=keep))
+
+        if keep or seen is None or flags & os.O_TRUNC or self._tree.shadows_node(node):
+            answer()
+        else:  # the guest's idea of the file's size is old, and an answer to this request cannot correct it
+            self._caches.refresh(node, answer)
+        return DEFERRED
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:
         writable = flags & 3 != os.O_RDONLY
@@ -917,7 +925,6 @@ _OPERATIONS: dict[int, Callable[[Server, Head, bytes], Reply]] = {
     Op.LINK: Server._link,
     Op.READDIR: Server._readdir,
     Op.READDIRPLUS: Server._readdirplus,
-    Op.OPEN: Server._open,
     Op.CREATE: Server._create,
     Op.TMPFILE: Server._tmpfile,
     Op.FLUSH: Server._flush,
@@ -933,6 +940,7 @@ _OPERATIONS: dict[int, Callable[[Server, Head, bytes], Reply]] = {
 }
 
 _DEFERRED_OPERATIONS: dict[int, Callable[[Server, Request, Head, bytes], Reply]] = {
+    Op.OPEN: Server._open,
     Op.FSYNC: Server._fsync,
     Op.FSYNCDIR: Server._fsyncdir,
     Op.SYNCFS: Server._syncfs,

@@ -44,6 +44,9 @@ class Attributes:
 class NoCaches:
     """A guest without a helper: nothing is kept."""
 
+    def __init__(self) -> None:
+        self.refreshed: list[Node] = []
+
     def lasting(self, node: Node) -> bool:
         return False
 
@@ -51,6 +54,7 @@ class NoCaches:
         pass
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
+        self.refreshed.append(node)
         then()
 
     def flush(self, node: Node, then: Callable[[], None]) -> None:
@@ -80,8 +84,9 @@ class Client:
         self.tree = tree
         self.ring = Ring()
         self._finished: list[Callable[[], None]] = []
-        locks = Locks(lambda: 0.0, lambda _: None, lambda *_: None)
-        self.server = Server(tree, NoCaches(), locks, self._finished.append)
+        locks = Locks(lambda: 0.0, lambda _: None)
+        self.caches = NoCaches()
+        self.server = Server(tree, self.caches, locks, self._finished.append)
         self._unique = itertools.count(1)
 
     # --- requests -----------------------------------------------------------------------------------------------

@@ -164,6 +164,19 @@ def test_pages_of_a_mapping_are_written_in_place_though_the_file_is_open_for_app
     assert client.read(node, handle, 100, 0) == b"ONE\ntwo\nthree\n"
 
 
+def test_a_file_that_the_host_has_changed_is_opened_when_the_guest_knows_its_new_size(client: Client) -> None:
+    client.release(*client.open(b"f", os.O_RDWR | os.O_CREAT))
+    (root_of(client) / "known").write_text("old")
+    client.release(*client.open(b"known", os.O_RDONLY))
+    refreshed = len(client.caches.refreshed)
+    client.release(*client.open(b"known", os.O_RDONLY))
+    assert len(client.caches.refreshed) == refreshed
+    node = client.find(b"known").node
+    (root_of(client) / "known").write_text("new and longer")
+    client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
+    assert [node.id for node in client.caches.refreshed[refreshed:]] == [node]
+
+
 def test_no_file_gets_a_set_user_id_bit(client: Client) -> None:
     node, handle = client.open(b"made", os.O_RDWR | os.O_CREAT, 0o6755)
     client.mknod(b"node", stat.S_IFREG | 0o6755)
