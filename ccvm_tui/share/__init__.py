@@ -10,9 +10,14 @@ a process of its own that may touch the shared directory and nothing else.
 ``host``              a directory of the host as a tree of nodes
 ``edits``             the same, read-only: changes stay in memory
 ``locks``             record and flock locks, shared with the host's programs
+``walindex``          SQLite's WAL index, mapped by both sides
 ``watch``             changes on the host, as inotify reports them
-``refresh``           how the guest's caches follow such a change
+``view``              what the guest knows, and for how long
+``refresh``           how the guest's caches follow a change on the host
+``names``, ``files``, ``listings``, ``locking``
+                      what requests do
 ``server``            one request after the other
+``loop``              all that the process waits for
 ``process``           the server as its parent sees it
 ====================  =====================================================================
 """

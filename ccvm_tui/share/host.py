@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ccvm_tui.share import syscalls
 from ccvm_tui.share.fuse import ROOT_ID
-from ccvm_tui.share.nodes import Handle, Node, Nodes, stale
+from ccvm_tui.share.nodes import Handle, Node, Nodes, failure, stale
 
 _ACCMODE = 3
 _ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -114,7 +114,7 @@ class HostTree:
                     os.close(fd)
             fd = following
             info = os.fstat(fd)
-            if (info.st_dev, info.st_ino) != below.key:
+            if not below.is_of(info):
                 os.close(fd)
                 raise stale()
         return fd
@@ -151,7 +151,7 @@ class HostTree:
                 info = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except OSError:
                 continue
-            if (info.st_dev, info.st_ino) == node.key:
+            if node.is_of(info):
                 return fd, name
         raise stale()
 
@@ -168,7 +168,7 @@ class HostTree:
         fd = self.directory_fd(parent)
         try:
             info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            if (info.st_dev, info.st_ino) == node.key:
+            if node.is_of(info):
                 return info
         except FileNotFoundError:
             pass
@@ -190,7 +190,7 @@ class HostTree:
                 syscalls.change_owner(fd, change.uid, change.gid)
             if change.mode is not None:
                 if node.kind == stat.S_IFLNK:
-                    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+                    raise failure(errno.EOPNOTSUPP)
                 mode = change.mode & 0o3777 if node.is_directory else safe_mode(change.mode)
                 os.chmod(magic(fd), mode)
             if change.accessed is not None or change.modified is not None:
@@ -221,7 +221,7 @@ class HostTree:
         fd = os.open(name, _PATH, dir_fd=at)
         try:
             info = os.fstat(fd)
-            if (info.st_dev, info.st_ino) != node.key:
+            if not node.is_of(info):
                 raise stale()
             yield fd
         finally:
@@ -273,7 +273,7 @@ class HostTree:
     def make_node(self, parent: Node, name: bytes, mode: int) -> None:
         """A regular file, a FIFO or a socket; device nodes are refused."""
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK):
-            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+            raise failure(errno.EPERM)
         os.mknod(name, stat.S_IFMT(mode) | safe_mode(mode), dir_fd=self.directory_fd(parent))
 
     def make_link(self, parent: Node, name: bytes, target: bytes) -> None:
@@ -321,7 +321,7 @@ class HostTree:
     def open(self, node: Node, flags: int) -> int:
         """Open a regular file; returns its descriptor. O_TRUNC takes effect on the right file or not at all."""
         if not node.is_regular:
-            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+            raise failure(errno.ENXIO)
         held = node.any_fd()
         if held >= 0:
             fd = os.open(f"/proc/self/fd/{held}", open_flags(flags) & ~os.O_NOFOLLOW)
@@ -344,7 +344,7 @@ class HostTree:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             info = os.fstat(fd)
-            if (info.st_dev, info.st_ino) == node.key:
+            if node.is_of(info):
                 return fd
             os.close(fd)
         raise stale()
@@ -432,7 +432,7 @@ def magic(fd: int) -> str:
 
 def _demand_user_attribute(name: bytes) -> None:
     if not name.startswith(_XATTRS):
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        raise failure(errno.EOPNOTSUPP)
 
 
 def _kind(entry: os.DirEntry[str]) -> int:

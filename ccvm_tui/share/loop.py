@@ -16,6 +16,7 @@ from ccvm_tui.share.nodes import Node
 from ccvm_tui.share.refresh import Refresher
 from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Backend, Queue
+from ccvm_tui.share.view import View
 from ccvm_tui.share.watch import Watches
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ class Loop:
         self._refresher = Refresher(self._to_helper, lambda task: self._locks.interrupt(task))
         self._locks = Locks(time.monotonic, self._refresher.ask)
         self._tree = make_tree(watches.add, watches.remove)
-        self._server = Server(self._tree, self._refresher, self._locks, self._in_loop, reported=watches.complete)
-        self._refresher.serve(self._server)
+        view = View(self._tree, self._refresher, reported=watches.complete)
+        self._refresher.follow(view)
+        self._server = Server(self._tree, view, self._refresher, self._locks, self._in_loop)
         self._backend = Backend(device, _QUEUES, self._watch_queue, self._unwatch)
         helper.setblocking(False)
         self._watch(device.fileno(), self._receive)

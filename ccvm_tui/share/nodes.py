@@ -99,6 +99,10 @@ class Node:
     def is_regular(self) -> bool:
         return self.kind == stat.S_IFREG
 
+    def is_of(self, info: os.stat_result) -> bool:
+        """Whether ``info`` is of this file. An inode number may have been used again, for another type of file even."""
+        return (info.st_dev, info.st_ino) == self.key and stat.S_IFMT(info.st_mode) == self.kind
+
     def is_within(self, node: Node) -> bool:
         """Whether this is ``node`` or, as far as is known, below it."""
         above: Node | None = self

@@ -31,7 +31,8 @@ from typing import Final
 from ccvm_tui.share import fuse, watch
 from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.nodes import Node, failure, same_content, state_of
-from ccvm_tui.share.server import Head, Reply, Server
+from ccvm_tui.share.request import Call, Reply
+from ccvm_tui.share.view import View
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Refresher:
     def __init__(self, send: Callable[[bytes], None], signalled: Callable[[int], None]) -> None:
         self._send = send
         self._signalled = signalled
-        self._server: Server
+        self._view: View
         self._helper = 0
         self._line = b""
         self._own: Counter[tuple[int, bytes, int]] = Counter()
@@ -93,9 +94,9 @@ class Refresher:
         self._by_name: dict[tuple[int, bytes], Instruction] = {}
         self._next = 0
 
-    def serve(self, server: Server) -> None:
-        """Set the server whose nodes these are; before anything else is called."""
-        self._server = server
+    def follow(self, view: View) -> None:
+        """Set what the guest knows; before anything else is called."""
+        self._view = view
 
     # --- the guest's own changes ------------------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ class Refresher:
 
     def _take(self, event: watch.Event, moved: dict[int, watch.Event]) -> None:
         mask = event.mask
-        if self._server.shadows(event.directory, event.name):
+        if self._view.shadows(event.directory, event.name):
             return
         if mask & watch.MOVED_FROM:
             if not self._is_own(event, watch.MOVED_FROM):
@@ -161,7 +162,7 @@ class Refresher:
         self._put(Instruction("delete", event.directory, event.name, is_directory=bool(event.mask & watch.ISDIR)))
 
     def _moved(self, source: watch.Event, target: watch.Event) -> None:
-        self._server.moved(source.directory, source.name, target.directory, target.name)
+        self._view.moved(source.directory, source.name, target.directory, target.name)
         self._put(
             Instruction("rename", source.directory, source.name, target.directory, target.name,
                         is_directory=bool(source.mask & watch.ISDIR))
@@ -172,7 +173,7 @@ class Refresher:
             self._directory_changed(directory)
             return
         node = directory.children.get(name)
-        info = self._server.look(directory, name)
+        info = self._view.look(directory, name)
         if info is None or stat.S_ISLNK(info.st_mode):
             return
         state = state_of(info)
@@ -188,7 +189,7 @@ class Refresher:
     def _directory_changed(self, directory: Node) -> None:
         if (place := self._place(directory)) is None:
             return
-        info = self._server.look(*place)
+        info = self._view.look(*place)
         if info is not None and directory.seen is not None and info.st_mode != directory.seen[3]:
             self._put(Instruction("attrib", *place))
 
@@ -218,18 +219,18 @@ class Refresher:
         self._queue.clear()
         self._queued.clear()
         self._queue.extend(kept)
-        for node in self._server.all_nodes():
+        for node in self._view.all_nodes():
             if node.id == fuse.ROOT_ID:
                 self._directory_changed(node)
             for name, child in list(node.children.items()):
                 self._compare(node, name, child)
 
     def _compare(self, directory: Node, name: bytes, child: Node | None, tries: int = 0) -> None:
-        if self._server.shadows(directory, name):
+        if self._view.shadows(directory, name):
             return
-        info = self._server.look(directory, name)
+        info = self._view.look(directory, name)
         needed = []
-        if child is not None and (info is None or (info.st_dev, info.st_ino) != child.key):
+        if child is not None and (info is None or not child.is_of(info)):
             needed.append(Instruction("delete", directory, name, is_directory=child.is_directory))
         if info is not None and (child is None or needed):
             needed.append(Instruction("create", directory, name))
@@ -293,10 +294,10 @@ class Refresher:
             assert instruction.new_directory is not None
             return [b"rename", path, path_of(instruction.new_directory, instruction.new_name)]
         if instruction.kind == "delete":
-            if self._server.current(instruction.directory, instruction.name):
+            if self._view.current(instruction.directory, instruction.name):
                 return None  # a program of the guest has made it anew
             return [b"rmdir" if instruction.is_directory else b"unlink", path]
-        info = self._server.look(instruction.directory, instruction.name)
+        info = self._view.look(instruction.directory, instruction.name)
         if info is None:
             return None
         if instruction.kind == "flush":
@@ -304,14 +305,17 @@ class Refresher:
         if instruction.kind == "create":
             known = instruction.directory.children.get(instruction.name)
             if stat.S_ISDIR(info.st_mode):
-                if known is not None and known.key == (info.st_dev, info.st_ino):
+                if known is not None and known.is_of(info):
                     return None  # a program of the guest was quicker; it may be working in there already
                 return [b"mkdir", path]
             if stat.S_ISLNK(info.st_mode):
                 return [b"symlink", path]
             return [b"mknod", path, str(stat.S_IFMT(info.st_mode)).encode()]
-        if instruction.node is not None:
-            instruction.node.announced = state_of(info)
+        node, state = instruction.node, state_of(info)
+        if node is not None:
+            if instruction.then is None and node.announced == node.seen == state:
+                return None  # the guest has been told meanwhile, as it took a lock, say
+            node.announced = state
         if instruction.kind == "attrib":
             return [b"chmod", path, str(stat.S_IMODE(info.st_mode)).encode()]
         return [b"modify", path]
@@ -386,34 +390,34 @@ class Refresher:
 
     # --- the helper's requests ----------------------------------------------------------------------------------
 
-    def answer(self, head: Head, body: bytes) -> Reply | None:
-        if head.pid != self._helper or not self._helper:
+    def answer(self, call: Call, body: bytes) -> Reply | None:
+        if call.pid != self._helper or not self._helper:
             return None
-        match head.opcode:
+        match call.opcode:
             case Op.LOOKUP:
-                return self._answer_lookup(head, fuse.name_at(body))
+                return self._answer_lookup(call, fuse.name_at(body))
             case Op.MKNOD:
-                return self._answer_created(head, fuse.name_at(body, fuse.MKNOD_IN.size))
+                return self._answer_created(call, fuse.name_at(body, fuse.MKNOD_IN.size))
             case Op.MKDIR:
-                return self._answer_created(head, fuse.name_at(body, fuse.MKDIR_IN.size))
+                return self._answer_created(call, fuse.name_at(body, fuse.MKDIR_IN.size))
             case Op.SYMLINK:
-                return self._answer_created(head, fuse.name_at(body))
+                return self._answer_created(call, fuse.name_at(body))
             case Op.UNLINK | Op.RMDIR:
-                return self._answer_removed(head, fuse.name_at(body))
+                return self._answer_removed(call, fuse.name_at(body))
             case Op.RENAME2 | Op.RENAME:
-                return self._answer_renamed(head, body)
+                return self._answer_renamed(call, body)
             case Op.OPEN:
-                return fuse.OPEN_OUT.pack(_ANY_HANDLE, self._open_flags(head.node), 0)
+                return fuse.OPEN_OUT.pack(_ANY_HANDLE, self._open_flags(call.node), 0)
             case Op.FLUSH | Op.RELEASE | Op.FSYNC:
                 return b""
             case Op.SETATTR:
-                return self._server.renewed(head.node)
+                return self._view.renewed(call.node)
             case _:
                 return None
 
     def _open_flags(self, number: int) -> int:
         """The guest drops its pages as the helper opens a file, unless they are to be written back."""
-        node = self._server.node(number)
+        node = self._view.node(number)
         kinds = {instruction.kind for instruction in self._outstanding.values() if _is_of(instruction, node)}
         if kinds == {"flush"}:
             return fuse.FOPEN_KEEP_CACHE
@@ -421,48 +425,48 @@ class Refresher:
             node.index.dropped()
         return 0
 
-    def _answer_lookup(self, head: Head, name: bytes) -> Reply | None:
-        instruction = self._by_name.get((head.node, name))
+    def _answer_lookup(self, call: Call, name: bytes) -> Reply | None:
+        instruction = self._by_name.get((call.node, name))
         if instruction is None:
             return None
-        source = instruction.directory.id == head.node and instruction.name == name
+        source = instruction.directory.id == call.node and instruction.name == name
         if instruction.kind == "create" or (instruction.kind == "rename" and not source):
             return fuse.no_entry(0)
         if instruction.kind == "delete":
-            return self._server.former_entry(instruction.directory, name, directory=instruction.is_directory)
+            return self._view.former_entry(instruction.directory, name, directory=instruction.is_directory)
         if instruction.kind == "rename":
             assert instruction.new_directory is not None
-            reply = self._server.entry_or_none(instruction.new_directory, instruction.new_name)
+            reply = self._view.entry_or_none(instruction.new_directory, instruction.new_name)
             if reply is not None:
                 return reply
-            return self._server.former_entry(instruction.directory, name, directory=instruction.is_directory)
+            return self._view.former_entry(instruction.directory, name, directory=instruction.is_directory)
         return None
 
-    def _expected(self, head: Head, name: bytes, kind: str) -> Instruction:
-        instruction = self._by_name.get((head.node, name))
+    def _expected(self, call: Call, name: bytes, kind: str) -> Instruction:
+        instruction = self._by_name.get((call.node, name))
         if instruction is None or instruction.kind != kind:
             raise failure(errno.EPERM)
         self._settled(instruction)
         return instruction
 
-    def _answer_created(self, head: Head, name: bytes) -> Reply:
-        instruction = self._expected(head, name, "create")
-        reply = self._server.entry_or_none(instruction.directory, name)
+    def _answer_created(self, call: Call, name: bytes) -> Reply:
+        instruction = self._expected(call, name, "create")
+        reply = self._view.entry_or_none(instruction.directory, name)
         if reply is None:
             raise failure(errno.ENOENT)
         return reply
 
-    def _answer_removed(self, head: Head, name: bytes) -> Reply:
-        instruction = self._expected(head, name, "delete")
-        if self._server.current(instruction.directory, name):
+    def _answer_removed(self, call: Call, name: bytes) -> Reply:
+        instruction = self._expected(call, name, "delete")
+        if self._view.current(instruction.directory, name):
             raise failure(errno.EBUSY)
-        self._server.removed(instruction.directory, name)
+        self._view.removed(instruction.directory, name)
         return b""
 
-    def _answer_renamed(self, head: Head, body: bytes) -> Reply:
-        offset = fuse.RENAME2_IN.size if head.opcode == Op.RENAME2 else fuse.RENAME_IN.size
-        instruction = self._expected(head, fuse.name_at(body, offset), "rename")
-        if self._server.current(instruction.directory, instruction.name):
+    def _answer_renamed(self, call: Call, body: bytes) -> Reply:
+        offset = fuse.RENAME2_IN.size if call.opcode == Op.RENAME2 else fuse.RENAME_IN.size
+        instruction = self._expected(call, fuse.name_at(body, offset), "rename")
+        if self._view.current(instruction.directory, instruction.name):
             raise failure(errno.EBUSY)
         return b""
 

@@ -126,3 +126,13 @@ def database_files(index: Node) -> list[Node]:
     database = index.name.removesuffix(SUFFIX)
     found = (index.parent.children.get(name) for name in (database, database + b"-wal"))
     return [node for node in found if node is not None]
+
+
+def publish(node: Node) -> None:
+    """Write what the guest has changed in mappings of ``node`` to the host's file. Raises OSError."""
+    if node.index is None:
+        return
+    for handle in node.handles.values():
+        if handle.writable:
+            node.index.publish(handle.fd)
+            return

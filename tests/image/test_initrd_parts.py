@@ -129,7 +129,7 @@ def test_a_module_that_is_not_there_is_named(tree: ModuleTree) -> None:
 
 def test_the_guest_files_are_complete() -> None:
     files = {file.path: file for file in guest_files()}
-    for program in ("session", "foreground", "notify", "prepare"):
+    for program in ("foreground", "notify", "prepare"):
         assert files[f"/usr/lib/ccvm/{program}"].mode == 0o755
     assert "/usr/lib/ccvm/agent/main.py" in files
     assert "/etc/zsh/zshrc" in files

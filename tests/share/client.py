@@ -16,8 +16,10 @@ from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.nodes import Node
-from ccvm_tui.share.server import Head, Reply, Server
+from ccvm_tui.share.request import Call, Reply
+from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Request
+from ccvm_tui.share.view import View
 
 ROOM = 1 << 16
 _MODE, _LINKS, _SIZE, _INODE = 9, 10, 1, 0
@@ -60,7 +62,7 @@ class NoCaches:
     def flush(self, node: Node, then: Callable[[], None]) -> None:
         then()
 
-    def answer(self, head: Head, body: bytes) -> Reply | None:
+    def answer(self, call: Call, body: bytes) -> Reply | None:
         return None
 
 
@@ -86,7 +88,8 @@ class Client:
         self._finished: list[Callable[[], None]] = []
         locks = Locks(lambda: 0.0, lambda _: None)
         self.caches = NoCaches()
-        self.server = Server(tree, self.caches, locks, self._finished.append)
+        view = View(tree, self.caches, reported=True)
+        self.server = Server(tree, view, self.caches, locks, self._finished.append)
         self._unique = itertools.count(1)
 
     # --- requests -----------------------------------------------------------------------------------------------
