@@ -108,9 +108,9 @@ class EditsTree(HostTree):
 
     def _renew(self, node: Node) -> None:
         """The names of ``node`` have changed, and so has the time of its last change."""
-        if node.carrier is not None and node.kind != stat.S_IFLNK:
+        if node.carrier is not None:
             with self._pinned(node) as fd:
-                os.chmod(magic(fd), stat.S_IMODE(os.fstat(fd).st_mode))
+                syscalls.set_times(fd, None, os.fstat(fd).st_mtime_ns)
 
     def _new_node(self, kind: int, carrier: bytes) -> Node:
         self._inodes += 1
