@@ -55,7 +55,9 @@ class Files:
         if flags & os.O_TRUNC:
             node.seen = node.announced = state_of(info)
         keep = seen is not None and not flags & os.O_TRUNC and state_of(info)[:3] == seen[:3]
-        if node.index is None and is_index(node.name) and not flags & os.O_TRUNC:
+        if node.index is not None:
+            keep = True  # its pages are compared where locks change hands
+        elif is_index(node.name) and not flags & os.O_TRUNC:
             node.index, keep = WalIndex(), False
         if keep or seen is None or flags & os.O_TRUNC or self._tree.shadows_node(node):
             return self._opened(node, fd, flags, keep=keep)
@@ -157,6 +159,7 @@ class Files:
         else:
             os.pwrite(handle.fd, data, offset)
             index.written(offset, data)
+            handle.node.seen = state_of(os.fstat(handle.fd))
         call.answer(fuse.WRITE_OUT.pack(len(data), 0))
         return DEFERRED
 

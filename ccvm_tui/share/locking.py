@@ -81,9 +81,10 @@ class Locking:
         """Whether the guest's caches may hold what is no longer in the file."""
         if (fd := node.any_fd()) < 0 or self._tree.shadows_node(node):
             return False
-        if node.index is not None and node.index.outdated(fd):
-            return True
-        return node.seen is not None and state_of(os.fstat(fd))[::2] != node.seen[::2]
+        state = state_of(os.fstat(fd))
+        if node.index is not None:
+            return node.index.outdated(fd) or (node.seen is not None and state[2] != node.seen[2])
+        return node.seen is not None and state[::2] != node.seen[::2]
 
     def _give_up(self, call: Call, wanted: Wanted) -> Reply:
         """Give up a lock; what the guest wrote under it, by a mapping even, reaches the host's file before that."""

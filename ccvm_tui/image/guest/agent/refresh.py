@@ -15,6 +15,7 @@ from . import ports
 TYPE_CHECKING = False  # importing typing costs more than it says
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 TAG = "workspace"
 PORT = f"ccvm.share.{TAG}"
@@ -25,6 +26,10 @@ _CHUNK = 1 << 16
 _LENGTH = 4
 _DESCRIPTORS = 64  # far more than an agent has open
 _NOW, _OMIT = (1 << 30) - 1, (1 << 30) - 2
+_WRITE_AND_WAIT = 7  # SYNC_FILE_RANGE_WAIT_BEFORE, WRITE, WAIT_AFTER
+
+_flushed: dict[bytes, int] = {}
+_FLUSHED_MAX = 16
 
 
 def is_needed() -> bool:
@@ -115,22 +120,32 @@ def _modify(path: bytes) -> None:
         os.close(fd)
 
 
-def _flush(path: bytes) -> None:
-    """Write back what programs here have changed in mappings."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
+def _flush(path: bytes, number: bytes) -> None:
+    """Write back what programs here have changed in mappings of the file, which has a ``number`` of its own."""
+    fd = _flushed.pop(number, -1)
+    if fd < 0:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    _flushed[number] = fd  # open from now on: databases are flushed many times
+    if len(_flushed) > _FLUSHED_MAX:
+        os.close(_flushed.pop(next(iter(_flushed))))
+    from ctypes import c_int64, get_errno
+
+    if _libc().sync_file_range(fd, c_int64(0), c_int64(0), _WRITE_AND_WAIT):
+        raise OSError(get_errno(), "sync_file_range")
 
 
 def _touch(fd: int) -> None:
+    from ctypes import c_long, get_errno
+
+    if _libc().futimens(fd, (c_long * 4)(0, _OMIT, 0, _NOW)):
+        raise OSError(get_errno(), "futimens")
+
+
+def _libc() -> Any:
+    """The C library, for calls that ``os`` lacks. ctypes is imported when it is needed first."""
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    times = (ctypes.c_long * 4)(0, _OMIT, 0, _NOW)
-    if libc.futimens(fd, times):
-        raise OSError(ctypes.get_errno(), "futimens")
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _has_signal(task: str) -> bool:
