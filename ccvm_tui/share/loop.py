@@ -49,7 +49,7 @@ class Loop:
         self._running = True
         self._finished: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._refresher = Refresher(self._to_helper, lambda task: self._locks.interrupt(task))
+        self._refresher = Refresher(self._to_helper, lambda task: self._locks.interrupt(task), time.monotonic)
         self._locks = Locks(time.monotonic, self._refresher.ask)
         self._tree = make_tree(watches.add, watches.remove)
         view = View(self._tree, self._refresher, reported=watches.complete)
@@ -67,7 +67,8 @@ class Loop:
         """Serve until the control connection or the device is closed."""
         events = (self._watches.fileno(), select.EPOLLIN)
         while self._running:
-            due = self._locks.next_due()
+            dues = (self._locks.next_due(), self._refresher.next_due())
+            due = min((due for due in dues if due is not None), default=None)
             ready = self._poll.poll(None if due is None else max(0.0, due - time.monotonic()))
             # Events come first: what the guest has changed itself must be recognized before it forgets the file.
             if events in ready:
@@ -78,6 +79,7 @@ class Loop:
                     handler()
             if due is not None:
                 self._locks.tick()
+                self._refresher.tick()
 
     def _watch(self, fd: int, handler: Callable[[], None], how: int = select.EPOLLIN) -> None:
         self._handlers[fd] = handler

@@ -42,6 +42,9 @@ OUTSTANDING_MAX: Final = 16
 QUEUE_MAX: Final = 4096
 """Instructions that wait; with more the whole cache is compared with the host instead."""
 
+PATIENCE: Final = 20.0
+"""Seconds without a word from the helper after which it is given up; generous, since emulated guests may be slow."""
+
 _FRAME: Final = struct.Struct("<I")
 _LINE_MAX: Final = 4096
 _ANY_HANDLE: Final = 0
@@ -82,11 +85,16 @@ class Refresher:
     ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent.
     """
 
-    def __init__(self, send: Callable[[bytes], None], signalled: Callable[[int], None]) -> None:
+    def __init__(
+        self, send: Callable[[bytes], None], signalled: Callable[[int], None], clock: Callable[[], float]
+    ) -> None:
+        self._clock = clock
         self._send = send
         self._signalled = signalled
         self._view: View
         self._helper = 0
+        self._alive = False
+        self._heard_at = 0.0
         self._line = b""
         self._own: Counter[tuple[int, bytes, int]] = Counter()
         self._queue: deque[Instruction] = deque()
@@ -102,7 +110,7 @@ class Refresher:
     # --- the guest's own changes ------------------------------------------------------------------------------
 
     def lasting(self, node: Node) -> bool:
-        return self._helper != 0 and node.watch >= 0
+        return self._alive and node.watch >= 0
 
     def own_change(self, parent: Node, name: bytes, mask: int) -> None:
         if parent.watch >= 0:
@@ -215,7 +223,7 @@ class Refresher:
 
     def _at_once(self, kind: str, node: Node, then: Callable[[], None]) -> None:
         """Send an instruction before all that wait. Without a helper, or a name, there is nothing to be done."""
-        if not self._helper or node.parent is None:
+        if not self._alive or node.parent is None:
             then()
             return
         self._queue.appendleft(Instruction(kind, node.parent, node.name, node=node, then=then))
@@ -254,7 +262,7 @@ class Refresher:
     # --- instructions -----------------------------------------------------------------------------------------
 
     def _put(self, instruction: Instruction, *, unbounded: bool = False) -> None:
-        if not self._helper:
+        if not self._alive:
             return
         if instruction.kind in ("modify", "attrib"):
             subject = _subject(instruction)
@@ -277,6 +285,8 @@ class Refresher:
             if (fields := self._fields(instruction)) is None:
                 self._finish(instruction)
                 continue
+            if not self._outstanding:
+                self._heard_at = self._clock()
             self._next += 1
             instruction.number = self._next
             self._outstanding[instruction.number] = instruction
@@ -340,13 +350,14 @@ class Refresher:
 
     def ask(self, task: int) -> None:
         """Ask whether a signal was sent to the task of the guest; ``signalled`` is called if so."""
-        if self._helper:
+        if self._alive:
             self._send_fields([b"0", b"signals", str(task).encode()])
 
     # --- the helper's words -----------------------------------------------------------------------------------
 
     def heard(self, data: bytes) -> None:
         """Handle bytes from the helper's port: lines of words."""
+        self._heard_at = self._clock()
         *lines, self._line = (self._line + data).split(b"\n")
         self._line = self._line[-_LINE_MAX:]
         for line in lines:
@@ -364,12 +375,27 @@ class Refresher:
     def _start(self, pid: int) -> None:
         self._helper = pid
         self._drop_all()
+        self._alive = True
         self.compare_all()
 
     def ended(self) -> None:
-        """The helper is gone: from now on nothing may be kept."""
-        self._helper = 0
+        """The helper is gone, or takes too long: from now on nothing may be kept, and nobody waits for it.
+
+        Its requests are still not carried out, should it turn up again.
+        """
+        self._alive = False
         self._drop_all()
+
+    def next_due(self) -> float | None:
+        """When ``tick`` is to be called, by the clock; None while nothing is asked of the helper."""
+        return self._heard_at + PATIENCE if self._outstanding else None
+
+    def tick(self) -> None:
+        """Give up a helper that has not answered for long."""
+        due = self.next_due()
+        if due is not None and due <= self._clock():
+            log.warning("the helper in the guest does not answer")
+            self.ended()
 
     def _drop_all(self) -> None:
         instructions = [*self._outstanding.values(), *self._queue]
@@ -381,6 +407,8 @@ class Refresher:
             self._finish(instruction)
 
     def _done(self, number: int, error: bytes) -> None:
+        if not self._alive:
+            self._start(self._helper)  # it was slow, no more
         instruction = self._outstanding.pop(number, None)
         if instruction is None:
             return

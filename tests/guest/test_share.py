@@ -282,6 +282,18 @@ def test_inotify_reports_what_the_host_changes(either: RealGuest) -> None:
         watcher.until("0x100 directory")
 
 
+def test_a_helper_that_was_killed_is_started_again(shared: RealGuest) -> None:
+    (shared.project / "watched").mkdir()
+    (shared.project / "watched" / "f").write_text("1\n")
+    assert shared.sh("cat watched/f") == "1\n"
+    with running(shared, "python3", "-c", WATCH) as watcher:
+        watcher.until("watching")
+        shared.sh("sudo sh -c 'kill -9 $(cat /run/ccvm/refresh.pid)'")
+        (shared.project / "watched" / "f").write_text("22\n")
+        watcher.until("0x8 f")
+        assert shared.sh("cat watched/f") == "22\n"
+
+
 def test_changes_of_the_guest_make_each_event_once(shared: RealGuest) -> None:
     (shared.project / "watched").mkdir()
     with running(shared, "python3", "-c", WATCH) as watcher:

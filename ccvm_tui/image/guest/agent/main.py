@@ -117,26 +117,28 @@ class Agent:
 
     def _attend(self) -> None:
         """Watch what a configured guest reports. An agent that had to start again takes over from here."""
-        from . import attention, login
+        from . import attention, login, programs, refresh
 
         with open(_CONFIGURED) as file:
             self._uid, gid = (int(word) for word in file.read().split())
         pipe, ended = attention.open_pipe(gid), login.open_ended()
         self._watch(pipe, lambda: self._report_hooks(pipe))
         self._watch(ended, lambda: self._report_login(ended))
-        self._keep_programs()
+        self._keep(programs.RECORD, programs.start)
+        if refresh.is_needed():
+            self._keep(refresh.RECORD, refresh.start)
 
-    def _keep_programs(self) -> None:
-        """The server that starts programs runs, and is started again should it end."""
-        from . import programs
+    def _keep(self, record: str, start: Callable[[], int]) -> None:
+        """Start a server unless it runs, and again whenever it ends."""
+        from . import servers
 
-        server = programs.server()
+        server = servers.running(record, start)
 
         def start_again() -> None:
             self._poll.unregister(server)
             os.close(server)
-            programs.ended()
-            self._keep_programs()
+            servers.ended(record)
+            self._keep(record, start)
 
         self._watch(server, start_again)
 

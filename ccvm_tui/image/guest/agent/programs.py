@@ -17,11 +17,10 @@ from .files import write
 from .jsontext import dumps, loads
 
 _SETTINGS = "/run/ccvm/programs.json"
-_SERVER = "/run/ccvm/programs.pid"
+RECORD = "/run/ccvm/programs.pid"
 _CGROUPS = "/sys/fs/cgroup/ccvm"
 _DESCRIPTORS = 64  # far more than an agent has open
 _BACKLOG = 128
-_AGAIN_AFTER = 0.2
 
 _AF_UNIX, _SOCK_STREAM = 1, 1
 
@@ -50,13 +49,8 @@ def configure(user: User, guest: str, workspace: str) -> None:
     write(_SETTINGS, dumps([user.name, user.uid, user.gid, guest, workspace]), 0o600)
 
 
-def server() -> int:
-    """A pidfd of the server, which is started unless it runs already; readable when it has ended."""
-    try:
-        with open(_SERVER) as file:
-            return os.pidfd_open(int(file.read()))
-    except (FileNotFoundError, ProcessLookupError):
-        pass
+def start() -> int:
+    """Start the server; returns its process number."""
     world = _world()
     listener = _listen(world)  # before anybody is told that programs can be started
     pid = os.fork()
@@ -70,21 +64,7 @@ def server() -> int:
         finally:
             os._exit(1)
     listener.close()
-    write(_SERVER, str(pid), 0o600)
-    return os.pidfd_open(pid)
-
-
-def ended() -> None:
-    """Reap a server that has ended, and keep one that cannot start from being started all the time."""
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        pass
-    try:
-        os.unlink(_SERVER)
-    except FileNotFoundError:
-        pass
-    time.sleep(_AGAIN_AFTER)
+    return pid
 
 
 def _world() -> World:

@@ -16,25 +16,36 @@ TYPE_CHECKING = False  # importing typing costs more than it says
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TAG = "workspace"
+PORT = f"ccvm.share.{TAG}"
+MOUNTED = f"/run/ccvm/shares/{TAG}"
+RECORD = "/run/ccvm/refresh.pid"
+
 _CHUNK = 1 << 16
 _LENGTH = 4
 _DESCRIPTORS = 64  # far more than an agent has open
 _NOW, _OMIT = (1 << 30) - 1, (1 << 30) - 2
 
 
-def start(tag: str, mounted: str) -> None:
-    """Start the process that serves the share ``tag``, which is mounted at ``mounted``, for as long as the guest is."""
-    port = ports.open_port(f"ccvm.share.{tag}")
-    if os.fork():
+def is_needed() -> bool:
+    """Whether there is a share."""
+    return os.path.isdir(MOUNTED)
+
+
+def start() -> int:
+    """Start the helper; returns its process number."""
+    port = ports.open_port(PORT)
+    pid = os.fork()
+    if pid:
         os.close(port)
-        return
+        return pid
     try:
         # The control port above all: it can be opened once only, and its agent may have to start again.
         os.closerange(3, port)
         os.closerange(port + 1, _DESCRIPTORS)
         os.setsid()
         os.umask(0)
-        os.chdir(mounted)
+        os.chdir(MOUNTED)
         Helper(port).run()
     finally:
         os._exit(1)

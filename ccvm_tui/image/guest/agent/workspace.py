@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 
-from . import refresh
 from .files import make_directories, run
+from .refresh import MOUNTED
 
 _SAFE = "nosuid,nodev"
-_PLAIN = "/run/ccvm/shares"
 _LOCAL = "/run/ccvm/memory/local"
 _READ_AHEAD_KIB = 1024
 
 
 def mount(tag: str, path: str) -> None:
-    """Mount the share ``tag`` at ``path`` and start its helper. Raises OSError when it cannot be mounted."""
+    """Mount the share ``tag`` at ``path``. Raises OSError when it cannot be mounted."""
     make_directories(path)
     # The helper has a mount of its own, in which nothing that is mounted over the project is in its way.
-    os.makedirs(_PLAIN, 0o700, exist_ok=True)
-    plain = f"{_PLAIN}/{tag}"
-    os.mkdir(plain)
-    _mount("-t", "virtiofs", "-o", _SAFE, tag, plain)
-    _mount("-o", "bind", plain, path)
-    _read_ahead(plain)
-    refresh.start(tag, plain)
+    os.makedirs(os.path.dirname(MOUNTED), 0o700, exist_ok=True)
+    os.mkdir(MOUNTED)
+    _mount("-t", "virtiofs", "-o", _SAFE, tag, MOUNTED)
+    _mount("-o", "bind", MOUNTED, path)
+    _read_ahead(MOUNTED)
 
 
 def keep_local(project: str, name: str, owner: tuple[int, int]) -> None:
