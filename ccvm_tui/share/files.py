@@ -59,14 +59,14 @@ class Files:
             keep = True  # its pages are compared where locks change hands
         elif is_index(node.name) and not flags & os.O_TRUNC:
             node.index, keep = WalIndex(), False
-        if keep or seen is None or flags & os.O_TRUNC or self._tree.shadows_node(node):
-            return self._opened(node, fd, flags, keep=keep)
 
         def answer() -> None:
             call.answer(self._opened(node, fd, flags, keep=keep))
 
-        # The guest's idea of the file's size is old, and an answer to this request cannot correct it.
-        self._caches.refresh(node, answer)
+        if keep or seen is None or flags & os.O_TRUNC or self._tree.shadows_node(node):
+            self._caches.settled(node, answer)
+        else:  # the guest's idea of the file's size is old, and an answer to this request cannot correct it
+            self._caches.refresh(node, answer)
         return DEFERRED
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:

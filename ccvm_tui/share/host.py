@@ -323,6 +323,10 @@ class HostTree:
         if not node.is_regular:
             raise failure(errno.ENXIO)
         held = node.any_fd()
+        if not node.unlinked and (
+            self.nodes.by_key(node.key) is not node or (held >= 0 and not os.fstat(held).st_nlink)
+        ):
+            raise stale()  # replaced or deleted on the host, which the guest does not know yet
         if held >= 0:
             fd = os.open(f"/proc/self/fd/{held}", open_flags(flags) & ~os.O_NOFOLLOW)
         else:

@@ -63,17 +63,19 @@ class Locking:
         node = handle.node
         files = [node] if node.index is None else [node, *database_files(node)]
         stale = [file for file in files if self._outdated(file)]
-        if not stale:
-            call.answer(b"")
-            return
         waiting = len(stale)
+
+        def answer() -> None:
+            call.answer(b"")
 
         def refreshed() -> None:
             nonlocal waiting
             waiting -= 1
             if not waiting:
-                call.answer(b"")
+                answer()
 
+        if not stale:
+            self._caches.settled(node, answer)
         for file in stale:
             self._caches.refresh(file, refreshed)
 

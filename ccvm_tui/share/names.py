@@ -124,7 +124,10 @@ class Names:
         parent, name = self._nodes[call.node], fuse.name_at(body)
         self._tree.remove(parent, name, directory=directory)
         self._caches.own_change(parent, name, DELETED)
-        self._view.lost(self._nodes.unname(parent, name))
+        node = self._nodes.unname(parent, name)
+        if node is not None:
+            node.unlinked = True
+        self._view.lost(node)
         return b""
 
     def _rename(self, call: Call, body: bytes) -> bytes:
@@ -150,6 +153,9 @@ class Names:
         if flags & RENAME_EXCHANGE:
             self._caches.own_change(new_parent, new_name, MOVED_FROM)
             self._caches.own_change(parent, name, MOVED_TO)
+        target = new_parent.children.get(new_name)
+        if target is not None and not flags & RENAME_EXCHANGE:
+            target.unlinked = True
         self._view.moved(parent, name, new_parent, new_name, exchanged=bool(flags & RENAME_EXCHANGE))
         for place, moved in ((new_parent, new_name), (parent, name)):
             if (node := place.children.get(moved)) is not None:

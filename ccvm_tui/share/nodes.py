@@ -64,6 +64,8 @@ class Node:
     is the state that the guest's caches reflect, None before the first reply with attributes; ``announced`` the last
     that the guest has made itself or has had an event for. ``index`` is for a file that both sides write by mappings.
 
+    ``unlinked`` tells that the guest itself has taken a name from it, or given it none.
+
     The last fields are for files of a read-only share that the guest has edited (see ``edits``): ``made`` by the guest,
     ``carried`` by a copy whose name is ``carrier`` as long as it has a name, ``detached`` from its last name;
     ``origin`` is where the host has a file that the guest has moved; a ``pinned`` node stays when the guest forgets it.
@@ -77,6 +79,7 @@ class Node:
     lookups: int = 0
     seen: State | None = None
     announced: State | None = None
+    unlinked: bool = False
     fd: int = -1
     watch: int = -1
     index: WalIndex | None = None
@@ -173,6 +176,7 @@ class Nodes:
         self._next_node += 1
         node = Node(self._next_node, key, stat.S_IFMT(mode), None, b"")
         self._nodes[node.id] = self._by_key[key] = node
+        node.unlinked = True
         return node
 
     def place(self, node: Node, parent: Node, name: bytes) -> None:

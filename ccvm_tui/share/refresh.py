@@ -30,7 +30,7 @@ from typing import Final
 
 from ccvm_tui.share import fuse, watch
 from ccvm_tui.share.fuse import Op
-from ccvm_tui.share.nodes import Node, failure, same_content, state_of
+from ccvm_tui.share.nodes import Node, State, failure, same_content, state_of
 from ccvm_tui.share.request import Call, Reply
 from ccvm_tui.share.view import View
 
@@ -64,6 +64,7 @@ class Instruction:
     node: Node | None = None
     number: int = 0
     tries: int = 0
+    told: State | None = None
     then: Callable[[], None] | None = None
 
     def names(self) -> list[tuple[Node, bytes]]:
@@ -211,6 +212,13 @@ class Refresher:
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
         self._at_once("modify", node, then)
+
+    def settled(self, node: Node, then: Callable[[], None]) -> None:
+        for instruction in self._outstanding.values():
+            if instruction.kind in ("modify", "attrib") and (instruction.node is node or _is_of(instruction, node)):
+                self.refresh(node, then)
+                return
+        then()
 
     def flush(self, node: Node, then: Callable[[], None]) -> None:
         self._at_once("flush", node, then)
@@ -408,10 +416,26 @@ class Refresher:
         if instruction is None:
             return
         self._settled(instruction)
+        if self._missed(instruction) and instruction.tries < _TRIES:
+            instruction.tries += 1
+            instruction.told = None
+            self._queue.appendleft(instruction)
+            return
         self._finish(instruction)
         if error != b"0":
             self._again(instruction)
             log.debug("%s of %r: error %s in the guest", instruction.kind, instruction.name, error.decode())
+
+    @staticmethod
+    def _missed(instruction: Instruction) -> bool:
+        """Whether somebody waits for the guest to know a file as it is, which it may not.
+
+        The path may have led to another file, or newer attributes have crossed those of the instruction: of two answers
+        that cross, the guest's kernel takes only one.
+        """
+        node = instruction.node
+        waits = instruction.then is not None and instruction.kind == "modify"
+        return waits and node is not None and instruction.told != node.seen
 
     def _again(self, instruction: Instruction) -> None:
         """An instruction could not be carried out, because the guest's programs came between: look what is needed."""
@@ -442,9 +466,16 @@ class Refresher:
             case Op.FLUSH | Op.RELEASE | Op.FSYNC:
                 return b""
             case Op.SETATTR:
-                return self._view.renewed(call.node)
+                return self._answer_renewed(call.node)
             case _:
                 return None
+
+    def _answer_renewed(self, number: int) -> bytes:
+        reply, node = self._view.renewed(number), self._view.node(number)
+        for instruction in self._outstanding.values():
+            if instruction.node is node or _is_of(instruction, node):
+                instruction.told = node.seen
+        return reply
 
     def _open_flags(self, number: int) -> int:
         """The guest drops its pages as the helper opens a file, unless they are to be written back."""

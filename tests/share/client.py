@@ -59,6 +59,9 @@ class NoCaches:
         self.refreshed.append(node)
         then()
 
+    def settled(self, node: Node, then: Callable[[], None]) -> None:
+        then()
+
     def flush(self, node: Node, then: Callable[[], None]) -> None:
         then()
 

@@ -326,3 +326,20 @@ def test_the_shared_directory_may_be_deleted(client: Client) -> None:
                 client.mkdir(b"new")
     finally:
         root.mkdir()
+
+
+def test_a_name_that_the_host_has_given_to_another_file_is_looked_up_again(client: Client) -> None:
+    """Though the old file is still open; one that the guest itself has deleted can be opened again by descriptor."""
+    root = root_of(client)
+    (root / "f").write_text("old")
+    node, handle = client.open(b"f", os.O_RDONLY)
+    (root / "new").write_text("new")
+    (root / "new").rename(root / "f")
+    with pytest.raises(OSError) as refused:
+        client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
+    assert refused.value.errno == errno.ESTALE
+    assert client.read(node, handle, 9, 0) == b"old"
+    node, handle = client.open(b"f", os.O_RDONLY)
+    client.unlink(b"f")
+    client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
+    assert client.read(node, handle, 9, 0) == b"new"
