@@ -18,6 +18,11 @@ ROOT_MODULES = ("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "sq
 LATER_MODULES = ("virtiofs", "virtio_net", "virtio_rng")
 """Loaded while the guest agent starts: what `configure` needs."""
 
+_PAGE = 4096
+_LAST_PAGE_USED = 512
+"""QEMU puts an initrd at the very end of memory, from the beginning of a page. On a microvm, QEMU 10's firmware keeps
+ACPI tables in that last page, at its end: an initrd that fills the page overwrites them, and the kernel hangs."""
+
 _APPLETS = ("sh", "mount", "mkdir", "cp", "insmod", "switch_root", "usleep")
 _DIRECTORIES = ("bin", "dev", "proc", "sys", "lower", "upper", "new", "modules", "later")
 
@@ -68,3 +73,4 @@ class KernelFiles:
             archive.file("image", digest.encode() + b"\n")
             archive.file("init", INITRD_INIT.read_bytes(), 0o755)
             archive.close()
+            out.write(bytes((_LAST_PAGE_USED - out.tell()) % _PAGE))
