@@ -82,7 +82,7 @@ async def test_colours_are_the_outer_terminals_also_when_they_change(home: Path)
         await into_probe(home, outer)
         number, report = await next_report(outer, 1)
         assert report["colours"] == "1111/2222/3333 ffff/fefe/f8f8 0000/8888/ffff"
-        assert report["scheme"] == "997;2"
+        assert set(report["scheme"].split()) == {"997;2"}  # the answer, and perhaps a notice of what was there before
         outer.recolour(DARK)
         await outer.until("typed ^[[?997;1n")  # it is told by itself
         number, report = await next_report(outer, number)
@@ -114,7 +114,7 @@ async def test_a_terminal_that_tells_no_change_is_asked_when_it_gets_the_focus(h
         outer.ignored = (b"\x1b[?2031h", b"\x1b[?2031$p")
         await into_probe(home, outer)
         number, report = await next_report(outer, 1)
-        assert report["scheme"] == "997;2"
+        assert set(report["scheme"].split()) == {"997;2"}  # the answer, and perhaps a notice of what was there before
         outer.emulator.set_colours(DARK)
         await outer.type("\x1b[O\x1b[I")
         await outer.until(lambda: outer.received.count(b"\x1b]11;?") > 1)
