@@ -246,6 +246,9 @@ class HostTree:
         return os.stat(name, dir_fd=self.directory_fd(parent), follow_symlinks=False)
 
     def _intern(self, info: os.stat_result, parent: Node, name: bytes) -> Node:
+        known = self.nodes.by_key((info.st_dev, info.st_ino))
+        if known is not None and _may_be_another(known, info, parent, name):
+            self.nodes.forget_key(known)
         node = self.nodes.intern((info.st_dev, info.st_ino), info.st_mode, parent, name)
         if node.is_directory and node.watch < 0:
             fd = self.directory_fd(node)
@@ -418,6 +421,16 @@ class HostTree:
         _demand_user_attribute(name)
         with self._pinned(node) as fd:
             os.removexattr(magic(fd), name)
+
+
+def _may_be_another(node: Node, info: os.stat_result, parent: Node, name: bytes) -> bool:
+    """Whether the inode number of ``node`` may be used again, by the file that is now ``name`` in ``parent``.
+
+    It is not while the file is open. A name that is new is told from a rename by nothing, and what was renamed may well
+    be taken for a new file.
+    """
+    elsewhere = node.parent is not parent or node.name != name
+    return elsewhere and info.st_nlink == 1 and not node.handles and not node.is_directory
 
 
 def user_attributes(fd: int) -> list[tuple[bytes, bytes]]:

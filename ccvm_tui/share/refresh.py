@@ -171,7 +171,7 @@ class Refresher:
         self._put(Instruction("delete", event.directory, event.name, is_directory=bool(event.mask & watch.ISDIR)))
 
     def _moved(self, source: watch.Event, target: watch.Event) -> None:
-        self._view.moved(source.directory, source.name, target.directory, target.name)
+        self._view.moved_on_host(source.directory, source.name, target.directory, target.name)
         self._put(
             Instruction("rename", source.directory, source.name, target.directory, target.name,
                         is_directory=bool(source.mask & watch.ISDIR))

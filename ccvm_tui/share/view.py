@@ -177,8 +177,16 @@ class View:
         self.lost(self._nodes.unname(parent, name))
         parent.children[name] = None
 
+    def moved_on_host(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes) -> None:
+        """Note a rename on the host, unless the guest has looked the new name up since."""
+        known = new_parent.children.get(new_name)
+        if known is not None and known is not parent.children.get(name) and self.current(new_parent, new_name):
+            self._nodes.unname(parent, name)
+        else:
+            self.moved(parent, name, new_parent, new_name)
+
     def moved(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes, *, exchanged: bool = False) -> None:
-        """Note a rename that has happened, by the guest or on the host."""
+        """Note a rename that has happened."""
         target = self._nodes.unname(new_parent, new_name)
         node = self._nodes.unname(parent, name)
         if node is not None and new_parent.is_within(node):  # the guest has moved ``new_parent`` into it

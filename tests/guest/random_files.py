@@ -149,8 +149,12 @@ def expect(own: Own, call: str, got: object, expected: object) -> None:
         return
     if isinstance(got, bytes) and isinstance(expected, (bytes, bytearray)):
         at = next((at for at, (a, b) in enumerate(zip(got, expected, strict=False)) if a != b), -1)
-        raise AssertionError(f"{own.name}: {call}: {len(got)} bytes of {len(expected)}, first difference at {at}")
-    raise AssertionError(f"{own.name}: {call}: {got!r} instead of {expected!r}")
+        raise AssertionError(
+            f"{time.time()} {own.name}: {call}: {len(got)} bytes of {len(expected)}, first difference at {at}"
+        )
+    raise AssertionError(
+        f"{time.time()} ino {os.fstat(own.fd).st_ino} {own.name}: {call}: {got!r} instead of {expected!r}"
+    )
 
 
 def read_all(fd: int) -> bytes:

@@ -343,3 +343,18 @@ def test_a_name_that_the_host_has_given_to_another_file_is_looked_up_again(clien
     client.unlink(b"f")
     client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
     assert client.read(node, handle, 9, 0) == b"new"
+
+
+def test_an_inode_number_that_is_used_again_is_another_file(client: Client) -> None:
+    """The guest knows ``old``; the host deletes it, and the next file has its number."""
+    root = root_of(client)
+    (root / "old").write_text("old")
+    old = client.find(b"old")
+    (root / "old").rename(root / "new")  # as good as another file with the same number
+    new = client.find(b"new")
+    assert new.inode == old.inode
+    assert new.node != old.node
+    with pytest.raises(OSError) as refused:
+        client.ask(Op.OPEN, old.node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
+    assert refused.value.errno == errno.ESTALE
+    client.release(*client.open(b"new", os.O_RDONLY))
