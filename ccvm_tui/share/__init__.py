@@ -14,6 +14,7 @@ a process of its own that may touch the shared directory and nothing else.
 ``watch``             changes on the host, as inotify reports them
 ``view``              what the guest knows, and for how long
 ``refresh``           how the guest's caches follow a change on the host
+``instructions``      the calls that the helper in the guest is to make
 ``names``, ``files``, ``listings``, ``locking``
                       what requests do
 ``server``            one request after the other

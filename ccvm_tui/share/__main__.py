@@ -22,12 +22,16 @@ from ccvm_tui.share.mounts import is_network
 from ccvm_tui.share.order import Order
 from ccvm_tui.share.watch import Watches
 
+_MEMORY_MAX = 2 << 30
+
 
 def main(arguments: list[str]) -> int:
     """Confine the process, then serve."""
     order = Order.decoded(arguments[0])
     die_with_parent(order.parent)
     no_core_dump()
+    # What a guest makes the server remember is bounded. The guest's own memory, which is shared, does not count.
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_MAX, _MEMORY_MAX))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     os.umask(0)  # the guest's kernel has applied that of the program
     directories_max = max(64, _raise_descriptor_limit() // 2)

@@ -16,7 +16,7 @@ from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.nodes import Handle, Node, failure, same_content, state_of
 from ccvm_tui.share.request import DEFERRED, Call, Reply, after, bounded, write_header
 from ccvm_tui.share.view import CREATED, Caches, View
-from ccvm_tui.share.walindex import WalIndex, is_index, publish
+from ccvm_tui.share.walindex import INDEX_MAX, WalIndex, is_index, publish
 from ccvm_tui.share.workers import Workers
 
 _COPY_MAX: Final = 1 << 30
@@ -116,7 +116,7 @@ class Files:
         """READ: from the file into the guest's memory."""
         number, offset, size, *_ = fuse.READ_IN.unpack_from(body)
         handle = self._nodes.handle(number) if number else self._any_handle(call.node, writable=False)
-        if handle.node.index is not None:
+        if handle.node.index is not None and offset + size <= INDEX_MAX:
             return call.answer(handle.node.index.read(handle.fd, size, offset))
         segments = after(call.request.writable, fuse.OUT_HEADER.size)
         done = os.preadv(handle.fd, bounded(segments, size), offset) if segments else 0
@@ -136,7 +136,7 @@ class Files:
         handle = self._nodes.handle(number) if number else self._any_handle(call.node, writable=True)
         node = handle.node
         segments = bounded(after(call.request.readable, start), size)
-        if node.index is not None:
+        if node.index is not None and offset + size <= INDEX_MAX:
             return self._write_index(call, node.index, handle, b"".join(segments), offset, flags)
         before = os.fstat(handle.fd)
         self._tree.demand_room(max(0, offset + size - before.st_size))
@@ -184,6 +184,8 @@ class Files:
         self._locks.released(handle)
         self._tree.closing(handle)
         self._nodes.released(handle)
+        if not handle.node.handles:
+            handle.node.index = None
         if handle.node.lookups <= 0:
             self._view.drop(handle.node.id, 0)
         return b""
@@ -192,34 +194,24 @@ class Files:
         number, flags, _ = fuse.FSYNC_IN.unpack_from(body)
         # the worker gets a descriptor of its own: the guest may release the handle meanwhile
         fd = os.dup(self._nodes.handle(number).fd)
-
-        def work() -> bytes:
-            try:
-                (os.fdatasync if flags & fuse.FSYNC_DATASYNC else os.fsync)(fd)
-            finally:
-                os.close(fd)
-            return b""
-
-        return self._workers.run(call, work)
+        return self._synced(call, fd, os.fdatasync if flags & fuse.FSYNC_DATASYNC else os.fsync)
 
     def _fsyncdir(self, call: Call, _: bytes) -> Reply:
-        fd = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._tree.directory_fd(self._nodes[call.node]))
-
-        def work() -> bytes:
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            return b""
-
-        return self._workers.run(call, work)
+        return self._synced(call, self._readable(self._nodes[call.node]), os.fsync)
 
     def _syncfs(self, call: Call, _: bytes) -> Reply:
-        fd = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._tree.directory_fd(self._nodes.root))
+        return self._synced(call, self._readable(self._nodes.root), syscalls.sync_file_system)
+
+    def _readable(self, directory: Node) -> int:
+        """A descriptor of a directory that is not path-only."""
+        return os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._tree.directory_fd(directory))
+
+    def _synced(self, call: Call, fd: int, sync: Callable[[int], None]) -> Reply:
+        """Answer when ``sync`` has returned; closes ``fd``."""
 
         def work() -> bytes:
             try:
-                syscalls.sync_file_system(fd)
+                sync(fd)
             finally:
                 os.close(fd)
             return b""

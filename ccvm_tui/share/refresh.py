@@ -25,12 +25,12 @@ import stat
 import struct
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from ccvm_tui.share import fuse, watch
 from ccvm_tui.share.fuse import Op
-from ccvm_tui.share.nodes import Node, State, failure, same_content, state_of
+from ccvm_tui.share.instructions import Instruction, path_of
+from ccvm_tui.share.nodes import Node, failure, same_content, state_of
 from ccvm_tui.share.request import Call, Reply
 from ccvm_tui.share.view import View
 
@@ -49,34 +49,6 @@ _FRAME: Final = struct.Struct("<I")
 _LINE_MAX: Final = 4096
 _ANY_HANDLE: Final = 0
 _TRIES: Final = 3
-
-
-@dataclass(slots=True, eq=False)
-class Instruction:
-    """One call for the helper to make: ``name`` in ``directory``, for a rename to ``new_name`` in ``new_directory``."""
-
-    kind: str
-    directory: Node
-    name: bytes
-    new_directory: Node | None = None
-    new_name: bytes = b""
-    is_directory: bool = False
-    node: Node | None = None
-    number: int = 0
-    tries: int = 0
-    told: State | None = None
-    then: Callable[[], None] | None = None
-
-    def names(self) -> list[tuple[Node, bytes]]:
-        """Directories and names that it is about."""
-        names = [(self.directory, self.name)]
-        if self.new_directory is not None:
-            names.append((self.new_directory, self.new_name))
-        return names
-
-    def places(self) -> list[tuple[int, bytes]]:
-        """The same with the directories' numbers."""
-        return [(directory.id, name) for directory, name in self.names()]
 
 
 class Refresher:
@@ -215,7 +187,7 @@ class Refresher:
 
     def settled(self, node: Node, then: Callable[[], None]) -> None:
         for instruction in self._outstanding.values():
-            if instruction.kind in ("modify", "attrib") and (instruction.node is node or _is_of(instruction, node)):
+            if instruction.kind in ("modify", "attrib") and (instruction.node is node or instruction.is_of(node)):
                 self.refresh(node, then)
                 return
         then()
@@ -267,7 +239,7 @@ class Refresher:
         if not self._alive:
             return
         if instruction.kind in ("modify", "attrib"):
-            subject = _subject(instruction)
+            subject = instruction.subject
             if subject in self._queued:
                 return
             self._queued.add(subject)
@@ -283,9 +255,9 @@ class Refresher:
             if any(key in self._by_name for key in instruction.places()):
                 return
             self._queue.popleft()
-            self._queued.discard(_subject(instruction))
+            self._queued.discard(instruction.subject)
             if (fields := self._fields(instruction)) is None:
-                self._finish(instruction)
+                instruction.finish()
                 continue
             if not self._outstanding:
                 self._heard_at = self._clock()
@@ -297,11 +269,6 @@ class Refresher:
             self._send_fields([str(instruction.number).encode(), *fields])
 
     @staticmethod
-    def _finish(instruction: Instruction) -> None:
-        if instruction.then is not None:
-            instruction.then()
-
-    @staticmethod
     def _follow(instruction: Instruction) -> None:
         """Find a file whose change is to be reported where it is by now."""
         node = instruction.node
@@ -309,7 +276,7 @@ class Refresher:
             instruction.directory, instruction.name = node.parent, node.name
 
     def _fields(self, instruction: Instruction) -> list[bytes] | None:
-        path = path_of(instruction.directory, instruction.name)
+        path = instruction.path
         if instruction.kind == "rename":
             assert instruction.new_directory is not None
             return [b"rename", path, path_of(instruction.new_directory, instruction.new_name)]
@@ -407,7 +374,7 @@ class Refresher:
         self._queue.clear()
         self._queued.clear()
         for instruction in instructions:
-            self._finish(instruction)
+            instruction.finish()
 
     def _done(self, number: int, error: bytes) -> None:
         if not self._alive:
@@ -421,7 +388,7 @@ class Refresher:
             instruction.told = None
             self._queue.appendleft(instruction)
             return
-        self._finish(instruction)
+        instruction.finish()
         if error != b"0":
             self._again(instruction)
             log.debug("%s of %r: error %s in the guest", instruction.kind, instruction.name, error.decode())
@@ -473,14 +440,14 @@ class Refresher:
     def _answer_renewed(self, number: int) -> bytes:
         reply, node = self._view.renewed(number), self._view.node(number)
         for instruction in self._outstanding.values():
-            if instruction.node is node or _is_of(instruction, node):
+            if instruction.node is node or instruction.is_of(node):
                 instruction.told = node.seen
         return reply
 
     def _open_flags(self, number: int) -> int:
         """The guest drops its pages as the helper opens a file, unless they are to be written back."""
         node = self._view.node(number)
-        kinds = {instruction.kind for instruction in self._outstanding.values() if _is_of(instruction, node)}
+        kinds = {instruction.kind for instruction in self._outstanding.values() if instruction.is_of(node)}
         if kinds == {"flush"}:
             return fuse.FOPEN_KEEP_CACHE
         if node.index is not None:
@@ -531,22 +498,3 @@ class Refresher:
         if self._view.current(instruction.directory, instruction.name):
             raise failure(errno.EBUSY)
         return b""
-
-
-def _is_of(instruction: Instruction, node: Node) -> bool:
-    return instruction.directory.children.get(instruction.name) is node
-
-
-def _subject(instruction: Instruction) -> Node | tuple[Node, bytes]:
-    """The file that an instruction of ``modify`` or ``attrib`` is about."""
-    return instruction.node or (instruction.directory, instruction.name)
-
-
-def path_of(directory: Node, name: bytes) -> bytes:
-    """The path of ``name`` in ``directory`` below the shared one."""
-    parts = [name]
-    node: Node | None = directory
-    while node is not None and node.parent is not None:
-        parts.append(node.name)
-        node = node.parent
-    return b"/".join(reversed(parts))

@@ -18,6 +18,9 @@ from ccvm_tui.share.nodes import Node
 SUFFIX: Final = b"-shm"
 PAGE: Final = 4096
 
+INDEX_MAX: Final = 64 << 20
+"""Bytes of a file that are treated so, enough for a log of 32 GB; what lies beyond is an ordinary file's."""
+
 
 class WalIndex:
     """The state of one such file.
