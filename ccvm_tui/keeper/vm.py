@@ -49,6 +49,9 @@ FALLBACK_TERM = "xterm-256color"
 PORT_FREE_WITHIN = 5.0
 """Seconds for the guest to notice that we hung up. A call that comes before that would reach the last server."""
 
+SHARE_END_WITHIN = 1.0
+"""Seconds for a file server that failed to be gone, once QEMU has noticed."""
+
 POWEROFF_WITHIN = 5.0
 REPLY_WITHIN = 3.0
 
@@ -132,9 +135,17 @@ class VmGuest:
 
     async def _launch(self, spec: MachineSpec, reason: str, image: Image) -> None:
         self._reports.phase("machine")
-        await self._start_share()
-        assert self._share is not None
-        self._machine = machine = await Machine.start(spec, self._paths, [self._share])
+        self._share = share = await self._start_share()
+        try:
+            self._machine = machine = await Machine.start(spec, self._paths, [share])
+        except BootError as error:
+            # QEMU does not come up without its file server, and says less about why
+            if (why := await share.ended_within(SHARE_END_WITHIN)) is not None:
+                raise BootError(
+                    f"the file server of the project did not start: {why}",
+                    "may you read the project's directory? `ccvm-tui doctor` checks the rest",
+                ) from error
+            raise
         machine.on_console(self._reports.console)
         self.facts = Facts(
             accel=spec.accel,
@@ -150,14 +161,14 @@ class VmGuest:
         await self._agent.open(machine.control)
         self._tasks.start(self._listen(self._agent), "control port")
 
-    async def _start_share(self) -> None:
+    async def _start_share(self) -> ShareServer:
         """Start the file server of the project's directory; that of an earlier start ends."""
         if self._share is not None:
             await self._share.stop()
         edits = room = None
         if self._spec.read_only:
             edits, room = self._paths.empty_edits_dir(), self._spec.memory_mib << 19  # half of the guest's memory
-        self._share = await ShareServer.start(
+        return await ShareServer.start(
             self._spec.project, confined=self._spec.confine, edits=str(edits or ""), room=room or 0
         )
 

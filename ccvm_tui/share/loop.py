@@ -58,7 +58,8 @@ class Loop:
         self._backend = Backend(device, _QUEUES, self._watch_queue, self._unwatch)
         helper.setblocking(False)
         self._watch(device.fileno(), self._receive)
-        self._watch(watches.fileno(), lambda: None)  # handled before anything else
+        if watches.fileno() >= 0:
+            self._watch(watches.fileno(), lambda: None)  # handled before anything else
         self._watch(helper.fileno(), self._hear)
         self._watch(self._wake, self._run_finished)
         self._watch(control.fileno(), self._answer)

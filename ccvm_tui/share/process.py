@@ -91,6 +91,14 @@ class ShareServer:
             return f"killed by signal {-status}"
         return lines[-1] if lines else f"status {status}"
 
+    async def ended_within(self, seconds: float) -> str | None:
+        """Why the server has ended; None if it still runs after ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.wait()
+        except TimeoutError:
+            return None
+
     async def edits(self) -> tuple[int, list[bytes]]:
         """How many files of a read-only share the guest has edited, and the paths of the first ones.
 

@@ -43,21 +43,27 @@ class Overflow(Exception):
 class Watches:
     """The watches of all directories. To be made before the process is confined.
 
-    ``complete`` says whether they show every change: on a network file system they do not.
+    ``complete`` says whether they show every change: on a network file system they do not. Where the user may have no
+    further inotify instance, nothing is watched.
     """
 
     def __init__(self, *, complete: bool = True) -> None:
         self.complete = complete
-        self._inotify = INotify(nonblocking=True)  # type: ignore[no-untyped-call]
+        self._inotify: INotify | None = None
+        try:
+            self._inotify = INotify(nonblocking=True)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            log.warning("no inotify instance (fs.inotify.max_user_instances): nothing is cached: %s", error)
         self._nodes: dict[int, Node] = {}
         self._full = False
 
     def fileno(self) -> int:
-        return int(self._inotify.fileno())
+        """The descriptor that is readable when there are events; -1 where nothing is watched."""
+        return int(self._inotify.fileno()) if self._inotify is not None else -1
 
     def add(self, node: Node, fd: int) -> None:
         """Watch ``node``, a directory that is open as ``fd``. Where there are no watches left, it stays unwatched."""
-        if node.watch >= 0 or self._full:
+        if node.watch >= 0 or self._full or self._inotify is None:
             return
         try:
             watch = self._inotify.add_watch(f"/proc/self/fd/{fd}", _MASK)  # type: ignore[no-untyped-call]
@@ -74,7 +80,7 @@ class Watches:
 
     def remove(self, node: Node) -> None:
         """Watch ``node`` no longer."""
-        if node.watch < 0:
+        if node.watch < 0 or self._inotify is None:
             return
         self._nodes.pop(node.watch, None)
         with contextlib.suppress(OSError):  # its directory is gone, and the watch with it
@@ -84,6 +90,8 @@ class Watches:
 
     def read(self) -> Iterator[Event]:
         """All events that are there. Raises Overflow when some were lost, after the others."""
+        if self._inotify is None:
+            return
         overflow = False
         for watch, mask, cookie, name in self._inotify.read(timeout=0):  # type: ignore[no-untyped-call]
             if mask & flags.Q_OVERFLOW:

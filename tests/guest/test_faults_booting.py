@@ -80,3 +80,12 @@ async def test_a_kernel_that_always_panics_is_told_with_its_console(spec: Launch
     assert end is not None
     assert "the guest's kernel panicked" in end.reason
     assert "Kernel panic - not syncing" in end.console_tail
+
+
+async def test_a_file_server_that_does_not_start_is_quoted(home: Path, image: Image) -> None:
+    spec = LaunchSpec("shareless", str(home / "gone"), image=str(image.directory), memory_mib=512, cores=2, linger=True)
+    assert await spawn.launch(spec)
+    await eventually(lambda: not GuestPaths(spec.name).dir.exists())
+    end = end_of(spec.name)
+    assert end is not None
+    assert "the file server of the project did not start: FileNotFoundError" in end.reason
