@@ -72,7 +72,7 @@ def _machine(spec: MachineSpec, kind: MachineType) -> list[str]:
     options = [
         "-machine", machine,
         "-accel", accel,
-        "-cpu", "host" if spec.accel == "kvm" else "max",
+        "-cpu", "host" if spec.accel == "kvm" else spec.arch.emulated_cpu,
         "-m", f"size={spec.memory_mib}M",
         "-smp", f"cpus={spec.cores},sockets=1,cores={spec.cores},threads=1",
     ]  # fmt: skip
@@ -90,6 +90,8 @@ def kernel_cmdline(spec: MachineSpec) -> str:
     words = spec.cmdline.split()
     set_already = {word.partition("=")[0] for word in words}
     needed = [f"console={spec.arch.console}", "panic=-1", *kind.cmdline]
+    if spec.accel == "tcg":
+        needed += spec.arch.emulated_cmdline
     if spec.tsc_khz and spec.accel == "tcg" and spec.arch.name == "x86_64":
         # Told its frequency (see the module tsc) the kernel may also keep time by the counter. It would give it up
         # on a busy host, where its other clocks lag behind, and then count ticks, of which many get lost there.

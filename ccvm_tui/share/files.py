@@ -74,8 +74,15 @@ class Files:
         # What is only read has nothing to be written when it is closed, and seldom a lock to be given up. What is only
         # written often has one: open("lock", "w").
         quiet = not writable and node.index is None and not self._locks.any_on(node)
-        handle = self._nodes.opened(node, fd, writable=writable, quiet=quiet)
-        answer = (fuse.FOPEN_KEEP_CACHE if keep else 0) | (fuse.FOPEN_NOFLUSH if quiet else 0)
+        # What is written comes straight from the program's memory, several times as fast under emulation, as long as
+        # there is nobody who may have mapped the file.
+        direct = flags & 3 == os.O_WRONLY and node.index is None and not node.cached
+        handle = self._nodes.opened(node, fd, writable=writable, quiet=quiet, direct=direct)
+        answer = (
+            (fuse.FOPEN_KEEP_CACHE if keep else 0)
+            | (fuse.FOPEN_NOFLUSH if quiet else 0)
+            | (fuse.FOPEN_DIRECT_IO if direct else 0)
+        )
         return fuse.OPEN_OUT.pack(handle.id, answer, 0)
 
     def _create(self, call: Call, body: bytes) -> bytes:
@@ -118,6 +125,7 @@ class Files:
         handle = self._nodes.handle(number) if number else self._any_handle(call.node, writable=False)
         if handle.node.index is not None and offset + size <= INDEX_MAX:
             return call.answer(handle.node.index.read(handle.fd, size, offset))
+        handle.node.filled = True
         segments = after(call.request.writable, fuse.OUT_HEADER.size)
         done = os.preadv(handle.fd, bounded(segments, size), offset) if segments else 0
         write_header(call.request, fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size + done, 0, call.unique))
@@ -150,7 +158,17 @@ class Files:
             node.seen = state_of(written)
         if announced:
             node.announced = state_of(written)
-        call.answer(fuse.WRITE_OUT.pack(done, 0))
+
+        def answer() -> None:
+            call.answer(fuse.WRITE_OUT.pack(done, 0))
+
+        if handle.direct and node.filled and node.cached:
+            # The guest has dropped the pages before it asked, but a mapping may have read them again since.
+            node.filled = False
+            self._caches.drop(node, answer)
+        else:
+            node.filled = node.filled or not handle.direct
+            answer()
         return DEFERRED
 
     def _write_index(self, call: Call, index: WalIndex, handle: Handle, data: bytes, offset: int, flags: int) -> Reply:

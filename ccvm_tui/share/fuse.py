@@ -85,6 +85,7 @@ WANTED = (
 )  # fmt: skip
 
 # OPEN replies
+FOPEN_DIRECT_IO = 1 << 0
 FOPEN_KEEP_CACHE = 1 << 1
 FOPEN_NOFLUSH = 1 << 5
 

@@ -40,6 +40,10 @@ class Instruction:
         """The file that a ``modify`` or an ``attrib`` is about."""
         return self.node or (self.directory, self.name)
 
+    def is_about(self, node: Node) -> bool:
+        """Whether it was made for ``node``, or is of its name."""
+        return self.node is node or self.is_of(node)
+
     def is_of(self, node: Node) -> bool:
         """Whether its name is that of ``node`` by now."""
         return self.directory.children.get(self.name) is node

@@ -45,7 +45,8 @@ def stale() -> OSError:
 class Handle:
     """An open file. ``fd`` belongs to the handle.
 
-    Of a ``quiet`` one the guest does not report each descriptor that is closed, but the last one only.
+    Of a ``quiet`` one the guest does not report each descriptor that is closed, but the last one only. What is written
+    through a ``direct`` one does not pass through the guest's page cache.
     """
 
     id: int
@@ -53,6 +54,7 @@ class Handle:
     fd: int
     writable: bool
     quiet: bool = False
+    direct: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +66,7 @@ class Node:
     is the state that the guest's caches reflect, None before the first reply with attributes; ``announced`` the last
     that the guest has made itself or has had an event for. ``index`` is for a file that both sides write by mappings.
 
+    ``filled`` tells that the guest may have filled pages of its cache since they were last dropped for a direct write.
     ``unlinked`` tells that the guest itself has taken a name from it, or given it none.
 
     The last fields are for files of a read-only share that the guest has edited (see ``edits``): ``made`` by the guest,
@@ -79,6 +82,7 @@ class Node:
     lookups: int = 0
     seen: State | None = None
     announced: State | None = None
+    filled: bool = False
     unlinked: bool = False
     fd: int = -1
     watch: int = -1
@@ -112,6 +116,11 @@ class Node:
         while above is not None and above is not node:
             above = above.parent
         return above is node
+
+    @property
+    def cached(self) -> bool:
+        """Whether a program of the guest has it open so that the guest's page cache is used."""
+        return not all(handle.direct for handle in self.handles.values())
 
     def any_fd(self) -> int:
         """The descriptor of any open handle, or -1."""
@@ -228,10 +237,10 @@ class Nodes:
                 del parent.children[name]
         return node
 
-    def opened(self, node: Node, fd: int, *, writable: bool, quiet: bool = False) -> Handle:
+    def opened(self, node: Node, fd: int, *, writable: bool, quiet: bool = False, direct: bool = False) -> Handle:
         """Make a handle of ``fd``, which then belongs to it."""
         self._next_handle += 1
-        handle = Handle(self._next_handle, node, fd, writable, quiet)
+        handle = Handle(self._next_handle, node, fd, writable, quiet, direct)
         self._handles[handle.id] = node.handles[handle.id] = handle
         return handle
 

@@ -10,6 +10,7 @@ delete   unlink, rmdir                          the name disappears; IN_DELETE
 rename   rename                                 IN_MOVED_FROM and IN_MOVED_TO; open files stay what they are
 modify   open, set the modification time        cached pages are dropped, attributes renewed; IN_MODIFY, IN_CLOSE_WRITE
 attrib   chmod                                  attributes are renewed; IN_ATTRIB
+drop     open                                   cached pages are dropped
 flush    open, sync_file_range                  pages that were changed in mappings are written to the server
 =======  =====================================  ============================================================
 
@@ -187,10 +188,18 @@ class Refresher:
 
     def settled(self, node: Node, then: Callable[[], None]) -> None:
         for instruction in self._outstanding.values():
-            if instruction.kind in ("modify", "attrib") and (instruction.node is node or instruction.is_of(node)):
+            if instruction.kind in ("modify", "attrib") and instruction.is_about(node):
                 self.refresh(node, then)
                 return
         then()
+
+    def drop(self, node: Node, then: Callable[[], None]) -> None:
+        if any(instruction.is_about(node) for instruction in self._outstanding.values()):
+            # In the guest it may wait for the write that waits here.
+            then()
+            self._at_once("drop", node, lambda: None)
+        else:
+            self._at_once("drop", node, then)
 
     def flush(self, node: Node, then: Callable[[], None]) -> None:
         self._at_once("flush", node, then)
@@ -290,6 +299,8 @@ class Refresher:
         if instruction.kind == "flush":
             assert instruction.node is not None
             return [b"flush", path, str(instruction.node.id).encode()]
+        if instruction.kind == "drop":
+            return [b"drop", path]
         if instruction.kind == "create":
             known = instruction.directory.children.get(instruction.name)
             if stat.S_ISDIR(info.st_mode):
@@ -440,19 +451,22 @@ class Refresher:
     def _answer_renewed(self, number: int) -> bytes:
         reply, node = self._view.renewed(number), self._view.node(number)
         for instruction in self._outstanding.values():
-            if instruction.node is node or instruction.is_of(node):
+            if instruction.is_about(node):
                 instruction.told = node.seen
         return reply
 
     def _open_flags(self, number: int) -> int:
-        """The guest drops its pages as the helper opens a file, unless they are to be written back."""
+        """The guest drops its pages as the helper opens a file, unless they are to be written back.
+
+        Closing it waits for nothing: FLUSH would wait for a write that waits for the helper.
+        """
         node = self._view.node(number)
         kinds = {instruction.kind for instruction in self._outstanding.values() if instruction.is_of(node)}
         if kinds == {"flush"}:
-            return fuse.FOPEN_KEEP_CACHE
+            return fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
         if node.index is not None:
             node.index.dropped()
-        return 0
+        return fuse.FOPEN_NOFLUSH
 
     def _answer_lookup(self, call: Call, name: bytes) -> Reply | None:
         instruction = self._by_name.get((call.node, name))

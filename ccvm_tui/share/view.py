@@ -35,6 +35,9 @@ class Caches(Protocol):
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
         """Make the guest drop what it has cached of ``node``, a file, then call ``then``."""
 
+    def drop(self, node: Node, then: Callable[[], None]) -> None:
+        """Make the guest drop the pages of ``node``, a file, without an event for inotify, then call ``then``."""
+
     def settled(self, node: Node, then: Callable[[], None]) -> None:
         """Call ``then`` when the guest has the effect of what the helper was told to do about ``node``, a file."""
 

@@ -66,6 +66,36 @@ os.unlink("named"); os.unlink("v")
 os.mkdir("d"); d = os.open("d", os.O_RDONLY); os.rmdir("d"); assert os.listdir(d) == []
 """
 
+MAPPED = """
+import mmap, os, threading
+writer = os.open("mapped", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+os.write(writer, bytes(8192))
+mapping = mmap.mmap(os.open("mapped", os.O_RDONLY), 8192, prot=mmap.PROT_READ)
+done = threading.Event()
+def look():
+    while not done.is_set():
+        mapping[0], mapping[8191]
+looker = threading.Thread(target=look)
+looker.start()
+try:
+    for number in range(300):
+        data = number.to_bytes(4, "little") * 16
+        os.pwrite(writer, data, 4096 - 32)
+        assert mapping[4064:4128] == data, number
+finally:
+    done.set()
+    looker.join()
+for data in (b"a" * 3_000_000, b"b" * 70_001, b"c"):
+    with open("direct", "wb", buffering=0) as file:
+        assert file.write(data) == len(data)
+        with open("direct", "rb") as other:
+            assert other.read() == data
+        assert file.write(data) == len(data)
+    with open("direct", "ab", buffering=0) as file:
+        file.write(b"end")
+    assert open("direct", "rb").read() == data * 2 + b"end"
+"""
+
 WATCH = """
 import ctypes, os, select, struct, sys
 libc = ctypes.CDLL(None)
@@ -177,6 +207,10 @@ def test_appends_are_what_was_written(either: RealGuest) -> None:
 
 def test_files_without_a_name_do_all_that_others_do(either: RealGuest) -> None:
     python(either, UNNAMED)
+
+
+def test_a_mapping_shows_what_is_written_through_another_descriptor(either: RealGuest) -> None:
+    python(either, MAPPED)
 
 
 def test_sockets_fifos_and_links_can_be_made(either: RealGuest) -> None:

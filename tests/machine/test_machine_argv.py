@@ -117,7 +117,8 @@ def test_the_seccomp_filter_is_on_unless_asked() -> None:
 
 
 def test_accelerators() -> None:
-    assert values(argv(SPEC, FDS), "-cpu") == ["max"]
+    assert values(argv(SPEC, FDS), "-cpu") == ["max,-erms,-fsrm"]
+    assert values(argv(dataclasses.replace(SPEC, arch=ARM), FDS), "-cpu") == ["max"]
     kvm = argv(dataclasses.replace(SPEC, accel="kvm"), FDS)
     assert (values(kvm, "-accel"), values(kvm, "-cpu")) == (["kvm"], ["host"])
 
@@ -127,9 +128,15 @@ def test_locked_memory() -> None:
 
 
 def test_the_image_has_the_first_word_on_the_kernel_command_line() -> None:
-    assert kernel_cmdline(SPEC).split() == ["quiet", "console=ttyS0", "panic=-1", "reboot=t", "loglevel=3"]
-    own = dataclasses.replace(SPEC, cmdline="panic=0 console=hvc0")
+    real = dataclasses.replace(SPEC, accel="kvm")
+    assert kernel_cmdline(real).split() == ["quiet", "console=ttyS0", "panic=-1", "reboot=t", "loglevel=3"]
+    own = dataclasses.replace(real, cmdline="panic=0 console=hvc0")
     assert kernel_cmdline(own).split() == ["panic=0", "console=hvc0", "reboot=t", "loglevel=3"]
+
+
+def test_emulated_guests_do_without_what_costs_much_there() -> None:
+    assert {"mitigations=off", "init_on_alloc=0"} <= set(kernel_cmdline(SPEC).split())
+    assert "init_on_alloc=1" in kernel_cmdline(dataclasses.replace(SPEC, cmdline="init_on_alloc=1")).split()
 
 
 def test_emulated_guests_are_told_the_counters_frequency() -> None:

@@ -48,6 +48,7 @@ class NoCaches:
 
     def __init__(self) -> None:
         self.refreshed: list[Node] = []
+        self.dropped: list[Node] = []
 
     def lasting(self, node: Node) -> bool:
         return False
@@ -57,6 +58,10 @@ class NoCaches:
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
         self.refreshed.append(node)
+        then()
+
+    def drop(self, node: Node, then: Callable[[], None]) -> None:
+        self.dropped.append(node)
         then()
 
     def settled(self, node: Node, then: Callable[[], None]) -> None:

@@ -164,6 +164,22 @@ def test_pages_of_a_mapping_are_written_in_place_though_the_file_is_open_for_app
     assert client.read(node, handle, 100, 0) == b"ONE\ntwo\nthree\n"
 
 
+def test_pages_that_a_mapping_read_during_a_direct_write_are_dropped(client: Client) -> None:
+    node, writer = client.open(b"log", os.O_WRONLY | os.O_CREAT)
+    client.write(node, writer, b"one", 0)
+    _, reader = client.open(b"log", os.O_RDONLY)
+    client.write(node, writer, b"two", 0)
+    assert client.caches.dropped == []  # nothing has been read
+    assert client.read(node, reader, 3, 0) == b"two"
+    client.write(node, writer, b"six", 0)
+    client.write(node, writer, b"ten", 0)
+    assert [node.id for node in client.caches.dropped] == [node]
+    _, cached = client.open(b"log", os.O_WRONLY)  # its writes fill pages
+    client.write(node, cached, b"ten", 0)
+    client.write(node, writer, b"six", 0)
+    assert [node.id for node in client.caches.dropped] == [node, node]
+
+
 def test_a_file_that_the_host_has_changed_is_opened_when_the_guest_knows_its_new_size(client: Client) -> None:
     (root_of(client) / "known").write_text("old")
     client.release(*client.open(b"known", os.O_RDONLY))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 
 from . import ports
 
@@ -28,6 +29,9 @@ _DESCRIPTORS = 64  # far more than an agent has open
 _NOW, _OMIT = (1 << 30) - 1, (1 << 30) - 2
 _WRITE_AND_WAIT = 7  # SYNC_FILE_RANGE_WAIT_BEFORE, WRITE, WAIT_AFTER
 
+_TIMES = struct.Struct("qqqq")
+
+_c_library: Any = None
 _flushed: dict[bytes, int] = {}
 _FLUSHED_MAX = 16
 
@@ -120,6 +124,11 @@ def _modify(path: bytes) -> None:
         os.close(fd)
 
 
+def _drop(path: bytes) -> None:
+    """Opening drops the cached pages."""
+    os.close(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
+
+
 def _flush(path: bytes, number: bytes) -> None:
     """Write back what programs here have changed in mappings of the file, which has a ``number`` of its own."""
     fd = _flushed.pop(number, -1)
@@ -128,24 +137,31 @@ def _flush(path: bytes, number: bytes) -> None:
     _flushed[number] = fd  # open from now on: databases are flushed many times
     if len(_flushed) > _FLUSHED_MAX:
         os.close(_flushed.pop(next(iter(_flushed))))
-    from ctypes import c_int64, get_errno
-
-    if _libc().sync_file_range(fd, c_int64(0), c_int64(0), _WRITE_AND_WAIT):
-        raise OSError(get_errno(), "sync_file_range")
+    if _library().sync_file_range(fd, 0, 0, _WRITE_AND_WAIT):
+        raise _failure("sync_file_range")
 
 
 def _touch(fd: int) -> None:
-    from ctypes import c_long, get_errno
-
-    if _libc().futimens(fd, (c_long * 4)(0, _OMIT, 0, _NOW)):
-        raise OSError(get_errno(), "futimens")
+    if _library().futimens(fd, _TIMES.pack(0, _OMIT, 0, _NOW)):
+        raise _failure("futimens")
 
 
-def _libc() -> Any:
-    """The C library, for calls that ``os`` lacks. ctypes is imported when it is needed first."""
-    import ctypes
+def _library() -> Any:
+    """The C library, for calls that ``os`` lacks. Loaded once, when it is needed first: both cost milliseconds."""
+    global _c_library
+    if _c_library is None:
+        from ctypes import CDLL, c_char_p, c_int, c_int64, c_uint
 
-    return ctypes.CDLL(None, use_errno=True)
+        _c_library = CDLL(None, use_errno=True)
+        _c_library.sync_file_range.argtypes = [c_int, c_int64, c_int64, c_uint]
+        _c_library.futimens.argtypes = [c_int, c_char_p]
+    return _c_library
+
+
+def _failure(call: str) -> OSError:
+    from ctypes import get_errno
+
+    return OSError(get_errno(), call)
 
 
 def _has_signal(task: str) -> bool:
@@ -171,5 +187,6 @@ _OPERATIONS: dict[bytes, Callable[..., None]] = {
     b"rename": os.rename,
     b"chmod": _mode,
     b"modify": _modify,
+    b"drop": _drop,
     b"flush": _flush,
 }
