@@ -41,7 +41,7 @@ OUTSTANDING_MAX: Final = 16
 """Instructions that are with the helper at a time."""
 
 QUEUE_MAX: Final = 4096
-"""Instructions that wait; with more the whole cache is compared with the host instead."""
+"""Instructions that wait. Changes beyond that are found by comparing the whole cache, once those are done."""
 
 PATIENCE: Final = 20.0
 """Seconds without a word from the helper after which it is given up; generous, since emulated guests may be slow."""
@@ -72,6 +72,7 @@ class Refresher:
         self._own: Counter[tuple[int, bytes, int]] = Counter()
         self._queue: deque[Instruction] = deque()
         self._queued: set[Node | tuple[Node, bytes]] = set()
+        self._overflowed = False
         self._outstanding: dict[int, Instruction] = {}
         self._by_name: dict[tuple[int, bytes], Instruction] = {}
         self._next = 0
@@ -174,7 +175,11 @@ class Refresher:
         if (place := self._place(directory)) is None:
             return
         info = self._view.look(*place)
-        if info is not None and directory.seen is not None and info.st_mode != directory.seen[3]:
+        if info is None or directory.seen is None:
+            return
+        # Of other directories an event of their parent's tells the times as well.
+        touched = directory.id == fuse.ROOT_ID and info.st_mtime_ns != directory.seen[0]
+        if touched or info.st_mode != directory.seen[3]:
             self._put(Instruction("attrib", *place))
 
     def _place(self, directory: Node) -> tuple[Node, bytes] | None:
@@ -247,16 +252,25 @@ class Refresher:
     def _put(self, instruction: Instruction, *, unbounded: bool = False) -> None:
         if not self._alive:
             return
+        if len(self._queue) >= QUEUE_MAX and not unbounded:
+            self._overflowed = True
+            return
         if instruction.kind in ("modify", "attrib"):
             subject = instruction.subject
             if subject in self._queued:
                 return
             self._queued.add(subject)
         self._queue.append(instruction)
-        if len(self._queue) > QUEUE_MAX and not unbounded:
-            self.compare_all()
 
     def _advance(self) -> None:
+        """Send what may be sent, and find what did not fit into the queue."""
+        self._send_waiting()
+        if self._overflowed and not self._queue and not self._outstanding:
+            self._overflowed = False
+            self.compare_all()
+            self._send_waiting()
+
+    def _send_waiting(self) -> None:
         """Send what may be sent: instructions for one name follow one another."""
         while self._queue and len(self._outstanding) < OUTSTANDING_MAX:
             instruction = self._queue[0]
@@ -292,6 +306,8 @@ class Refresher:
         if instruction.kind == "delete":
             if self._view.current(instruction.directory, instruction.name):
                 return None  # a program of the guest has made it anew
+            if self._view.is_gone(instruction.directory):
+                return None  # the guest drops all that is in a directory with the directory
             return [b"rmdir" if instruction.is_directory else b"unlink", path]
         info = self._view.look(instruction.directory, instruction.name)
         if info is None:
@@ -384,6 +400,7 @@ class Refresher:
         self._by_name.clear()
         self._queue.clear()
         self._queued.clear()
+        self._overflowed = False
         for instruction in instructions:
             instruction.finish()
 

@@ -161,6 +161,10 @@ class View:
         node, info = parent.children.get(name), self.look(parent, name)
         return node is not None and info is not None and node.is_of(info)
 
+    def is_gone(self, directory: Node) -> bool:
+        """Whether ``directory`` is no longer where the guest takes it to be."""
+        return directory.parent is not None and not self.current(directory.parent, directory.name)
+
     def drop(self, number: int, lookups: int) -> None:
         node = self._nodes.forget(number, lookups)
         if node is not None:

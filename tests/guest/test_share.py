@@ -295,6 +295,28 @@ def test_changes_of_the_host_show_in_a_file_that_is_held_open(either: RealGuest)
         eventually(seen, 5)
 
 
+@pytest.mark.parametrize("name", [".", "touched"])
+def test_times_of_directories_that_the_host_has_touched_show(shared: RealGuest, name: str) -> None:
+    directory = shared.project / name
+    directory.mkdir(exist_ok=True)
+    look = f"stat -c %Y {name}"
+    shared.sh(look)
+    os.utime(directory, (1, 1))
+    eventually(lambda: shared.sh(look).strip() == "1", 5)
+
+
+def test_a_tree_that_the_host_removes_disappears_at_once(either: RealGuest) -> None:
+    folder = either.project / "removed"
+    for number in range(1000):
+        path = folder / f"tree/d{number % 20}/f{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a")
+    assert either.sh("find removed -type f | wc -l").strip() == "1000"
+    shutil.rmtree(folder / "tree")
+    (folder / "after").write_text("")
+    eventually(lambda: either.sh("ls removed").split() == ["after"], 10)
+
+
 def test_inotify_reports_what_the_host_changes(either: RealGuest) -> None:
     watched = either.project / "watched"
     watched.mkdir()

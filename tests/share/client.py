@@ -16,6 +16,7 @@ from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.nodes import Node
+from ccvm_tui.share.refresh import Refresher
 from ccvm_tui.share.request import Call, Reply
 from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Request
@@ -90,14 +91,16 @@ class Client:
     Symbolic links are not followed. Where Linux itself decides before it asks a file system, so does the client.
     """
 
-    def __init__(self, tree: HostTree) -> None:
+    def __init__(self, tree: HostTree, refresher: Refresher | None = None) -> None:
         self.tree = tree
         self.ring = Ring()
         self._finished: list[Callable[[], None]] = []
         locks = Locks(lambda: 0.0, lambda _: None)
         self.caches = NoCaches()
-        view = View(tree, self.caches, reported=True)
-        self.server = Server(tree, view, self.caches, locks, self._finished.append)
+        view = View(tree, refresher or self.caches, reported=True)
+        if refresher is not None:
+            refresher.follow(view)
+        self.server = Server(tree, view, refresher or self.caches, locks, self._finished.append)
         self._unique = itertools.count(1)
 
     # --- requests -----------------------------------------------------------------------------------------------

@@ -1,0 +1,97 @@
+"""What the helper in the guest is asked to do when the host's programs change a great deal."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui.share.edits import EditsTree
+from ccvm_tui.share.host import HostTree
+from ccvm_tui.share.refresh import QUEUE_MAX, Refresher
+from ccvm_tui.share.watch import Watches
+from tests.share.client import Client
+
+FILES = QUEUE_MAX + 1000
+PER_DIRECTORY = 100
+
+
+class Shared:
+    """A directory that a guest knows, and a helper that does at once what it is asked."""
+
+    def __init__(self, path: Path, store: Path | None) -> None:
+        self.path = path
+        self._watches = Watches()
+        self._sent = bytearray()
+        self._refresher = Refresher(self._sent.extend, lambda _: None, lambda: 0.0)
+        followed = (self._watches.add, self._watches.remove)
+        tree = HostTree(str(path), 64, *followed)
+        if store is not None:
+            tree = EditsTree(str(path), 64, *followed, store=str(store), room=1 << 20)
+        self.client = Client(tree, self._refresher)
+        self._refresher.heard(b"hello 1\n")
+
+    def instructions(self) -> list[tuple[bytes, bytes]]:
+        """Operation and path of each instruction until there are no more."""
+        found = []
+        self._refresher.take(self._watches)
+        while self._sent:
+            length = int.from_bytes(self._sent[:4], "little")
+            number, operation, path, *_ = bytes(self._sent[4 : 4 + length]).split(b"\0")
+            del self._sent[: 4 + length]
+            found.append((operation, path))
+            self._refresher.heard(b"done %s 0\n" % number)
+        return found
+
+
+@pytest.fixture(params=["writable", "read-only"])
+def shared(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shared]:
+    project, store = tmp_path / "project", tmp_path / "store"
+    store.mkdir(mode=0o700)
+    for number in range(FILES):
+        path = project / f"tree/d{number // PER_DIRECTORY}/f{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a")
+    shared = Shared(project, store if request.param == "read-only" else None)
+    for number in range(FILES):
+        shared.client.find(b"tree/d%d/f%d" % (number // PER_DIRECTORY, number))
+    yield shared
+    shared.client.close()
+
+
+def test_of_a_tree_that_was_removed_only_its_top_is_removed_in_the_guest(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = count_calls(monkeypatch)
+    shutil.rmtree(shared.path / "tree")
+    assert [path for operation, path in shared.instructions() if operation == b"rmdir"] == [b"tree"]
+    assert len(compared) <= 2
+    assert shared.instructions() == []
+
+
+def test_more_changes_than_can_wait_are_found_by_one_comparison(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = count_calls(monkeypatch)
+    for path in (shared.path / "tree").glob("*/*"):
+        path.write_text("longer")
+    (shared.path / "new").write_text("")
+    done = shared.instructions()
+    changed = {path for operation, path in done if operation == b"modify"}
+    assert changed == {str(path.relative_to(shared.path)).encode() for path in (shared.path / "tree").glob("*/*")}
+    assert len(compared) <= 2
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each comparison of all that the guest knows."""
+    calls: list[int] = []
+    compare_all = Refresher.compare_all
+
+    def counted(self: Refresher) -> None:
+        calls.append(1)
+        compare_all(self)
+
+    monkeypatch.setattr(Refresher, "compare_all", counted)
+    return calls
