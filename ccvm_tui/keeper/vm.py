@@ -177,11 +177,11 @@ class VmGuest:
         assert self._machine is not None
         try:
             async with asyncio.timeout(LIFE_WITHIN):
-                await self._machine.first_sign_of_life.wait()
+                await self._machine.first_console_output.wait()
         except TimeoutError:
             reason = f"the guest showed no life on KVM within {LIFE_WITHIN:.0f} s"
             self._reports.warning(f"{reason}; started again with emulation (tcg), which is slower")
-            accel.distrust(reason, spec.machine, runtime=spec.runtime)
+            accel.record_kvm_failure(reason, spec.machine, runtime=spec.runtime)
             await self._launch_again(replace(spec, accel="tcg"), reason, image)
 
     async def _await_hello(self, image: Image) -> None:
@@ -194,7 +194,7 @@ class VmGuest:
             await self._hello()
         except BootError as error:
             machine = self._machine
-            if machine is None or machine.end is None or machine.end.reason is not ExitReason.PANIC:
+            if machine is None or machine.exit is None or machine.exit.reason is not ExitReason.PANIC:
                 raise
             log.warning("the first start failed, its console ended with:\n%s", error.console_tail)
             self._reports.warning("the guest's kernel panicked while it started; started again")
@@ -416,7 +416,7 @@ class VmGuest:
         return self._machine.console_tail() if self._machine is not None else ""
 
 
-def _accelerator(wanted: str) -> accel.Wanted:
+def _accelerator(wanted: str) -> accel.AccelSetting:
     """Raises AccelError for a word that names none."""
     match wanted:
         case "auto" | "kvm" | "tcg":
