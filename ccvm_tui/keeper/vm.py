@@ -101,7 +101,7 @@ class VmGuest:
         if not self._spec.runtime:
             return None
         runtime = load_runtime(Path(self._spec.runtime))
-        self._held = runtime.hold()
+        self._held = runtime.acquire()
         runtime.quick_check()
         return runtime
 
