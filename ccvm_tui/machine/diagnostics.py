@@ -160,7 +160,7 @@ async def _machine_type(machine: str, runtime: Runtime | None) -> Check:
     status, output = await _output(*spec.command, "-machine", "help")
     known = [line.split()[0] for line in output.splitlines() if line.strip()]
     if status == 0 and name in known:
-        return Check("machine type", Status.OK, f"QEMU knows {name}")
+        return Check("machine type", Status.OK, f"QEMU supports {name}")
     return Check(
         "machine type",
         Status.FAIL,

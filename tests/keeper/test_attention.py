@@ -9,7 +9,7 @@ from ccvm_tui.session.attention import Attention
 
 
 class Scenario:
-    """Feeds an Attention with a simulated course of events."""
+    """A simulated course of events for an Attention."""
 
     def __init__(self, kind: SessionKind) -> None:
         self.now = 1000.0

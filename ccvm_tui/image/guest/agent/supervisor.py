@@ -66,7 +66,7 @@ def run(connection: int, context: ProgramContext, cgroup: str) -> None:
 
 
 class Supervisor:
-    """Transfers bytes between a program and its caller, and terminates the program if the caller disconnects."""
+    """The supervisor of a program: it passes bytes to and from the caller, and ends the program if the caller leaves."""
 
     def __init__(self, connection: int, program: Program, frames: wire.Frames) -> None:
         self._connection = connection
@@ -254,11 +254,11 @@ class Supervisor:
             elif kind == wire.SIZE:
                 self._program.resize(wire.parse_size(body))
             else:
-                raise wire.WireError("a frame that does not belong here")
+                raise wire.WireError("an unexpected frame")
 
     def _queue_input(self, data: bytes) -> None:
         if len(self._input) + len(data) > wire.INPUT_WINDOW:
-            raise wire.WireError("more input than there is room for")
+            raise wire.WireError("the input exceeds the window")
         if self._program.stdin < 0:
             self._report_consumed(len(data))
         else:
