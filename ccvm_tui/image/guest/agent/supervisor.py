@@ -66,7 +66,7 @@ def run(connection: int, context: ProgramContext, cgroup: str) -> None:
 
 
 class Supervisor:
-    """The supervisor of a program: it passes bytes to and from the caller, and ends the program if the caller leaves."""
+    """The supervisor of a program: it passes bytes to and from the caller, and ends the program if that disconnects."""
 
     def __init__(self, connection: int, program: Program, frames: wire.Frames) -> None:
         self._connection = connection
