@@ -13,8 +13,8 @@ from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError, ImageError
 from ccvm_tui.image import Runtime
 from ccvm_tui.image.manifest import RENEW
-from ccvm_tui.machine import damage
-from ccvm_tui.machine.checks import Check
+from ccvm_tui.machine import qemu_issues
+from ccvm_tui.machine.diagnostics import Check
 from ccvm_tui.machine.status import Status
 
 
@@ -60,8 +60,8 @@ def runtime(settings: Settings) -> tuple[Check, Runtime | None]:
     detail = f"QEMU {found.version} ({found.directory})"
     if not wanted:
         return Check("runtime", Status.OK, f"{detail}, not used: the host's QEMU runs guests"), None
-    if known := damage.worst(found.version, emulated=True):
-        return Check("runtime", known.status, f"{detail}: {known.what}", f"`{RENEW}`"), found
+    if issue := qemu_issues.worst_issue(found.version, emulated=True):
+        return Check("runtime", issue.status, f"{detail}: {issue.summary}", f"`{RENEW}`"), found
     return Check("runtime", Status.OK, detail), found
 
 

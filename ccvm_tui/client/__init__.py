@@ -1,5 +1,5 @@
-"""Talking to keepers: find them, start them, ask them, stream from them. Knows no SSH, no QMP, no machine.
+"""Clients of keepers: listing, starting, requests and streams, without any knowledge of SSH, QMP or machines.
 
-``listing`` needs the standard library only and no event loop, so that ``ls`` is instant; ``connection`` is
-for everything that lasts, ``spawn`` starts a keeper.
+``listing`` uses only the standard library and no event loop, so that ``ls`` is instant. ``connection`` has lasting
+connections, ``spawn`` starts keepers, and ``ends`` reads the records of ended guests.
 """

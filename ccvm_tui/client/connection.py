@@ -1,4 +1,4 @@
-"""Lasting connections to a keeper: requests and events, attached terminals, views, and exec."""
+"""Lasting connections to a keeper: control, attached terminals, views, and exec."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ccvm_tui.protocol import SessionSpec, ToClient, ToKeeper
 
 R = TypeVar("R", bound=protocol.Result)
 
-GONE_WITHIN = 10.0
-"""Seconds that a keeper has to end after it said that its guest has."""
+EXIT_TIMEOUT = 10.0
+"""Seconds within which a keeper must exit after its guest has stopped."""
 
 
 class Stream:
-    """One connection after its opening message: messages both ways. Closing it is always safe."""
+    """A connection after its opening message, with messages in both directions."""
 
     def __init__(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.name = name
@@ -31,7 +31,11 @@ class Stream:
 
     @classmethod
     async def open(cls, name: str, opening: protocol.Opening) -> Self:
-        """Raises NoSuchGuest, VersionMismatch, KeeperLost."""
+        """Connect to the keeper of the guest ``name`` and send ``opening``.
+
+        Raises NoSuchGuest if the guest is not running, VersionMismatch if its keeper has another version of the
+        protocol, KeeperLost if the keeper closes the connection.
+        """
         paths = GuestPaths(name)
         try:
             reader, writer = await asyncio.open_unix_connection(str(paths.keeper_socket))
@@ -56,22 +60,26 @@ class Stream:
             raise VersionMismatch(
                 f"the guest {self.name} was started by version {answer.get('version', '?')}, "
                 "which speaks another protocol",
-                f"`ccvm-tui stop {self.name}` stops it; what it shows is not lost until then",
+                f"`ccvm-tui stop {self.name}` stops it; nothing in it is lost until then",
             )
 
     def send(self, message: ToKeeper) -> None:
-        """Queue a message; a stream that is gone swallows it (``receive`` tells)."""
+        """Queue a message. It is dropped if the connection is closed, which ``receive`` reports."""
         if not self._writer.is_closing():
             self._writer.write(protocol.pack(message))
 
     async def drain(self) -> None:
+        """Wait until the queue is short. Raises KeeperLost if the connection is lost."""
         try:
             await self._writer.drain()
         except ConnectionError as error:
             raise KeeperLost(f"the keeper of {self.name} went away", "see `ccvm-tui ls`") from error
 
     async def receive(self) -> ToClient:
-        """The next message. Raises KeeperLost at the end, or the UserError that refused the opening."""
+        """Return the next message.
+
+        Raises KeeperLost at the end of the connection, or the UserError with which the keeper refused the opening.
+        """
         body = await protocol.read_frame(self._reader)
         if body is None:
             raise KeeperLost(
@@ -83,10 +91,11 @@ class Stream:
         return message
 
     def abort(self) -> None:
-        """Close at once; what has not been sent yet is dropped."""
+        """Close the connection at once, and drop queued messages."""
         self._writer.transport.abort()
 
     async def close(self) -> None:
+        """Close the connection after queued messages are sent. Idempotent."""
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
@@ -101,7 +110,7 @@ class Stream:
 
 
 class Keeper:
-    """The control connection: ask and be answered, and hear what happens.
+    """A control connection, for requests and events.
 
     ::
 
@@ -121,6 +130,7 @@ class Keeper:
 
     @property
     def name(self) -> str:
+        """The name of the guest."""
         return self._stream.name
 
     async def _read(self) -> None:
@@ -135,11 +145,11 @@ class Keeper:
                         if (future := self._waiting.pop(id_, None)) is not None and not future.done():
                             future.set_exception(_error(message))
                     case _:
-                        if self._events.full():  # an idle listener loses the oldest, states come again
+                        if self._events.full():  # a slow consumer loses the oldest events
                             self._events.get_nowait()
                         self._events.put_nowait(message)
         except ProtocolError as error:
-            self._lost = KeeperLost(f"the keeper of {self.name} sent nonsense: {error}", "see `ccvm-tui ls`")
+            self._lost = KeeperLost(f"the keeper of {self.name} broke the protocol: {error}", "see `ccvm-tui ls`")
         except UserError as error:
             self._lost = error
         finally:
@@ -153,7 +163,11 @@ class Keeper:
             self._events.put_nowait(None)
 
     async def ask(self, request: protocol.Request, answer: type[R]) -> R:
-        """Send ``request``; raises what the keeper refused it with, KeeperLost, or ProtocolError."""
+        """Send ``request`` and return its result, which must have the type ``answer``.
+
+        Raises the UserError with which the keeper refused the request, KeeperLost if the connection is lost,
+        ProtocolError if the result has another type.
+        """
         if self._lost is not None or self._reading.done():
             raise self._lost or KeeperLost(f"the connection to {self.name} was closed")
         id_ = next(self._ids)
@@ -169,66 +183,81 @@ class Keeper:
         return result
 
     async def events(self) -> AsyncIterator[protocol.Info | protocol.Happened | protocol.Console]:
-        """What happens, until the keeper goes away (then the iterator ends; ``lost`` says why)."""
+        """Iterate over events until the connection ends. ``lost`` then has the reason."""
         while (message := await self._events.get()) is not None:
             if isinstance(message, protocol.Info | protocol.Happened | protocol.Console):
                 yield message
 
     @property
     def lost(self) -> UserError | None:
+        """The error that ended the connection, or None."""
         return self._lost
 
     async def info(self) -> GuestInfo:
+        """Return the state of the guest and its sessions."""
         return (await self.ask(protocol.GetInfo(), protocol.Info)).guest
 
     async def start_session(self, spec: SessionSpec) -> SessionInfo:
-        """Waits for a boot that is under way; returns once the program runs."""
+        """Wait for the end of the boot, start a session, and return once its program runs."""
         return (await self.ask(protocol.StartSession(spec), protocol.Started)).session
 
     async def end_session(self, session: str, *, force: bool = False) -> None:
+        """Hang up the program of a session, or with ``force`` kill it."""
         await self.ask(protocol.EndSession(session, force), protocol.Done)
 
     async def stop(self, *, force: bool = False) -> None:
-        """Returns when the guest and its keeper are gone. Raises KeeperLost when that takes too long."""
+        """Stop the guest and wait until its keeper has exited.
+
+        Raises KeeperLost if the keeper does not exit within ``EXIT_TIMEOUT`` seconds.
+        """
         with contextlib.suppress(KeeperLost):
             await self.ask(protocol.StopGuest(force), protocol.Done)
         paths = GuestPaths(self.name)
         try:
-            async with asyncio.timeout(GONE_WITHIN):
+            async with asyncio.timeout(EXIT_TIMEOUT):
                 while claim.alive(paths.lock):  # noqa: ASYNC110 - a lock of another process sends no event
                     await asyncio.sleep(0.01)
         except TimeoutError as error:
             raise KeeperLost(f"the keeper of {self.name} hangs", f"try `ccvm-tui stop --force {self.name}`") from error
 
     async def pause(self) -> None:
+        """Pause the guest."""
         await self.ask(protocol.PauseGuest(), protocol.Done)
 
     async def resume(self) -> None:
+        """Resume the guest."""
         await self.ask(protocol.ResumeGuest(), protocol.Done)
 
     async def rows(self, session: str, first: int, count: int) -> bytes:
-        """Encoded ``ccvm_tui.terminal.cells.Lines``."""
+        """Return rows of scrollback and screen, by absolute number, as encoded ``ccvm_tui.terminal.cells.Lines``."""
         return (await self.ask(protocol.GetRows(session, first, count), protocol.Blob)).data
 
     async def text(self, session: str, first: int, last: int) -> str:
+        """Return the text of the rows ``first`` to ``last``, with soft-wrapped rows joined."""
         return (await self.ask(protocol.GetText(session, first, last), protocol.Text)).text
 
     async def find_text(self, session: str, needle: str, limit: int = 10_000) -> protocol.Matches:
+        """Return the newest matches of ``needle`` in scrollback and screen, at most ``limit``."""
         return await self.ask(protocol.FindText(session, needle, limit), protocol.Matches)
 
     async def busy(self) -> tuple[tuple[str, str], ...]:
+        """Return (session, command) of each session with a command in its foreground."""
         return (await self.ask(protocol.CheckBusy(), protocol.Busy)).sessions
 
     async def edits(self) -> protocol.Edits:
+        """Return the edits of a read-only project, which exist in the guest's memory only."""
         return await self.ask(protocol.CheckEdits(), protocol.Edits)
 
     async def seen(self, session: str) -> None:
+        """Report that the user has looked at a session, which clears its attention mark."""
         await self.ask(protocol.Seen(session), protocol.Done)
 
     async def mute(self, session: str, muted: bool) -> None:
+        """Mute or unmute a session."""
         await self.ask(protocol.Mute(session, muted), protocol.Done)
 
     async def close(self) -> None:
+        """Close the connection. Idempotent."""
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         await self._stream.close()
@@ -243,27 +272,37 @@ class Keeper:
 
 
 async def connect(name: str, *, events: bool = False, console: bool = False) -> Keeper:
-    """A control connection to the guest's keeper. Raises NoSuchGuest, VersionMismatch, KeeperLost."""
+    """Open a control connection. With ``events`` it receives events, with ``console`` also the console of a boot.
+
+    Raises the errors of ``Stream.open``.
+    """
     return Keeper(await Stream.open(name, protocol.Control(events=events, console=console)))
 
 
 async def attach(
     name: str, session: str, size: TermSize, *, scrollback: bool = True, watch_only: bool = False
 ) -> Stream:
-    """A raw terminal on ``session``: send Input and Resize; receive Output and at last Exited."""
+    """Attach a raw terminal to ``session``: send Input and Resize; receive Output, and finally Exited.
+
+    Raises the errors of ``Stream.open``.
+    """
     return await Stream.open(name, protocol.Attach(session, size, scrollback, watch_only))
 
 
 async def view(name: str, session: str, size: TermSize, colours: TermColours = UNKNOWN_COLOURS) -> Stream:
-    """A drawn terminal: receive FrameData, send an Ack for each once it is drawn; Input and Resize as above.
+    """Open a view of ``session``: receive FrameData, and send an Ack after drawing each; send Input and Resize.
 
-    ``colours`` are those of the terminal on which it is drawn; send Recolour when they change.
+    ``colours`` are those of the terminal on which the view is drawn; send Recolour when they change. Raises the errors
+    of ``Stream.open``.
     """
     return await Stream.open(name, protocol.View(session, size, colours))
 
 
 async def execute(name: str, argv: tuple[str, ...], env: dict[str, str]) -> Stream:
-    """A program without a pty: Data both ways, Exited at last."""
+    """Run a program without a pty: send and receive Data, and finally receive Exited.
+
+    Raises the errors of ``Stream.open``.
+    """
     return await Stream.open(name, protocol.Exec(argv, env))
 
 

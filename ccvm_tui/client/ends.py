@@ -1,4 +1,4 @@
-"""How guests ended: what their keepers wrote down for whoever comes when they are gone."""
+"""The records of ended guests, which their keepers stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ccvm_tui.paths import name_checked, state_dir
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """``ended`` in seconds since 1970; ``failed`` when the guest did not end because somebody wanted it."""
+    """The record of a guest's end. ``failed`` is true if no user requested it; ``ended`` is in seconds since 1970."""
 
     guest: str
     project: str
@@ -22,7 +22,7 @@ class End:
 
 
 def end_of(guest: str) -> End | None:
-    """The last end of the guest; None when nothing (readable) is known."""
+    """Return the last end of a guest, or None if there is no readable record."""
     try:
         record = json.loads((state_dir() / "last" / f"{name_checked(guest)}.json").read_text(encoding="utf-8"))
         return End(
@@ -38,7 +38,7 @@ def end_of(guest: str) -> End | None:
 
 
 def all_ends() -> list[End]:
-    """The last end of every guest that is remembered."""
+    """Return the last end of every guest that has a record."""
     try:
         names = [file.stem for file in (state_dir() / "last").glob("*.json")]
     except OSError:
@@ -47,6 +47,6 @@ def all_ends() -> list[End]:
 
 
 def forget_end(guest: str) -> None:
-    """Somebody has read it."""
+    """Remove the record of a guest's end."""
     with contextlib.suppress(OSError):
         (state_dir() / "last" / f"{name_checked(guest)}.json").unlink()

@@ -1,7 +1,7 @@
-"""Which guests run, and their one-shot questions: standard library only, and no event loop.
+"""Listing and one-shot requests of running guests, with the standard library only and without an event loop.
 
-``ccvm-tui ls`` is typed all day, so this module's imports are its cost. It speaks just the greeting, whose
-form never changes: guests of any version are listed and can be stopped.
+``ccvm-tui ls`` is used all the time, and most of its run time is this module's imports. The module uses only the
+greeting, whose format never changes, so that it can list and stop guests of any version.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import selectors
 import socket
 import struct
 import time
-from pathlib import Path
 from typing import Any
 
 from ccvm_tui import claim
 from ccvm_tui.errors import KeeperLost, NoSuchGuest
 from ccvm_tui.paths import GuestPaths, runtime_dir
 
-ANSWER_WITHIN = 2.0
-"""Seconds after which a keeper that holds its lock but does not answer counts as hung."""
+ANSWER_TIMEOUT = 2.0
+"""Seconds after which a keeper that holds its lock but does not answer is considered hung."""
 
-STOP_WITHIN = 30.0
+STOP_TIMEOUT = 30.0
+"""Seconds within which a guest must stop."""
 
 GuestDict = dict[str, Any]
-"""A GuestInfo as JSON, as the keeper of whatever version sent it."""
+"""A GuestInfo as decoded JSON, from a keeper of any version."""
 
 
 def names() -> list[str]:
-    """Names of the guests whose keeper lives. Leftovers of dead ones are removed on the way."""
+    """Return the names of the guests whose keeper runs, and remove the directories of keepers that have died."""
     found = []
     for directory in sorted(runtime_dir().iterdir()):
         if not directory.is_dir():
@@ -41,30 +41,33 @@ def names() -> list[str]:
 
 
 def running() -> list[GuestDict]:
-    """Every running guest, by name. One that does not answer has the state ``hung`` and little else."""
-    asked = {name: _greet(GuestPaths(name), "info") for name in names()}
-    answers = _collect({name: sock for name, sock in asked.items() if sock is not None})
-    return [answers.get(name, {"name": name, "state": "hung", "sessions": []}) for name in asked]
+    """Return all running guests, sorted by name. A guest whose keeper does not answer has the state ``hung``."""
+    sockets = {name: _greet(GuestPaths(name), "info") for name in names()}
+    answers = _collect({name: sock for name, sock in sockets.items() if sock is not None})
+    return [answers.get(name, {"name": name, "state": "hung", "sessions": []}) for name in sockets]
 
 
 def find(wanted: str) -> str:
-    """The full name of the one guest that ``wanted`` names, whole or by an unambiguous beginning.
+    """Return the full name of a running guest, given its name or an unambiguous prefix of it.
 
-    Raises NoSuchGuest, which lists what there is.
+    Raises NoSuchGuest, which lists the candidates, if no guest or several guests match.
     """
-    have = names()
-    if wanted in have:
+    existing = names()
+    if wanted in existing:
         return wanted
-    close = [name for name in have if name.startswith(wanted)]
-    if len(close) == 1:
-        return close[0]
-    listing = ", ".join(close or have) or "none"
-    what = "fits more than one guest" if close else "is not running"
-    raise NoSuchGuest(f"{wanted!r} {what} (running: {listing})", "see `ccvm-tui ls`")
+    matching = [name for name in existing if name.startswith(wanted)]
+    if len(matching) == 1:
+        return matching[0]
+    listing = ", ".join(matching or existing) or "none"
+    problem = "matches more than one guest" if matching else "is not running"
+    raise NoSuchGuest(f"{wanted!r} {problem} (running: {listing})", "see `ccvm-tui ls`")
 
 
 def ask_once(name: str) -> GuestDict:
-    """The info of one guest. Raises NoSuchGuest or KeeperLost."""
+    """Return the info of one guest.
+
+    Raises NoSuchGuest if it is not running, KeeperLost if its keeper does not answer.
+    """
     sock = _greet(GuestPaths(name), "info")
     if sock is None:
         raise NoSuchGuest(f"no guest {name!r} is running", "see `ccvm-tui ls`")
@@ -74,10 +77,10 @@ def ask_once(name: str) -> GuestDict:
     return answer
 
 
-def stop_any(name: str, *, force: bool = False, within: float = STOP_WITHIN) -> None:
-    """Ask the keeper of ``name``, of whatever version, to stop its guest, and wait until its lock is free.
+def stop_any(name: str, *, force: bool = False, within: float = STOP_TIMEOUT) -> None:
+    """Stop a guest of any version, and wait until its keeper has released its lock.
 
-    Raises NoSuchGuest, KeeperLost when it does not stop in time.
+    Raises NoSuchGuest if the guest is not running, KeeperLost if it does not stop within ``within`` seconds.
     """
     paths = GuestPaths(name)
     sock = _greet(paths, "stop", force=force)
@@ -100,10 +103,10 @@ def stop_any(name: str, *, force: bool = False, within: float = STOP_WITHIN) -> 
 
 
 def _greet(paths: GuestPaths, op: str, **more: object) -> socket.socket | None:
-    """A connection on which the greeting was sent; None when nobody listens."""
+    """Connect to a keeper and send the greeting. Return None if the keeper does not accept connections."""
     sock = socket.socket(socket.AF_UNIX)
     try:
-        sock.settimeout(ANSWER_WITHIN)
+        sock.settimeout(ANSWER_TIMEOUT)
         sock.connect(str(paths.keeper_socket))
         body = json.dumps({"protocol": 0, "op": op, **more}).encode()
         sock.sendall(struct.pack(">I", len(body)) + body)
@@ -114,10 +117,10 @@ def _greet(paths: GuestPaths, op: str, **more: object) -> socket.socket | None:
 
 
 def _collect(sockets: dict[str, socket.socket]) -> dict[str, GuestDict]:
-    """The guest of each answer that comes within ANSWER_WITHIN, all waited for at once."""
+    """Receive from all sockets concurrently, and return the guests of the answers received within ANSWER_TIMEOUT."""
     answers: dict[str, GuestDict] = {}
     received = dict.fromkeys(sockets, b"")
-    deadline = time.monotonic() + ANSWER_WITHIN
+    deadline = time.monotonic() + ANSWER_TIMEOUT
     with selectors.DefaultSelector() as selector:
         for name, sock in sockets.items():
             selector.register(sock, selectors.EVENT_READ, name)
@@ -151,7 +154,3 @@ def _guest(received: bytes) -> GuestDict | None:
     except (ValueError, AttributeError):
         return None
     return guest if isinstance(guest, dict) else None
-
-
-def project_of(name: str) -> Path:
-    return Path(str(ask_once(name).get("project", "")))

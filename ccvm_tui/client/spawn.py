@@ -1,4 +1,4 @@
-"""Start a keeper and leave it running."""
+"""Start of detached keepers."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from ccvm_tui import errors, packing
 from ccvm_tui.errors import KeeperLost, UserError
 from ccvm_tui.protocol import LaunchSpec
 
-START_WITHIN = 20.0
-"""Seconds within which a keeper has its socket; it takes a fraction of one, but machines swap."""
+START_TIMEOUT = 20.0
+"""Seconds within which a keeper must listen on its socket. It usually takes a fraction of a second, but hosts swap."""
 
-KEPT = frozenset(
+INHERITED_VARIABLES = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV"),
         *("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"),
         *("PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"),
     }
 )
-"""What a keeper inherits of the environment. An agent's key must not stay readable in /proc/PID/environ."""
+"""Environment variables that a keeper inherits, besides those that begin with ``CCVM_``. All others are dropped, so
+that no API key is readable in ``/proc/PID/environ``."""
 
 
 async def launch(spec: LaunchSpec) -> bool:
-    """Start a detached keeper for ``spec``; returns when its socket accepts.
+    """Start a detached keeper for ``spec``, and return True once it accepts connections.
 
-    False when another keeper claimed the guest first: connect to that one. Raises the UserError with which
-    the keeper refused to start, or KeeperLost.
+    Returns False if another keeper claimed the guest first; the caller can then connect to that keeper. Raises the
+    UserError with which the keeper refused to start, or KeeperLost if it exits or does not start in time.
     """
-    environment = {key: value for key, value in os.environ.items() if key in KEPT or key.startswith("CCVM_")}
+    environment = {
+        key: value for key, value in os.environ.items() if key in INHERITED_VARIABLES or key.startswith("CCVM_")
+    }
     process = await asyncio.create_subprocess_exec(
         "setsid",
-        "--fork",  # not our child, so that nobody has to reap it
+        "--fork",  # not a child of this process, which would have to reap it
         sys.executable,
-        "-P",  # the current directory belongs to the guest: never import from it
+        "-P",  # the guest can write to the current directory: never import from it
         "-m",
         "ccvm_tui.keeper",
         stdin=subprocess.PIPE,
@@ -46,19 +49,19 @@ async def launch(spec: LaunchSpec) -> bool:
         cwd="/",
     )
     try:
-        async with asyncio.timeout(START_WITHIN):
-            # a keeper whose starter has gone finds these pipes closed, and gives up
+        async with asyncio.timeout(START_TIMEOUT):
+            # if this process exits, the keeper finds these pipes closed, and exits too
             line, _ = await process.communicate(packing.pack(spec))
     except TimeoutError as error:
         raise KeeperLost("the keeper did not start", "try `ccvm-tui doctor`") from error
-    return _verdict(line)
+    return _parse_report(line)
 
 
-def _verdict(line: bytes) -> bool:
+def _parse_report(line: bytes) -> bool:
     try:
         answer = json.loads(line)
     except ValueError as error:
-        raise KeeperLost("the keeper ended while it started", "try `ccvm-tui doctor`") from error
+        raise KeeperLost("the keeper exited during its start", "try `ccvm-tui doctor`") from error
     if answer.get("ok"):
         return True
     if answer.get("taken"):

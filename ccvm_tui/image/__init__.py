@@ -1,4 +1,4 @@
-"""Guest images, and QEMU to run them: recipe → build → store. The guest-side files live in ``guest/``."""
+"""Guest images and runtimes: recipe → build → store. The files of the guest are in ``guest/``."""
 
 from ccvm_tui.image.agent_layer import AGENT_LINK
 from ccvm_tui.image.build import build

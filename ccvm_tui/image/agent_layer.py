@@ -1,4 +1,4 @@
-"""Agent layers: the user's own installation of an agent, or the npm package that has it, as squashfs."""
+"""Agent layers: the user's own installation of an agent, or its npm package, packed as squashfs."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ from ccvm_tui.image.bootstrap import SQUASHFS
 from ccvm_tui.image.images import LAYER
 from ccvm_tui.image.kernel import ELF_MAGIC
 from ccvm_tui.image.recipe import LayerRecipe
-from ccvm_tui.image.run import Running
+from ccvm_tui.image.run import BuildProcess
 from ccvm_tui.image.unpack import unpack
 
 LAYER_FORMAT = 1
+"""Part of a layer's digest. A change of the layout of layers needs a new number."""
+
 NPM_ARCH = {"x86_64": "x64", "aarch64": "arm64"}
+"""npm's names of architectures, by the machine that ``uname`` reports."""
+
 _OPT = "/opt/ccvm"
 AGENT_LINK = f"{_OPT}/agent"
-"""In a guest, the program of the agent that its layer brought."""
+"""The path of the agent's executable in a guest, a link in its layer."""
 
 _SELF_CONTAINED = 10 << 20
-"""Bytes from which on an ELF program is taken to be the agent itself, not a starter that needs other files."""
+"""Minimum size in bytes of an ELF executable that is the agent itself, and not a launcher that needs other files."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an agent comes from: a program on this machine (``path``), or else an npm package (``npm``)."""
+    """The source of an agent: an executable on this machine (``path``), or else an npm package (``npm``)."""
 
     recipe: LayerRecipe
     path: Path | None
@@ -44,10 +48,11 @@ class Source:
 
     @property
     def origin(self) -> str:
+        """A description of the source for users."""
         return str(self.path) if self.path else f"npm {self.npm}"
 
     def digest(self) -> str:
-        """Changes with the agent's version and with the file on this machine."""
+        """Return the layer's hex digest, which depends on the agent's version and on the file on this machine."""
         parts = [str(LAYER_FORMAT), self.recipe.name, self.origin, self.version]
         if self.path:
             info = self.path.stat()
@@ -56,17 +61,20 @@ class Source:
 
 
 def locate(recipe: LayerRecipe) -> Source:
-    """Find the agent. Raises PrerequisiteError when it is neither installed here nor to be had with npm."""
+    """Find the source of an agent.
+
+    Raises PrerequisiteError if the agent is neither installed here nor available from npm, ImageError if npm fails.
+    """
     program = shutil.which(recipe.program) if recipe.program else None
     if program and _is_self_contained(Path(program).resolve()):
         path = Path(program).resolve()
         return Source(recipe, path, _version_of(path), "")
     if not recipe.npm:
-        raise PrerequisiteError(f"{recipe.program} is not installed on this machine, or not as one program")
+        raise PrerequisiteError(f"{recipe.program} is not installed on this machine as a self-contained executable")
     if shutil.which("npm") is None:
         raise PrerequisiteError(
-            f"{recipe.program or recipe.name} is not installed on this machine, nor is npm, which could fetch it",
-            f"install {recipe.program or recipe.name}, or: sudo apt install npm",
+            f"neither {recipe.program or recipe.name} nor npm, which can download it, is installed on this machine",
+            f"install {recipe.program or recipe.name}, or run `sudo apt install npm`",
         )
     package = recipe.npm.format(arch=NPM_ARCH.get(platform.machine(), platform.machine()))
     return Source(recipe, None, _npm_version(package), package)
@@ -75,7 +83,10 @@ def locate(recipe: LayerRecipe) -> Source:
 def build_layer(
     source: Source, workdir: Path, on_tick: Callable[[], None], cancel: threading.Event
 ) -> manifest.LayerManifest:
-    """Make ``layer.squashfs`` and its manifest in ``workdir``. Raises ImageError, BuildCancelled."""
+    """Create ``layer.squashfs`` and its manifest in ``workdir`` and return the manifest.
+
+    Raises ImageError if a step fails, BuildCancelled soon after ``cancel`` is set.
+    """
     name = source.recipe.name
     tree = workdir / "tree"
     home = tree / _OPT.lstrip("/") / name
@@ -87,8 +98,8 @@ def build_layer(
     (tree / "usr/local/bin").mkdir(parents=True)
     (tree / "usr/local/bin" / name).symlink_to(inside)
     packer = ["mksquashfs", str(tree), str(workdir / LAYER), "-all-root", *SQUASHFS]
-    with Running(packer) as running:
-        running.follow(lambda _: None, on_tick, cancel)
+    with BuildProcess(packer) as process:
+        process.follow(lambda _: None, on_tick, cancel)
     shutil.rmtree(tree)
     built = manifest.LayerManifest(
         digest=source.digest(),
@@ -114,12 +125,12 @@ def _link_program(source: Source, home: Path) -> Path:
 
 
 def _fetch(source: Source, workdir: Path, home: Path, on_tick: Callable[[], None], cancel: threading.Event) -> Path:
-    # `npm pack` asks the registry that npm is configured for, and runs no script of the package.
+    # ``npm pack`` uses the registry that npm is configured for, and runs no scripts of the package.
     folder = workdir / "npm"
     folder.mkdir()
     package = f"{source.npm}@{source.version}"
-    with Running(["npm", "pack", "--loglevel=error", package], cwd=folder) as running:
-        running.follow(lambda _: None, on_tick, cancel)
+    with BuildProcess(["npm", "pack", "--loglevel=error", package], cwd=folder) as process:
+        process.follow(lambda _: None, on_tick, cancel)
     (archive,) = folder.glob("*.tgz")
     unpack(archive, folder)
     for path in (folder / "package").iterdir():
@@ -161,6 +172,6 @@ def _npm_version(package: str) -> str:
         raise ImageError(f"npm did not answer about {package} within two minutes") from error
     except subprocess.CalledProcessError as error:
         raise ImageError(
-            f"npm does not find {package}: {error.stderr.strip()[-400:]}", "see `npm config list` for its registry"
+            f"npm cannot find {package}: {error.stderr.strip()[-400:]}", "`npm config list` shows the registry"
         ) from error
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""A Debian root file system, from mmdebstrap straight into squashfs; the kernel and its modules on the side."""
+"""Bootstrap of a Debian root file system: mmdebstrap writes it directly into a squashfs, and its kernel into a tar."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import mirrors
 from ccvm_tui.image.guestfiles import GUEST, GuestFile, as_tar, guest_files
 from ccvm_tui.image.recipe import Recipe
-from ccvm_tui.image.run import Running
+from ccvm_tui.image.run import BuildProcess
 
 KERNEL_PACKAGES = {"x86_64": "linux-image-amd64", "aarch64": "linux-image-arm64"}
+"""The metapackage of the kernel, by the machine that ``uname`` reports."""
+
 REQUIRED = ("busybox-static", "kmod", "openssh-server", "python3", "systemd-standalone-sysusers", "zsh")
-"""Packages without which there is no guest, whatever the recipe says. Standalone sysusers keeps systemd out."""
+"""Packages that every guest needs, regardless of the recipe. Standalone sysusers avoids a dependency on systemd."""
 
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "setpriv": "util-linux"}
-"""Programs that a build runs, and the packages that have them."""
+"""Programs that a build runs, and the packages that contain them."""
 
-_NEEDED_ROOM = 3 << 30
-_STAGE = "/ccvm-build"  # only while building: what the steps inside the chroot read and leave
+_REQUIRED_SPACE = 3 << 30
+_STAGE = "/ccvm-build"  # input and output of the steps inside the chroot, removed at the end
 _PHASES = (
     ("running apt-get update", "index"),
     ("downloading packages", "download"),
@@ -42,12 +44,16 @@ _PHASES = (
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "/usr/share/info/*")
 _KEPT = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
 
-# lz4 unpacks several times faster than zstd, and reading is what a boot under emulation mostly does.
+# lz4 decompresses several times faster than zstd, and a boot under emulation mostly reads.
 SQUASHFS = ("-comp", "lz4", "-noappend", "-no-progress", "-quiet")
+"""Options of mksquashfs."""
 
 
 class Bootstrap:
-    """One run, in ``workdir``. The results are ``rootfs.squashfs`` and ``kernel.tar`` in it."""
+    """One bootstrap in ``workdir``, which creates ``rootfs.squashfs`` and ``kernel.tar`` there.
+
+    The descriptors ``keep_open`` are inherited by the programs that it runs.
+    """
 
     def __init__(self, recipe: Recipe, workdir: Path, keep_open: tuple[int, ...] = ()) -> None:
         self._recipe = recipe
@@ -57,21 +63,25 @@ class Bootstrap:
         self.kernel = workdir / "kernel.tar"
 
     def run(self, on_phase: Callable[[str], None], on_tick: Callable[[], None], cancel: threading.Event) -> None:
-        """Raises ImageError with the programs' last words, PrerequisiteError for what has to be installed."""
+        """Run the bootstrap. Blocks.
+
+        Raises ImageError with the last output of a program that fails, PrerequisiteError if something has to be
+        installed, BuildCancelled soon after ``cancel`` is set.
+        """
         check_programs()
         mode = build_mode()
 
         def line(text: str) -> None:
-            for words, phase in _PHASES:
-                if words in text:
+            for marker, phase in _PHASES:
+                if marker in text:
                     on_phase(phase)
 
         with (
             scratch_environment(self._workdir) as environment,
-            Running(
+            BuildProcess(
                 self._mmdebstrap(mode), env=environment, stdout=subprocess.PIPE, keep_open=self._keep_open
             ) as debian,
-            Running(["mksquashfs", "-", str(self.rootfs), "-tar", *SQUASHFS], stdin=_pipe(debian)) as packer,
+            BuildProcess(["mksquashfs", "-", str(self.rootfs), "-tar", *SQUASHFS], stdin=_pipe(debian)) as packer,
         ):
             _pipe(debian).close()
             debian.follow(line, on_tick, cancel)
@@ -81,7 +91,7 @@ class Bootstrap:
         stage = self._stage()
         hooks = [
             f"tar-in {shlex.quote(str(stage))} /",
-            # Its dependencies would bring an initramfs generator, which is slow and of no use here.
+            # The kernel package is not installed: it depends on an initramfs generator, which is slow and not needed.
             f'cd "$1{_STAGE}" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" sh ./fetch-kernel {_kernel_package()}',
             f'chroot "$1" sh {_STAGE}/finish',
             f"tar-out {_STAGE}/kernel {shlex.quote(str(self.kernel))}",
@@ -112,7 +122,10 @@ class Bootstrap:
 
 
 def check_programs() -> None:
-    """Raises PrerequisiteError that names every program a build lacks, with the command that installs them."""
+    """Check that the programs of a build are installed.
+
+    Raises PrerequisiteError that names all missing programs and the command that installs them.
+    """
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
     if missing:
         raise PrerequisiteError(
@@ -121,7 +134,10 @@ def check_programs() -> None:
 
 
 def build_mode() -> str:
-    """``root`` for uid 0, else ``unshare``. Raises PrerequisiteError where neither is possible."""
+    """Return mmdebstrap's mode: ``root`` for uid 0, otherwise ``unshare``.
+
+    Raises PrerequisiteError if neither is possible.
+    """
     if os.getuid() == 0:
         return "root"
     user = pwd.getpwuid(os.getuid()).pw_name
@@ -145,13 +161,13 @@ def _has_subuids(user: str) -> bool:
 
 @contextlib.contextmanager
 def scratch_environment(workdir: Path) -> Iterator[dict[str, str]]:
-    """The environment for mmdebstrap, with a scratch directory that is removed in the end.
+    """Yield the environment for mmdebstrap, with a scratch directory that is removed at the end.
 
-    ``workdir`` notes where that is, for whoever cleans up after a killed build.
+    The file ``scratch`` in ``workdir`` contains its path, so that it can be removed after a killed build.
     """
     scratch = scratch_dir()
     (workdir / "scratch").write_text(str(scratch))
-    # what runs inside the new root inherits this: no variable of ours may leave traces in the image
+    # programs inside the new root inherit this: the user's other variables must not leave traces in the image
     environment = {name: value for name, value in os.environ.items() if _for_downloads(name)}
     try:
         yield environment | {"HOME": "/root", "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
@@ -160,20 +176,24 @@ def scratch_environment(workdir: Path) -> Iterator[dict[str, str]]:
 
 
 def scratch_dir() -> Path:
-    """A directory for the unpacked system, where the subordinate users can get at it (a home may be closed)."""
-    roomy = [path for path in (tempfile.gettempdir(), "/var/tmp") if shutil.disk_usage(path).free > _NEEDED_ROOM]  # noqa: S108
-    if not roomy:
+    """Create a directory for the unpacked system that subordinate users can access, unlike a private home.
+
+    Raises ImageError if there is not enough space.
+    """
+    candidates = (tempfile.gettempdir(), "/var/tmp")  # noqa: S108
+    suitable = [path for path in candidates if shutil.disk_usage(path).free > _REQUIRED_SPACE]
+    if not suitable:
         raise ImageError(
-            f"building an image needs {_NEEDED_ROOM >> 30} GiB free in {tempfile.gettempdir()} or /var/tmp",
+            f"building an image needs {_REQUIRED_SPACE >> 30} GiB free in {tempfile.gettempdir()} or /var/tmp",
             "free some space, or set TMPDIR to a directory that has it",
         )
-    scratch = Path(tempfile.mkdtemp(prefix="ccvm-build-", dir=roomy[0]))
+    scratch = Path(tempfile.mkdtemp(prefix="ccvm-build-", dir=suitable[0]))
     scratch.chmod(0o1777)
     return scratch
 
 
 def remove_scratch(scratch: Path) -> None:
-    """Remove it with what an interrupted mmdebstrap left there, which belongs to subordinate users."""
+    """Remove a scratch directory and the files of subordinate users that an interrupted mmdebstrap left in it."""
     leftovers = [str(path) for path in scratch.iterdir()] if scratch.is_dir() else []
     if leftovers and os.getuid() != 0:
         subprocess.run(
@@ -188,16 +208,16 @@ def _kernel_package() -> str:
     try:
         return KERNEL_PACKAGES[platform.machine()]
     except KeyError:
-        raise PrerequisiteError(f"no guest kernel is known for the processor {platform.machine()}") from None
+        raise PrerequisiteError(f"there is no guest kernel for the architecture {platform.machine()}") from None
 
 
-def _pipe(running: Running) -> IO[bytes]:
-    stream = running.process.stdout
+def _pipe(process: BuildProcess) -> IO[bytes]:
+    stream = process.process.stdout
     assert stream is not None
     return stream
 
 
 def _for_downloads(variable: str) -> bool:
-    """Whether apt and its helpers need it: where programs are, and how the network is reached."""
-    reaching = variable.lower().endswith("_proxy") or variable.startswith(("SSL_CERT_", "APT_"))
-    return variable == "PATH" or reaching
+    """Return whether apt and its helpers need the variable to find programs or to access the network."""
+    network = variable.lower().endswith("_proxy") or variable.startswith(("SSL_CERT_", "APT_"))
+    return variable == "PATH" or network

@@ -1,4 +1,4 @@
-"""From a recipe to a published image. Everything happens in a directory that only becomes an image when complete."""
+"""Build of images from recipes. An image is built in a temporary directory and published when it is complete."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ def build(
     runtime: bool = False,
     update: bool = False,
 ) -> Image:
-    """Build what is missing of ``recipe`` with the agent ``layers``; with ``force`` all of it. Blocks.
+    """Build the missing parts of the image of ``recipe`` with the agent ``layers``, and return the image. Blocks.
 
-    With ``runtime`` also QEMU's runtime, with ``update`` that anew: from the packages that there are today.
+    ``force`` rebuilds all parts. ``runtime`` includes the runtime of QEMU, and ``update`` rebuilds the runtime from
+    the current packages.
 
-    Safe against a second build at the same time (it waits, then finds everything there) and against being
-    killed (what was published stays as it was). Raises BuildCancelled soon after ``cancel`` is set,
-    PrerequisiteError for what is not installed, ImageError for a step that failed.
+    A concurrent build waits and then finds nothing left to do. A killed build leaves published parts unchanged.
+    Raises BuildCancelled soon after ``cancel`` is set, PrerequisiteError if a program is not installed, ImageError if
+    a step fails.
     """
     cancel = cancel or threading.Event()
     wanted = [recipe.layer(name) for name in layers if name != NO_LAYER]
@@ -78,7 +79,7 @@ def build(
 
 def _build_base(recipe: Recipe, workdir: Path, phases: Phases, cancel: threading.Event, lock: int) -> None:
     phases.begin("index")
-    # The programs inherit the lock: should we be killed, the next build waits until they are gone too.
+    # The programs inherit the lock: if this process is killed, the next build waits until they have exited too.
     bootstrap = Bootstrap(recipe, workdir, keep_open=(lock,))
     bootstrap.run(phases.begin, phases.tick, cancel)
     phases.begin("initrd")

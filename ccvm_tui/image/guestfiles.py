@@ -1,4 +1,4 @@
-"""The guest-side files that come with this package, and where in a guest they go."""
+"""The files of the guest that this package contains, and their paths in a guest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pathlib import Path, PurePosixPath
 from ccvm_tui.image.recipe import ExtraFile
 
 GUEST = Path(__file__).with_name("guest")
+"""The directory of the guest's files."""
+
 INITRD_INIT = GUEST / "initrd" / "init"
+"""The initrd's ``/init``."""
 
 _EXECUTABLE = 0o755
 _PLAIN = 0o644
@@ -20,13 +23,15 @@ _PLAIN = 0o644
 
 @dataclass(frozen=True)
 class GuestFile:
+    """A file at ``path`` in the guest."""
+
     path: str
     data: bytes
     mode: int
 
 
 def guest_files() -> list[GuestFile]:
-    """Everything under ``guest/root`` at its own path, and the agent's modules below /usr/lib/ccvm."""
+    """Return all files of ``guest/root``, and the agent's modules under ``/usr/lib/ccvm``, sorted by path."""
     root = GUEST / "root"
     files = [GuestFile("/" + str(path.relative_to(root)), *_read(path)) for path in _below(root)]
     agent = GUEST / "agent"
@@ -44,13 +49,13 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> tuple[bytes, int]:
-    # Package installers keep or drop the executable bit as they please, so the content decides.
+    # Package installers do not reliably preserve the executable bit, so the mode depends on the content.
     data = path.read_bytes()
     return data, _EXECUTABLE if data.startswith(b"#!") else _PLAIN
 
 
 def as_tar(files: Iterable[GuestFile | ExtraFile]) -> bytes:
-    """A tar archive of ``files``, owned by root, with the directories they need."""
+    """Return a tar archive of ``files`` and their parent directories, owned by root."""
     buffer = io.BytesIO()
     made: set[PurePosixPath] = {PurePosixPath(".")}
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:

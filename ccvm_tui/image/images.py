@@ -1,4 +1,4 @@
-"""An image as it lies on disk, with the agent layers that can be put on top of it."""
+"""Images on disk, and the agent layers that are mounted on top of them."""
 
 from __future__ import annotations
 
@@ -13,130 +13,150 @@ from ccvm_tui.image.manifest import FILENAME, REBUILD, FileRecord, ImageManifest
 from ccvm_tui.image.recipe import NO_LAYER
 
 KERNEL = "vmlinux"
+"""The kernel, an uncompressed ELF file."""
+
 INITRD = "initrd"
+"""The initrd, an uncompressed cpio archive."""
+
 ROOTFS = "rootfs.squashfs"
+"""The root file system."""
+
 LAYER = "layer.squashfs"
+"""The file of an agent layer."""
+
 LAYERS = "layers"
-"""The directory, next to the images, of the agent layers; a link of a layer's name leads to the newest one."""
+"""The directory of the agent layers, next to the images. A symbolic link per layer name points to the newest one."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One file that is not as it was published, and the command that mends it."""
+    """A file that differs from the published one. ``fix`` is the command that restores it."""
 
     path: Path
-    what: str
-    mend: str
+    description: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.path} {self.what}"
+        return f"{self.path} {self.description}"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """An agent, ready to be attached as a disk."""
+    """A published agent layer."""
 
     directory: Path
     manifest: LayerManifest
 
     @property
     def name(self) -> str:
+        """The name of the agent."""
         return self.manifest.name
 
     @property
     def digest(self) -> str:
+        """The hex digest of the layer's source."""
         return self.manifest.digest
 
     @property
     def version(self) -> str:
+        """The version of the agent."""
         return self.manifest.version
 
     @property
     def file(self) -> Path:
+        """The squashfs, which is attached to a guest as a disk."""
         return self.directory / LAYER
 
     @property
     def agent(self) -> str:
-        """Absolute path of the agent's program in the guest."""
+        """The absolute path of the agent's executable in the guest."""
         return self.manifest.agent
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """The size on disk in bytes."""
         return sum(file.size for file in self.manifest.files.values())
 
 
 @dataclass(frozen=True)
 class Image:
-    """A published base image. ``layers`` are all the agent layers that there are for it."""
+    """A published base image."""
 
     directory: Path
     manifest: ImageManifest
 
     @property
     def digest(self) -> str:
+        """The hex digest that identifies the image."""
         return self.manifest.digest
 
     @property
     def kernel(self) -> Path:
+        """The kernel, an uncompressed ELF file."""
         return self.directory / KERNEL
 
     @property
     def initrd(self) -> Path:
+        """The initrd."""
         return self.directory / INITRD
 
     @property
     def rootfs(self) -> Path:
+        """The root file system, a squashfs."""
         return self.directory / ROOTFS
 
     @property
     def cmdline(self) -> str:
-        """The kernel's command line as far as the image decides it."""
+        """The image's part of the kernel's command line."""
         return self.manifest.cmdline
 
     @property
     def size(self) -> int:
-        """Bytes on disk, without layers."""
+        """The size on disk in bytes, without layers."""
         return sum(file.size for file in self.manifest.files.values())
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
+        """The newest layer of each agent."""
         return current_layers(self.directory.parent)
 
     def layer(self, name: str) -> Layer | None:
-        """The layer called ``name``; None for "none". Raises ImageError when it was never built."""
+        """Return the layer ``name``, or None for "none". Raises ImageError if the layer was never built."""
         if name == NO_LAYER:
             return None
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ImageError(f"there is no agent layer {name}", f"`ccvm-tui image build --agent {name}` makes it")
+        raise ImageError(f"there is no agent layer {name}", f"`ccvm-tui image build --agent {name}` builds it")
 
     def drives(self, layer: str = NO_LAYER) -> list[tuple[str, Path]]:
-        """(serial, file) of the disks that a guest with ``layer`` needs, in their order."""
+        """Return (serial, file) of each disk of a guest with ``layer``.
+
+        Raises ImageError if the layer was never built.
+        """
         chosen = self.layer(layer)
         return [("rootfs", self.rootfs), *([("layer0", chosen.file)] if chosen else [])]
 
     def quick_check(self, layer: str = NO_LAYER) -> None:
-        """Raises ImageError for the first file that is missing or has changed since it was published.
+        """Check the sizes and times of all files. This takes milliseconds and runs before every boot.
 
-        Looks at sizes and times only: milliseconds, for every boot.
+        Raises ImageError for the first file that is missing or has changed since it was published.
         """
         chosen = self.layer(layer)
         folders: list[Image | Layer] = [self, chosen] if chosen else [self]
         for folder in folders:
             for name, wanted in folder.manifest.files.items():
                 if problem := changed_since(folder.directory / name, wanted):
-                    raise ImageError(f"the guest image is damaged: {problem}", f"`{problem.mend}` makes it anew")
+                    raise ImageError(f"the guest image is damaged: {problem}", f"`{problem.fix}` rebuilds it")
 
 
 def load_image(directory: Path) -> Image:
-    """The image in ``directory``. Raises ImageError when there is none."""
+    """Return the image in ``directory``. Raises ImageError if there is none."""
     return Image(directory, manifest.read_image(directory))
 
 
 def current_layers(root: Path) -> tuple[Layer, ...]:
-    """The newest layer of each name under the store ``root``. Damaged ones are not among them."""
+    """Return the newest layer of each name in the store ``root``. Layers with a damaged manifest are omitted."""
     found = []
     folder = root / LAYERS
     links = sorted(path for path in folder.iterdir() if path.is_symlink()) if folder.is_dir() else []
@@ -149,7 +169,7 @@ def current_layers(root: Path) -> tuple[Layer, ...]:
 
 
 def verify(image: Image) -> list[Problem]:
-    """Compare every byte of ``image`` and its layers with what was published. Seconds."""
+    """Compare all bytes of ``image`` and its layers with the published ones, which takes seconds."""
     problems = differences(image.directory, image.manifest.files)
     for layer in image.layers:
         problems += differences(layer.directory, layer.manifest.files)
@@ -157,34 +177,37 @@ def verify(image: Image) -> list[Problem]:
 
 
 def quick_check(image: Image) -> None:
-    """The image without layers; see ``Image.quick_check``."""
+    """Check the image without layers; see ``Image.quick_check``."""
     image.quick_check()
 
 
-def differences(folder: Path, files: Mapping[str, FileRecord], mend: str = REBUILD) -> list[Problem]:
-    """Files in ``folder`` that are not as they were published, by every byte; ``mend`` is the command for that."""
+def differences(folder: Path, files: Mapping[str, FileRecord], fix: str = REBUILD) -> list[Problem]:
+    """Compare all bytes of the files in ``folder`` with the published ones.
+
+    ``fix`` is the command that restores them.
+    """
     problems = []
     for name, wanted in files.items():
         path = folder / name
         if not path.is_file():
-            problems.append(Problem(path, "is missing", mend))
+            problems.append(Problem(path, "is missing", fix))
         elif path.stat().st_size != wanted.size:
-            problems.append(Problem(path, f"has {path.stat().st_size} bytes instead of {wanted.size}", mend))
+            problems.append(Problem(path, f"has {path.stat().st_size} bytes instead of {wanted.size}", fix))
         elif sha256_of(path) != wanted.sha256:
-            problems.append(Problem(path, "has other content than the one that was built", mend))
+            problems.append(Problem(path, "differs from the file that was built", fix))
     return problems
 
 
-def changed_since(path: Path, wanted: FileRecord, mend: str = REBUILD) -> Problem | None:
-    """The difference between a file and the published one, as far as its size and time tell."""
+def changed_since(path: Path, wanted: FileRecord, fix: str = REBUILD) -> Problem | None:
+    """Return the difference in size or time between a file and the published one, or None."""
     try:
         info = path.stat()
     except OSError as error:
-        return Problem(path, f"cannot be read: {error.strerror}", mend)
+        return Problem(path, f"cannot be read: {error.strerror}", fix)
     if info.st_size != wanted.size:
-        return Problem(path, f"has {info.st_size} bytes instead of {wanted.size}", mend)
+        return Problem(path, f"has {info.st_size} bytes instead of {wanted.size}", fix)
     if info.st_mtime_ns != wanted.mtime_ns:
-        return Problem(path, "was changed after it was built", mend)
+        return Problem(path, "was changed after it was built", fix)
     return None
 
 

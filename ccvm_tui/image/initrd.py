@@ -1,4 +1,4 @@
-"""The initrd: a static busybox, our /init, and the few kernel modules that a boot needs."""
+"""The initrd: a static busybox, ``/init``, and the few kernel modules that a boot needs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from ccvm_tui.image.modules import ModuleTree
 from ccvm_tui.image.unpack import unpack
 
 ROOT_MODULES = ("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "squashfs", "overlay")
-"""Loaded by /init: what it takes to reach the root file system and the control port."""
+"""Modules that ``/init`` loads to access the root file system and the control port."""
 
 LATER_MODULES = ("virtiofs", "virtio_net", "virtio_rng")
-"""Loaded while the guest agent starts: what `configure` needs."""
+"""Modules that ``configure`` needs, loaded while the guest agent starts."""
 
 _PAGE = 4096
 _LAST_PAGE_USED = 512
-"""QEMU puts an initrd at the very end of memory, from the beginning of a page. On a microvm, QEMU 10's firmware keeps
-ACPI tables in that last page, at its end: an initrd that fills the page overwrites them, and the kernel hangs."""
+"""Bytes of its last page that an initrd occupies. QEMU places an initrd at the end of memory, at the start of a page.
+On a microvm, the firmware of QEMU 10 stores ACPI tables at the end of that last page: a larger initrd overwrites them,
+and the kernel hangs."""
 
 _APPLETS = ("sh", "mount", "mkdir", "cp", "insmod", "switch_root", "usleep")
 _DIRECTORIES = ("bin", "dev", "proc", "sys", "lower", "upper", "new", "modules", "later")
 
 
 class KernelFiles:
-    """What the bootstrap left of the kernel package: ``kernel.tar`` unpacked for as long as the context lasts."""
+    """A context manager that unpacks the ``kernel.tar`` of a bootstrap. The files exist until its exit."""
 
     def __init__(self, archive: Path) -> None:
         self._archive = archive
@@ -39,7 +40,7 @@ class KernelFiles:
         root = Path(self._folder.name, "kernel")
         releases = list((root / "modules").iterdir())
         if len(releases) != 1:
-            raise ImageError(f"the kernel package holds {len(releases)} kernels, not one")
+            raise ImageError(f"the kernel package contains {len(releases)} kernels instead of one")
         self.release = releases[0].name
         self.modules = ModuleTree(releases[0])
         self.vmlinuz = root / "vmlinuz"
@@ -50,10 +51,11 @@ class KernelFiles:
         self._folder.cleanup()
 
     def write_vmlinux(self, target: Path) -> None:
+        """Write the uncompressed kernel. Raises ImageError if its compression is unknown."""
         target.write_bytes(extract_vmlinux(self.vmlinuz.read_bytes()))
 
     def write_initrd(self, target: Path, digest: str) -> None:
-        """``digest`` is what the guest agent calls its image in `hello`."""
+        """Write the initrd. The guest agent reports ``digest`` as its image in ``hello``."""
         early = self.modules.load_order(ROOT_MODULES)
         later = [module for module in self.modules.load_order(LATER_MODULES) if module not in early]
         with target.open("wb") as out:

@@ -1,8 +1,8 @@
-"""A distribution's vmlinuz → the ELF image inside it.
+"""Extraction of the ELF image from a distribution's vmlinuz.
 
-QEMU boots the ELF through its PVH entry. That spares the guest the self-extraction, which under TCG takes
-longer than all the rest of the boot. What vmlinuz holds is found like the kernel's own scripts/extract-vmlinux
-finds it: by the magic number of each compressor the kernel build knows.
+QEMU boots the ELF image through its PVH entry point. This avoids the kernel's self-extraction, which under TCG takes
+longer than the rest of the boot. As in the kernel's scripts/extract-vmlinux, the image is located by the magic numbers
+of the compressors that the kernel build supports.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 from ccvm_tui.errors import ImageError, PrerequisiteError
 
 ELF_MAGIC = b"\x7fELF"
+"""The first bytes of an ELF file."""
 
 
 def extract_vmlinux(vmlinuz: bytes) -> bytes:
-    """Return the uncompressed ELF kernel that ``vmlinuz`` contains (or is).
+    """Return the uncompressed ELF kernel in ``vmlinuz``, or ``vmlinuz`` if it is one.
 
-    Raises ImageError when there is none, PrerequisiteError when the program that could unpack it is missing.
+    Raises ImageError if there is none, PrerequisiteError if the program that decompresses it is missing.
     """
     if vmlinuz.startswith(ELF_MAGIC):
         return vmlinuz
@@ -30,7 +31,7 @@ def extract_vmlinux(vmlinuz: bytes) -> bytes:
             image = unpack(vmlinuz[offset:])
             if image.startswith(ELF_MAGIC):
                 return image
-    raise ImageError("the kernel package's vmlinuz holds no kernel in a known compression")
+    raise ImageError("the vmlinuz of the kernel package contains no kernel in a known compression format")
 
 
 def _offsets(data: bytes, magic: bytes) -> Iterator[int]:
@@ -60,7 +61,7 @@ def _program(name: str) -> Callable[[bytes], bytes]:
             raise PrerequisiteError(
                 f"this kernel is compressed with {name}, which is not installed", f"sudo apt install {name}"
             )
-        # The status is of no use: what follows the payload in vmlinuz always makes the program complain.
+        # The status is ignored: the program always fails on the data that follows the payload in vmlinuz.
         return subprocess.run([name, "-dcq"], input=data, capture_output=True, check=False).stdout
 
     return unpack

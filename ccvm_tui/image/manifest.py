@@ -1,4 +1,4 @@
-"""manifest.json: what an image, an agent layer or a runtime consists of, and how each file of it can be checked."""
+"""Manifests (manifest.json) of images, agent layers and runtimes: metadata, and checksums of all files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from typing import Any, TypeVar
 from ccvm_tui.errors import ImageError
 
 FILENAME = "manifest.json"
+"""The name of the manifest in the directory that it describes."""
+
 FORMAT = 1
+"""The version of the format of manifests."""
+
 REBUILD = "ccvm-tui image build --force"
+"""The command that rebuilds an image and its layers."""
+
 RENEW = "ccvm-tui image build --update"
+"""The command that rebuilds a runtime."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """``sha256`` in hex, ``size`` in bytes, ``mtime_ns`` as it was when the file was published."""
+    """A published file: ``sha256`` in hex, ``size`` in bytes, and the modification time ``mtime_ns``."""
 
     sha256: str
     size: int
@@ -30,6 +37,8 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class ImageManifest:
+    """The manifest of an image. ``created`` is in ISO 8601."""
+
     digest: str
     recipe: str
     suite: str
@@ -41,7 +50,11 @@ class ImageManifest:
 
 @dataclass(frozen=True)
 class LayerManifest:
-    """``agent`` is the absolute path of the agent's program in a guest; ``origin`` where it was taken from."""
+    """The manifest of an agent layer.
+
+    ``agent`` is the absolute path of the agent's executable in a guest, ``origin`` describes its source, ``created``
+    is in ISO 8601.
+    """
 
     digest: str
     name: str
@@ -54,7 +67,11 @@ class LayerManifest:
 
 @dataclass(frozen=True)
 class RuntimeManifest:
-    """``version`` is what QEMU says of itself. ``program`` and ``loader`` are names in ``bin`` and ``lib``."""
+    """The manifest of a runtime.
+
+    ``version`` is the version that QEMU reports. ``program`` and ``loader`` are file names in ``bin`` and ``lib``.
+    ``created`` is in ISO 8601.
+    """
 
     digest: str
     suite: str
@@ -66,23 +83,25 @@ class RuntimeManifest:
 
 
 def record(path: Path) -> FileRecord:
-    """Describe a file as it is now."""
+    """Return the record of a file in its current state."""
     info = path.stat()
     return FileRecord(sha256_of(path), info.st_size, info.st_mtime_ns)
 
 
 def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(folder: Path, manifest: ImageManifest | LayerManifest | RuntimeManifest) -> None:
+    """Write a manifest into ``folder``."""
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1)
     (folder / FILENAME).write_text(text + "\n")
 
 
 def read_image(folder: Path) -> ImageManifest:
-    """Raises ImageError when there is no manifest, or none of this format."""
+    """Read an image's manifest. Raises ImageError if it is missing, malformed or of another format."""
     table = _read(folder)
     with _Reading(folder):
         return ImageManifest(
@@ -97,7 +116,7 @@ def read_image(folder: Path) -> ImageManifest:
 
 
 def read_layer(folder: Path) -> LayerManifest:
-    """Raises ImageError when there is no manifest, or none of this format."""
+    """Read an agent layer's manifest. Raises ImageError if it is missing, malformed or of another format."""
     table = _read(folder)
     with _Reading(folder):
         return LayerManifest(
@@ -112,9 +131,9 @@ def read_layer(folder: Path) -> LayerManifest:
 
 
 def read_runtime(folder: Path) -> RuntimeManifest:
-    """Raises ImageError when there is no manifest, or none of this format."""
-    table = _read(folder, f"`{RENEW}` makes the runtime anew")
-    with _Reading(folder, f"`{RENEW}` makes the runtime anew"):
+    """Read a runtime's manifest. Raises ImageError if it is missing, malformed or of another format."""
+    table = _read(folder, _RENEW_HINT)
+    with _Reading(folder, _RENEW_HINT):
         return RuntimeManifest(
             digest=_get(table, "digest", str),
             suite=_get(table, "suite", str),
@@ -126,10 +145,11 @@ def read_runtime(folder: Path) -> RuntimeManifest:
         )
 
 
-_REBUILT = f"`{REBUILD}` makes the image anew"
+_REBUILD_HINT = f"`{REBUILD}` rebuilds the image"
+_RENEW_HINT = f"`{RENEW}` rebuilds the runtime"
 
 
-def _read(folder: Path, hint: str = _REBUILT) -> dict[str, Any]:
+def _read(folder: Path, hint: str = _REBUILD_HINT) -> dict[str, Any]:
     path = folder / FILENAME
     try:
         table = json.loads(path.read_text())
@@ -143,9 +163,9 @@ def _read(folder: Path, hint: str = _REBUILT) -> dict[str, Any]:
 
 
 class _Reading:
-    """Turns what a malformed manifest raises into one error that names the file."""
+    """A context manager that turns the errors of a malformed manifest into an ImageError that names the file."""
 
-    def __init__(self, folder: Path, hint: str = _REBUILT) -> None:
+    def __init__(self, folder: Path, hint: str = _REBUILD_HINT) -> None:
         self._path = folder / FILENAME
         self._hint = hint
 

@@ -1,4 +1,4 @@
-"""Where Debian comes from: this machine's own apt configuration, or the recipe's mirror."""
+"""The mirrors of Debian that a build uses: those of this machine's apt, or the recipe's."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PASSED_ON = (
 
 
 def source_lines(recipe: Recipe) -> list[str]:
-    """sources.list(5) lines for the recipe's suite, with its updates and security fixes where there are mirrors.
+    """Return sources.list(5) lines for the recipe's suite, with updates and security fixes if there are mirrors.
 
-    Raises PrerequisiteError where this machine has no apt or its apt has no source of Debian packages.
+    Raises PrerequisiteError if this machine has no apt, or its apt has no source of Debian packages.
     """
     archive, security = (recipe.mirror, "") if recipe.mirror else _mirrors(_run("apt-get", "indextargets"))
     components = " ".join(recipe.components)
@@ -32,7 +32,7 @@ def source_lines(recipe: Recipe) -> list[str]:
 
 
 def apt_options() -> list[str]:
-    """Lines of apt.conf(5): how this machine's apt reaches its mirrors (proxies, certificates, checks of dates)."""
+    """Return this machine's apt.conf(5) lines for access to mirrors (proxies, certificates, checks of dates)."""
     dump = _run("apt-config", "dump", "--format", "%F|%v%n", options=("--no-empty",))
     options = []
     for line in dump.splitlines():
@@ -43,7 +43,7 @@ def apt_options() -> list[str]:
 
 
 def _mirrors(targets: str) -> tuple[str, str]:
-    """The URIs of Debian's archive and of its security archive ("" without one), from apt's index targets."""
+    """Return the URIs of Debian's archive and of its security archive, empty if there is none, from index targets."""
     archive = security = ""
     for line in targets.splitlines():
         created_by, uri, _, origin, label = line.split("|")
@@ -55,8 +55,8 @@ def _mirrors(targets: str) -> tuple[str, str]:
             archive = archive or uri
     if not archive:
         raise PrerequisiteError(
-            "this machine's apt has no source of Debian packages that it has read",
-            'run `sudo apt update`; on another distribution write mirror = "…" into a recipe of your own',
+            "apt on this machine has no package lists of Debian",
+            'run `sudo apt update`; on another distribution, set mirror = "…" in a recipe of your own',
         )
     return archive, security
 
@@ -68,7 +68,8 @@ def _run(program: str, *arguments: str, options: Sequence[str] = ()) -> str:
         done = subprocess.run([program, *options, *arguments], capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
         raise PrerequisiteError(
-            f"{program} is not installed: images are built on Debian and its relatives", "see the README for others"
+            f"{program} is not installed: images can be built only on Debian and its derivatives",
+            "see the README for other distributions",
         ) from error
     except subprocess.CalledProcessError as error:
         raise ImageError(f"{program} failed: {error.stderr.strip()[-500:]}") from error

@@ -1,4 +1,4 @@
-"""Kernel modules: which ones are needed, in which order, and in the form that loads fastest."""
+"""Kernel modules: dependencies, load order, and conversion to the form that loads fastest."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from ccvm_tui.errors import ImageError
 
 _SIGNATURE_MARK = b"~Module signature appended~\n"
-_SIGNATURE_INFO = struct.Struct(">8xI")  # struct module_signature: its last field is the signature's length
+_SIGNATURE_INFO = struct.Struct(">8xI")  # struct module_signature, whose last field is the length of the signature
 
 
 class ModuleTree:
-    """One kernel's modules under ``<root>`` (``lib/modules/<release>``), as depmod(8) describes them."""
+    """The modules of one kernel in ``root`` (``lib/modules/<release>``), with the indexes of depmod(8)."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -29,9 +29,9 @@ class ModuleTree:
         self._builtin = {_name(path) for path in builtin}
 
     def load_order(self, wanted: Iterable[str]) -> list[str]:
-        """The modules that have to be loaded for ``wanted``, dependencies first, without those built in.
+        """Return ``wanted`` and all dependencies in load order, without modules that are built in.
 
-        Raises ImageError for a module that this kernel does not have.
+        Raises ImageError if the kernel lacks a module.
         """
         order: list[str] = []
         for module in wanted:
@@ -43,24 +43,26 @@ class ModuleTree:
             return
         if module not in self._paths:
             raise ImageError(f"the kernel {self.root.name} has no module {module}")
-        # modules.dep lists what has to be loaded last-first.
+        # modules.dep lists dependencies in reverse load order.
         for need in reversed(self._needs[module]):
             self._visit(need, order)
         order.append(module)
 
     def path(self, module: str) -> PurePosixPath:
-        """Where ``module`` lies, relative to the tree's root."""
+        """Return the path of ``module`` relative to the tree's root."""
         return PurePosixPath(self._paths[_name(module)])
 
     def read(self, module: str) -> bytes:
-        """The module uncompressed and without its signature: a guest checks no signatures, and hashing them
-        all would cost it a noticeable part of the boot."""
+        """Return the module uncompressed and without its signature.
+
+        Guests do not check signatures, and hashing the modules would noticeably slow down the boot.
+        """
         path = self.root / self._paths[_name(module)]
         return without_signature(_uncompressed(path))
 
 
 def without_signature(module: bytes) -> bytes:
-    """Drop the signature that the kernel build appended (see kernel/module/signing.c), if there is one."""
+    """Return ``module`` without the signature that the kernel build may have appended (kernel/module/signing.c)."""
     if not module.endswith(_SIGNATURE_MARK):
         return module
     body = len(module) - len(_SIGNATURE_MARK)

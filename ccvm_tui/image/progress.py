@@ -1,4 +1,4 @@
-"""How far a build is: phases whose lengths are remembered from the build before."""
+"""Progress of a build, estimated from the durations of the phases of earlier builds."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PHASES: dict[str, float] = {
     "layer": 6,
     "runtime": 12,
 }
-"""The phases in their order, with the seconds that each takes as long as nothing better is known."""
+"""The phases in order, with their default durations in seconds."""
 
-_WORDS = {
+_DESCRIPTIONS = {
     "index": "reading the package lists",
     "download": "downloading packages",
     "extract": "unpacking the base system",
@@ -37,12 +37,13 @@ _WORDS = {
     "runtime": "unpacking QEMU",
     "publish": "checking and publishing",
 }
-_NEARLY = 0.95
+_MAX_PHASE_SHARE = 0.95
+"""The share of its expected duration up to which a phase that takes longer is shown."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """``fraction`` is of the whole build, 0 to 1; ``remaining`` an estimate in seconds."""
+    """The progress of a build: ``fraction`` of the whole, 0 to 1, and the estimated ``remaining`` seconds."""
 
     phase: str
     fraction: float
@@ -50,33 +51,36 @@ class Progress:
     detail: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.fraction:4.0%} {_WORDS.get(self.phase, self.phase)}"
+        text = f"{self.fraction:4.0%} {_DESCRIPTIONS.get(self.phase, self.phase)}"
         if self.detail:
             text += f" ({self.detail})"
         return f"{text}, about {self.remaining:.0f} s left" if self.remaining >= 1 else text
 
 
 class Phases:
-    """Follows one build and tells ``report`` of it. ``memory`` is the file that holds earlier durations."""
+    """The phases of one build, whose progress is passed to ``report``.
 
-    def __init__(self, report: Callable[[Progress], None], memory: Path, phases: set[str]) -> None:
+    The file ``durations`` stores the durations of earlier builds.
+    """
+
+    def __init__(self, report: Callable[[Progress], None], durations: Path, phases: set[str]) -> None:
         self._report = report
-        self._memory = memory
-        self._expected = {**PHASES, **_remembered(memory)}
+        self._durations = durations
+        self._expected = {**PHASES, **_stored(durations)}
         self._order = [phase for phase in PHASES if phase in phases]
         self._taken: dict[str, float] = {}
         self._phase = ""
         self._began = 0.0
 
     def begin(self, phase: str, detail: str = "") -> None:
-        """Enter ``phase``. Beginning the phase that is under way, or one that has passed, changes nothing."""
+        """Enter ``phase``. The current phase and earlier phases are ignored."""
         if phase != self._phase and phase not in self._taken:
             self._end()
             self._phase, self._began = phase, time.monotonic()
         self.tick(detail)
 
     def tick(self, detail: str = "") -> None:
-        """Report again: time has passed."""
+        """Report the progress at the current time."""
         if self._phase not in self._order:
             return
         elapsed = time.monotonic() - self._began
@@ -84,26 +88,26 @@ class Phases:
         before = sum(self._expected[phase] for phase in self._order[:here])
         expected = self._expected[self._phase]
         after = sum(self._expected[phase] for phase in self._order[here + 1 :])
-        done = before + min(elapsed, _NEARLY * expected)
+        done = before + min(elapsed, _MAX_PHASE_SHARE * expected)
         left = max(expected - elapsed, 0) + after
         self._report(Progress(self._phase, done / max(before + expected + after, 0.001), left, detail))
 
     def finish(self) -> None:
-        """The build is done: report it and remember what each phase took."""
+        """Report the end of the build and store the durations of its phases."""
         self._end()
         self._report(Progress("publish", 1.0, 0.0))
-        known = {**_remembered(self._memory), **self._taken}
-        with contextlib.suppress(OSError):  # an estimate less is no reason to fail
-            self._memory.write_text(json.dumps(known))
+        known = {**_stored(self._durations), **self._taken}
+        with contextlib.suppress(OSError):  # a missing estimate is no reason to fail
+            self._durations.write_text(json.dumps(known))
 
     def _end(self) -> None:
         if self._phase:
             self._taken[self._phase] = round(time.monotonic() - self._began, 2)
 
 
-def _remembered(memory: Path) -> dict[str, float]:
+def _stored(durations: Path) -> dict[str, float]:
     try:
-        known = json.loads(memory.read_text())
+        known = json.loads(durations.read_text())
         return {phase: float(known[phase]) for phase in PHASES if phase in known}
     except (OSError, ValueError, TypeError):
         return {}

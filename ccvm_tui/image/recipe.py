@@ -1,4 +1,4 @@
-"""Recipes: what a guest image is made of. TOML in, frozen values out; anything unknown is an error."""
+"""Recipes, which describe the content of guest images. They are TOML files; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from typing import Any
 from ccvm_tui.errors import ImageError
 
 DEFAULT = Path(__file__).with_name("default.toml")
+"""The default recipe."""
+
 NO_LAYER = "none"
-"""The name that asks for an image without an agent; no layer can have it."""
+"""The layer name that selects an image without an agent. No layer can have this name."""
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?")
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MIRROR = re.compile(r"[a-z+]+:/{0,3}[^\s\[\]]+")
 
 
 @dataclass(frozen=True)
 class LayerRecipe:
-    """An agent: ``program`` on the host's PATH, else the file ``binary`` of the package ``npm``."""
+    """An agent: the executable ``program`` on the host's PATH, or else the file ``binary`` of the package ``npm``."""
 
     name: str
     program: str
@@ -33,7 +35,7 @@ class LayerRecipe:
 
 @dataclass(frozen=True)
 class ExtraFile:
-    """A file of the user's own choosing, put into the image as root's."""
+    """An additional file of the image, owned by root."""
 
     path: str
     data: bytes
@@ -42,7 +44,7 @@ class ExtraFile:
 
 @dataclass(frozen=True)
 class Recipe:
-    """``mirror`` empty means: wherever this machine's own apt gets Debian from."""
+    """The description of a guest image. If ``mirror`` is empty, the mirrors of this machine's apt are used."""
 
     name: str
     suite: str
@@ -54,7 +56,7 @@ class Recipe:
     mirror: str = ""
 
     def layer(self, name: str) -> LayerRecipe:
-        """Raises ImageError when the recipe has no such layer."""
+        """Return the layer ``name``. Raises ImageError if the recipe has no such layer."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -63,7 +65,10 @@ class Recipe:
 
 
 def load_recipe(path: Path | None = None) -> Recipe:
-    """Read ``path``, or the default recipe. Raises ImageError that names the file and what is wrong in it."""
+    """Read the recipe in ``path``, or the default recipe.
+
+    Raises ImageError, which names the file and the error in it, if the recipe is not valid.
+    """
     source = DEFAULT if path is None else path
     try:
         table = tomllib.loads(source.read_text())
@@ -79,43 +84,44 @@ class _Reader:
         self._source = source
 
     def recipe(self, table: Mapping[str, Any]) -> Recipe:
-        self._only(table, ("suite", "components", "packages", "modules", "layers", "files", "mirror"), "")
+        known = ("suite", "components", "packages", "modules", "layers", "files", "mirror")
+        self._reject_unknown_keys(table, known, "")
         if "suite" not in table:
-            raise self._error("the recipe does not say which suite of Debian it is for", 'add suite = "stable"')
+            raise self._error("the recipe has no Debian suite", 'add suite = "stable"')
         layers = self._table(table.get("layers", {}), "layers")
         files = self._table(table.get("files", {}), "files")
         return Recipe(
             name=self._source.stem,
-            suite=self._word(table["suite"], "suite", _WORD),
-            components=self._words(table.get("components", ["main"]), "components", _WORD),
-            packages=self._words(table.get("packages", []), "packages", _PACKAGE),
-            modules=self._words(table.get("modules", []), "modules", _WORD),
+            suite=self._name(table["suite"], "suite", _NAME),
+            components=self._names(table.get("components", ["main"]), "components", _NAME),
+            packages=self._names(table.get("packages", []), "packages", _PACKAGE),
+            modules=self._names(table.get("modules", []), "modules", _NAME),
             layers=tuple(self._layer(name, value) for name, value in layers.items()),
             files=tuple(self._file(path, value) for path, value in sorted(files.items())),
-            mirror=self._word(table["mirror"], "mirror", _MIRROR) if "mirror" in table else "",
+            mirror=self._name(table["mirror"], "mirror", _MIRROR) if "mirror" in table else "",
         )
 
     def _layer(self, name: str, value: object) -> LayerRecipe:
         key = f"layers.{name}"
-        if name == NO_LAYER or not _WORD.fullmatch(name):
-            raise self._error(f"{key}: a layer cannot have this name")
+        if name == NO_LAYER or not _NAME.fullmatch(name):
+            raise self._error(f"{key}: not a valid name for a layer")
         table = self._table(value, key)
-        self._only(table, ("program", "npm", "binary"), f"{key}.")
+        self._reject_unknown_keys(table, ("program", "npm", "binary"), f"{key}.")
         program = self._text(table.get("program", ""), f"{key}.program")
         npm = self._text(table.get("npm", ""), f"{key}.npm")
         if not program and not npm:
-            raise self._error(f"{key} says neither `program` nor `npm`")
+            raise self._error(f"{key} has neither `program` nor `npm`")
         binary = self._text(table.get("binary", name), f"{key}.binary")
         return LayerRecipe(name=name, program=program, npm=npm, binary=binary)
 
     def _file(self, path: str, value: object) -> ExtraFile:
         key = f'files."{path}"'
         if not path.startswith("/") or path != str(PurePosixPath(path)) or ".." in PurePosixPath(path).parts:
-            raise self._error(f"{key}: not an absolute path in plain form")
+            raise self._error(f"{key}: not a normalized absolute path")
         table = self._table(value, key)
-        self._only(table, ("source", "text", "mode"), f"{key}.")
+        self._reject_unknown_keys(table, ("source", "text", "mode"), f"{key}.")
         if ("source" in table) == ("text" in table):
-            raise self._error(f"{key} needs either `source` or `text`")
+            raise self._error(f"{key} needs exactly one of `source` and `text`")
         mode = table.get("mode", 0o644)
         if type(mode) is not int or not 0 <= mode <= 0o7777:
             raise self._error(f"{key}.mode: not a file mode; write it as 0o755")
@@ -130,34 +136,34 @@ class _Reader:
         except OSError as error:
             raise self._error(f"{key}: cannot read {source}: {error.strerror}") from error
 
-    def _only(self, table: Mapping[str, Any], known: Iterable[str], prefix: str) -> None:
+    def _reject_unknown_keys(self, table: Mapping[str, Any], known: Iterable[str], prefix: str) -> None:
         names = list(known)
         for key in table:
             if key not in names:
                 near = difflib.get_close_matches(key, names, n=1)
-                hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known here: {', '.join(names)}"
+                hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(names)}"
                 raise self._error(f"unknown key `{prefix}{key}`", hint)
 
     def _table(self, value: object, key: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise self._error(f"{key}: has to be a table")
+            raise self._error(f"{key} must be a table")
         return value
 
     def _text(self, value: object, key: str) -> str:
         if not isinstance(value, str):
-            raise self._error(f"{key}: has to be a string")
+            raise self._error(f"{key} must be a string")
         return value
 
-    def _word(self, value: object, key: str, shape: re.Pattern[str]) -> str:
+    def _name(self, value: object, key: str, shape: re.Pattern[str]) -> str:
         text = self._text(value, key)
         if not shape.fullmatch(text):
-            raise self._error(f"{key}: {text!r} is not a valid name here")
+            raise self._error(f"{key}: {text!r} is not a valid name")
         return text
 
-    def _words(self, value: object, key: str, shape: re.Pattern[str]) -> tuple[str, ...]:
+    def _names(self, value: object, key: str, shape: re.Pattern[str]) -> tuple[str, ...]:
         if not isinstance(value, list):
-            raise self._error(f"{key}: has to be a list of strings")
-        return tuple(dict.fromkeys(self._word(item, key, shape) for item in value))
+            raise self._error(f"{key} must be a list of strings")
+        return tuple(dict.fromkeys(self._name(item, key, shape) for item in value))
 
     def _error(self, message: str, hint: str = "") -> ImageError:
         return ImageError(f"{self._source}: {message}", hint)

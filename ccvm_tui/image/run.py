@@ -1,4 +1,4 @@
-"""Programs that take part in a build: watched, cancellable, and never left behind."""
+"""Programs that a build runs: monitored, cancellable, and never left running."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _TICK = 0.25
 _GRACE = 15.0
 _TAIL = 12
 
-# The kernel tells the guard when this process dies, whatever killed it. The guard ends the whole process group:
-# mmdebstrap's worker, in a namespace of its own, would not notice that mmdebstrap is gone.
+# The kernel signals the guard when this process dies for any reason, and the guard terminates the whole process group.
+# mmdebstrap's worker runs in another namespace and would not notice that mmdebstrap has exited.
 _GUARD = """
 trap 'trap "" TERM; kill -TERM 0; sleep 2; kill -KILL 0' TERM
 exec 3<&0
@@ -31,11 +31,15 @@ wait $!
 
 
 class BuildCancelled(ImageError):
-    """Somebody asked the build to end; what was there before is as it was."""
+    """The build was cancelled. Images published before are unchanged."""
 
 
-class Running:
-    """One program in a process group of its own. Leaving the context kills what still runs."""
+class BuildProcess:
+    """A program in its own process group. The exit of the context terminates the group.
+
+    Without ``stdout``, standard output and standard error are both read by ``follow``; otherwise standard error only.
+    The descriptors ``keep_open`` are inherited. ``tail`` contains the last lines of the program's output.
+    """
 
     def __init__(
         self,
@@ -60,14 +64,14 @@ class Running:
         )
         self.tail: deque[str] = deque(maxlen=_TAIL)
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> BuildProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        self.terminate()
 
-    def end(self) -> None:
-        """SIGTERM, after a grace SIGKILL, to the whole group; reaps."""
+    def terminate(self) -> None:
+        """Send SIGTERM to the process group, after a grace period SIGKILL, and reap the program."""
         if self.process.poll() is None:
             self._signal(signal.SIGTERM)
             try:
@@ -85,9 +89,9 @@ class Running:
             os.killpg(self.process.pid, number)
 
     def follow(self, on_line: Callable[[str], None], on_tick: Callable[[], None], cancel: threading.Event) -> None:
-        """Read what the program says until it ends.
+        """Read the program's output until it exits. Pass each line to ``on_line``, and call ``on_tick`` regularly.
 
-        Raises BuildCancelled soon after ``cancel`` is set, ImageError with its last lines when it fails.
+        Raises BuildCancelled soon after ``cancel`` is set, ImageError with the last lines if the program fails.
         """
         stream = self.process.stderr or self.process.stdout
         assert stream is not None
@@ -97,7 +101,7 @@ class Running:
             ticked = 0.0
             while True:
                 if cancel.is_set():
-                    raise BuildCancelled("the build was cancelled", "`ccvm-tui image build` starts it again")
+                    raise BuildCancelled("the build was cancelled", "`ccvm-tui image build` restarts it")
                 if selector.select(_TICK):
                     chunk = os.read(stream.fileno(), 1 << 16)
                     if not chunk:
@@ -116,7 +120,7 @@ class Running:
             on_line(line)
 
     def check(self) -> None:
-        """Wait for the end; raises ImageError with the last lines when the status is not 0."""
+        """Wait for the program's exit. Raises ImageError with its last lines if the status is not 0."""
         if status := self.process.wait():
-            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-            raise ImageError(f"{self.name} {how}:\n" + "\n".join(self.tail))
+            result = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+            raise ImageError(f"{self.name} {result}:\n" + "\n".join(self.tail))

@@ -1,4 +1,4 @@
-"""From Debian packages to a runtime: downloaded and unpacked by mmdebstrap, never installed, and without root."""
+"""Build of a runtime from Debian packages, which mmdebstrap downloads and unpacks without installing them."""
 
 from __future__ import annotations
 
@@ -19,25 +19,30 @@ from ccvm_tui.image.bootstrap import build_mode, scratch_environment
 from ccvm_tui.image.digest import builder_parts, digest_of
 from ccvm_tui.image.manifest import FileRecord, RuntimeManifest
 from ccvm_tui.image.recipe import Recipe
-from ccvm_tui.image.run import Running
+from ccvm_tui.image.run import BuildProcess
 from ccvm_tui.image.runtime import BIN, LIB, SHARE, loader_command
 
 PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
+"""Debian's package of QEMU, by the machine that ``uname`` reports."""
 
 LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+"""glibc's dynamic loader, by the machine that ``uname`` reports."""
 
 _UNLISTED = ("libgcc_s.so.1",)
-"""Libraries that no program names: glibc loads this one when a thread is cancelled (pthread_cancel(3))."""
+"""Libraries that no executable lists: glibc loads this one when a thread is cancelled (pthread_cancel(3))."""
 
 _LIBRARY = re.compile(r"(usr/)?lib/[^/]+-linux-gnu/(?P<name>[^/]+\.so(\.[^/]+)?)")
 _FIRMWARE = re.compile(r"usr/share/(qemu|seabios)/(?P<name>[A-Za-z0-9_.-]+\.(bin|rom))")
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "/usr/lib/*/gconv/*")
 _LISTED = re.compile(r"\s*(?P<name>\S+) => (?P<path>.+?)( \(0x[0-9a-f]+\))?")
-_ANSWER_WITHIN = 60
+_RUN_TIMEOUT = 60
 
 
 def runtime_key(recipe: Recipe) -> str:
-    """Changes with all that decides which packages ``recipe`` takes QEMU from and what is made of them."""
+    """Return a hex digest of everything in ``recipe`` and in this program that affects its runtime.
+
+    Versions of packages are not part of the key.
+    """
     content = [recipe.suite, recipe.mirror, recipe.components, platform.machine()]
     return digest_of(content, builder_parts(("runtime", "runtime_build")))
 
@@ -49,10 +54,14 @@ def build_runtime(
     cancel: threading.Event,
     keep_open: tuple[int, ...] = (),
 ) -> RuntimeManifest:
-    """Make a runtime in ``workdir``, its manifest included. Raises ImageError, BuildCancelled, PrerequisiteError."""
+    """Build a runtime and its manifest in ``workdir`` and return the manifest.
+
+    Raises ImageError if a step fails, PrerequisiteError if a prerequisite is missing, BuildCancelled soon after
+    ``cancel`` is set.
+    """
     machine = platform.machine()
     if machine not in PACKAGES:
-        raise PrerequisiteError(f"no QEMU package is known for the processor {machine}")
+        raise PrerequisiteError(f"there is no QEMU package for the architecture {machine}")
     archive = workdir / "packages.tar"
     _download(recipe, PACKAGES[machine], archive, on_tick, cancel, keep_open)
     with tarfile.open(archive) as members:
@@ -76,7 +85,7 @@ def build_runtime(
 
 
 def content_digest(files: dict[str, FileRecord]) -> str:
-    """Hex digest of names and content, whenever and from wherever they were downloaded."""
+    """Return the hex digest of the names and contents of ``files``."""
     return digest_of(sorted((name, file.sha256) for name, file in files.items()), [])
 
 
@@ -88,7 +97,7 @@ def _download(
     cancel: threading.Event,
     keep_open: tuple[int, ...],
 ) -> None:
-    """``package`` and all that it depends on, unpacked into one tar ``archive``."""
+    """Unpack ``package`` and all its dependencies into the tar file ``archive``."""
     mode = build_mode()
     with scratch_environment(archive.parent) as environment:
         command = [
@@ -102,14 +111,14 @@ def _download(
             str(archive),
             *mirrors.source_lines(recipe),
         ]
-        with Running(command, env=environment, keep_open=keep_open) as debian:
+        with BuildProcess(command, env=environment, keep_open=keep_open) as debian:
             debian.follow(lambda _: None, on_tick, cancel)
 
 
 def _take(members: tarfile.TarFile, program: str, into: Path) -> Path:
-    """Unpack QEMU, all libraries and the firmware, each into its directory; return QEMU's path.
+    """Extract QEMU, all libraries and the firmware into their directories under ``into``, and return QEMU's path.
 
-    Links become the files that they lead to; nothing that an archive says decides where something is written.
+    Links become copies of their targets. Directories in the archive do not influence the paths that are written.
     """
     for name in (BIN, LIB, SHARE):
         (into / name).mkdir()
@@ -132,7 +141,7 @@ def _take(members: tarfile.TarFile, program: str, into: Path) -> Path:
         if target.is_file() and not alias.exists():
             os.link(target, alias)
     if not (into / BIN / program).is_file():
-        raise ImageError(f"the package has no {program}")
+        raise ImageError(f"the package does not contain {program}")
     return into / BIN / program
 
 
@@ -145,7 +154,7 @@ def _write(members: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> N
 
 
 def _keep_only_needed(loader: Path, program: Path) -> None:
-    """Remove the libraries that QEMU does not load. Raises ImageError for one that is not there."""
+    """Remove the libraries that QEMU does not load. Raises ImageError if a library that it loads is missing."""
     needed = {loader.name, *_UNLISTED}
     for name, path in _libraries(loader, program):
         if PurePosixPath(os.path.normpath(path)).parent != PurePosixPath(os.path.normpath(loader.parent)):
@@ -157,16 +166,16 @@ def _keep_only_needed(loader: Path, program: Path) -> None:
 
 
 def _libraries(loader: Path, program: Path) -> Iterator[tuple[str, str]]:
-    """Name and path of each library, as the loader resolves them."""
+    """Yield the name and the path of each library, as resolved by the loader."""
     for line in _run(loader_command(loader, program, "--list")).splitlines():
         if found := _LISTED.fullmatch(line):
             yield found["name"], found["path"]
 
 
 def _version(loader: Path, program: Path) -> str:
-    """QEMU's first line, without the words that are always the same."""
-    said = _run([*loader_command(loader, program), "--version"]).partition("\n")[0]
-    return said.removeprefix("QEMU emulator version ").strip()
+    """Return QEMU's version and package from the first line of ``--version``."""
+    line = _run([*loader_command(loader, program), "--version"]).partition("\n")[0]
+    return line.removeprefix("QEMU emulator version ").strip()
 
 
 def _run(command: list[str]) -> str:
@@ -178,19 +187,19 @@ def _run(command: list[str]) -> str:
             check=True,
             env={},
             stdin=subprocess.DEVNULL,
-            timeout=_ANSWER_WITHIN,
+            timeout=_RUN_TIMEOUT,
         )
     except PermissionError as error:
         raise ImageError(
             f"{command[0]} cannot be run: {error.strerror}",
-            "programs must be allowed where images are kept: set XDG_CACHE_HOME to a file system without noexec",
+            "the file system of the images must allow execution: set XDG_CACHE_HOME to a file system without noexec",
         ) from error
     except OSError as error:
         raise ImageError(f"{command[0]} cannot be run: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
-        raise ImageError(f"the unpacked QEMU did not answer within {_ANSWER_WITHIN} s") from error
+        raise ImageError(f"the unpacked QEMU did not answer within {_RUN_TIMEOUT} s") from error
     except subprocess.CalledProcessError as error:
-        raise ImageError(f"the unpacked QEMU does not run: {error.stderr.strip()[-500:]}") from error
+        raise ImageError(f"the unpacked QEMU failed: {error.stderr.strip()[-500:]}") from error
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""The directory of built images: who is in it, who may build, and what a killed build left."""
+"""The store of built images, agent layers and runtimes, with its lock and its cleanup."""
 
 from __future__ import annotations
 
@@ -29,45 +29,54 @@ _SHORT = 16
 _POLL = 0.2
 
 
+# The method ``Store.list`` hides the builtin in annotations.
 Images = list[Image]
 Layers = list[Layer]
 Runtimes = list[Runtime]
 
 
 class Store:
-    """``<root>/<digest>/`` holds an image, ``layers/<digest>/`` an agent layer, ``runtimes/<digest>/`` a runtime."""
+    """The store in ``root``.
+
+    Images are in ``<digest>/``, agent layers in ``layers/<digest>/``, runtimes in ``runtimes/<digest>/``.
+    """
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = images_dir() if root is None else root
 
     @property
     def layers_dir(self) -> Path:
+        """The directory of the agent layers."""
         return self.root / LAYERS
 
     @property
     def runtimes_dir(self) -> Path:
+        """The directory of the runtimes."""
         return self.root / RUNTIMES
 
     @property
     def durations(self) -> Path:
-        """What the phases of the last build took."""
+        """The file with the durations of the phases of earlier builds."""
         return self.root / _DURATIONS
 
     def directory_of(self, recipe: Recipe) -> Path:
-        """Where the image of ``recipe`` is, or would be."""
+        """Return the directory of the image of ``recipe``, which need not exist."""
         return self.root / image_digest(recipe)[:_SHORT]
 
     def find(self, recipe: Recipe, layer: str = NO_LAYER) -> Image | None:
-        """The image of ``recipe``, if it and the agent layer are there. Raises ImageError for a damaged one."""
+        """Return the image of ``recipe``, or None if it or the agent layer has not been built.
+
+        Raises ImageError if the image's manifest is damaged.
+        """
         directory = self.directory_of(recipe)
         if not (directory / FILENAME).exists():
             return None
         image = load_image(directory)
-        wanted = layer == NO_LAYER or any(one.name == layer for one in image.layers)
-        return image if wanted else None
+        complete = layer == NO_LAYER or any(existing.name == layer for existing in image.layers)
+        return image if complete else None
 
     def list(self) -> Images:
-        """All images, the newest first. What cannot be read is left out."""
+        """Return all images, newest first. Images with a damaged manifest are omitted."""
         images = []
         for directory in self.root.iterdir() if self.root.is_dir() else ():
             with contextlib.suppress(ImageError):
@@ -76,12 +85,12 @@ class Store:
         return sorted(images, key=lambda image: image.manifest.created, reverse=True)
 
     def outdated(self, *recipes: Recipe) -> Images:
-        """Images that none of ``recipes`` asks for any more: of older recipes, or of older versions of this program."""
+        """Return the images of none of the ``recipes``: of older recipes, or of older versions of this program."""
         wanted = {self.directory_of(recipe) for recipe in recipes}
         return [image for image in self.list() if image.directory not in wanted]
 
     def layers(self) -> Layers:
-        """All agent layers, outdated ones included."""
+        """Return all agent layers, including outdated ones. Layers with a damaged manifest are omitted."""
         layers = []
         for directory in sorted(self.layers_dir.iterdir()) if self.layers_dir.is_dir() else ():
             with contextlib.suppress(ImageError):
@@ -90,7 +99,10 @@ class Store:
         return layers
 
     def runtime(self, recipe: Recipe) -> Runtime | None:
-        """The runtime that goes with ``recipe``, if it is there. Raises ImageError for a damaged one."""
+        """Return the runtime of ``recipe``, or None if it has not been built.
+
+        Raises ImageError if its manifest is damaged.
+        """
         link = self._runtime_link(recipe)
         return load_runtime(link.resolve()) if (link / FILENAME).exists() else None
 
@@ -98,7 +110,7 @@ class Store:
         return self.runtimes_dir / f"{recipe.suite}-{runtime_key(recipe)[:_SHORT]}"
 
     def runtimes(self) -> Runtimes:
-        """All runtimes, outdated ones included. What cannot be read is left out."""
+        """Return all runtimes, including outdated ones. Runtimes with a damaged manifest are omitted."""
         runtimes = []
         for directory in sorted(self.runtimes_dir.iterdir()) if self.runtimes_dir.is_dir() else ():
             with contextlib.suppress(ImageError):
@@ -107,35 +119,40 @@ class Store:
         return runtimes
 
     def outdated_runtimes(self, *recipes: Recipe) -> Runtimes:
-        """Runtimes that newer ones have replaced; with ``recipes`` all those that these do not use.
+        """Return the runtimes that have been replaced, or with ``recipes`` all that these recipes do not use.
 
-        Those that running guests use are not among them.
+        Runtimes in use by running guests are omitted.
         """
         links = [path for path in self.runtimes_dir.glob("[!.]*") if path.is_symlink()]
         if recipes:
             links = [self._runtime_link(recipe) for recipe in recipes]
         used = {link.resolve() for link in links}
-        return [runtime for runtime in self.runtimes() if runtime.directory not in used and not runtime.held]
+        return [runtime for runtime in self.runtimes() if runtime.directory not in used and not runtime.in_use]
 
     def remove(self, digest: str) -> None:
-        """Remove the image, layer or runtime whose digest begins with ``digest``. Running guests keep what they use.
+        """Remove the image, layer or runtime whose digest begins with ``digest``.
 
-        Raises ImageError when there is none, or more than one, and for a runtime that a guest uses.
+        Running guests keep the images and layers that they use. Raises ImageError if no digest or several digests
+        match, or if a running guest uses the runtime.
         """
         everything: list[Image | Layer | Runtime] = [*self.list(), *self.layers(), *self.runtimes()]
-        found = [one for one in everything if digest and one.digest.startswith(digest)]
+        found = [item for item in everything if digest and item.digest.startswith(digest)]
         if len(found) != 1:
-            count = "no image" if not found else f"more than one image ({len(found)})"
-            raise ImageError(f"{count} has a digest that begins with {digest!r}", "`ccvm-tui image ls` lists them")
+            message = (
+                f"{len(found)} images have a digest that begins with {digest!r}"
+                if found
+                else f"no image has a digest that begins with {digest!r}"
+            )
+            raise ImageError(message, "`ccvm-tui image ls` lists all images")
         chosen = found[0]
-        if isinstance(chosen, Runtime) and chosen.held:
+        if isinstance(chosen, Runtime) and chosen.in_use:
             raise ImageError(f"a running guest uses the runtime {digest}", "`ccvm-tui ls` lists the guests")
         with self.locked():
             self._discard(chosen.directory)
-            self._drop_dead_links()
+            self._remove_broken_links()
 
     def clean_stale(self) -> int:
-        """Remove what killed builds left, unless a build is running; returns how many were found."""
+        """Remove the directories of killed builds, unless a build is running, and return their number."""
         if not self.root.is_dir():
             return 0
         with (self.root / _LOCK).open("a") as lock:
@@ -146,7 +163,7 @@ class Store:
             return self._clean()
 
     def clean_outdated_layers(self) -> int:
-        """Remove layers that a newer one of the same name has replaced; returns how many."""
+        """Remove the layers that were replaced by newer ones of the same name, and return their number."""
         current = {layer.directory for layer in current_layers(self.root)}
         outdated = [layer for layer in self.layers() if layer.directory not in current]
         if outdated:
@@ -159,9 +176,10 @@ class Store:
     def locked(
         self, on_wait: Callable[[], None] = lambda: None, cancel: threading.Event | None = None
     ) -> Iterator[int]:
-        """The right to change the store: one process at a time. Yields the lock's file descriptor.
+        """Hold the exclusive lock that changes of the store require, and yield its file descriptor.
 
-        ``on_wait`` is called again and again while another one has it; raises BuildCancelled after ``cancel``.
+        ``on_wait`` is called repeatedly while another process holds the lock. Raises BuildCancelled if ``cancel`` is
+        set during the wait.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         cancel = cancel or threading.Event()
@@ -173,13 +191,13 @@ class Store:
                 except BlockingIOError:
                     on_wait()
                 if cancel.wait(_POLL):
-                    raise BuildCancelled("the build was cancelled while waiting for another one")
+                    raise BuildCancelled("the build was cancelled while it waited for another build")
             self._clean()
             yield lock.fileno()
 
     @contextlib.contextmanager
     def workdir(self) -> Iterator[Path]:
-        """A directory to build in. Needs the lock; is removed at the end unless ``publish`` moved it away."""
+        """Yield a directory to build in, which is removed at the end unless ``publish`` moved it. Needs the lock."""
         path = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.root))
         path.chmod(0o755)
         try:
@@ -189,7 +207,7 @@ class Store:
                 self._discard(path)
 
     def publish(self, workdir: Path, target: Path) -> None:
-        """Move a complete ``workdir`` to ``target``: durable, and all or nothing. What was there goes."""
+        """Move a complete ``workdir`` to ``target`` atomically and durably, replacing an existing directory."""
         for path in workdir.rglob("*"):
             _fsync(path)
         _fsync(workdir)
@@ -200,20 +218,20 @@ class Store:
         _fsync(target.parent)
 
     def publish_layer(self, workdir: Path, name: str, digest: str) -> None:
-        """Publish a layer and make it the one that ``name`` means."""
+        """Publish a layer as the current layer of ``name``."""
         target = self.layers_dir / digest[:_SHORT]
         self.publish(workdir, target)
         self._link(self.layers_dir / name, target)
 
     def publish_runtime(self, workdir: Path, made: RuntimeManifest, recipe: Recipe) -> None:
-        """Publish a runtime and make it the one of ``recipe``. One of the same content, if it is sound, stays."""
+        """Publish a runtime as the current one of ``recipe``. An intact runtime of the same content is not replaced."""
         target = self.runtimes_dir / made.digest[:_SHORT]
-        if not _is_sound(target):
+        if not _is_intact(target):
             self.publish(workdir, target)
         self._link(self._runtime_link(recipe), target)
 
     def _link(self, link: Path, target: Path) -> None:
-        """Make ``link`` lead to ``target``, next to it: durable, and at no moment to nothing."""
+        """Point ``link`` to ``target``, in the same directory, atomically and durably."""
         fresh = link.with_name(f"{_UNFINISHED}{link.name}")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(target.name)
@@ -221,7 +239,7 @@ class Store:
         _fsync(link.parent)
 
     def _discard(self, path: Path) -> None:
-        # Out of sight first: a half-removed directory must not look like an image.
+        # A rename first, so that a partly removed directory is not mistaken for an image.
         hidden = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.root)) / "discarded"
         path.rename(hidden)
         shutil.rmtree(hidden.parent)
@@ -234,14 +252,14 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
         return len(stale)
 
-    def _drop_dead_links(self) -> None:
+    def _remove_broken_links(self) -> None:
         for folder in (self.layers_dir, self.runtimes_dir):
             for link in folder.iterdir() if folder.is_dir() else ():
                 if link.is_symlink() and not link.exists():
                     link.unlink()
 
 
-def _is_sound(runtime: Path) -> bool:
+def _is_intact(runtime: Path) -> bool:
     try:
         return not load_runtime(runtime).verify()
     except ImageError:

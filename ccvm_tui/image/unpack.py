@@ -1,4 +1,4 @@
-"""Unpacking archives that others made: plain files and directories, nothing that leads elsewhere."""
+"""Safe extraction of regular files from untrusted archives."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ccvm_tui.errors import ImageError
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpack the regular files of a tar ``archive``, with their executable bits. Links and devices are left out.
+    """Extract the regular files of a tar ``archive`` with their executable bits. Links and devices are skipped.
 
-    Raises ImageError for an archive that is damaged or has a member outside of ``into``. (The filters of
-    tarfile itself came only with Python 3.11.4.)
+    The filters of ``tarfile`` are not used: Python has them only since 3.11.4. Raises ImageError if the archive is
+    damaged or has a member outside ``into``.
     """
     try:
         with tarfile.open(archive) as members:
@@ -27,7 +27,7 @@ def unpack(archive: Path, into: Path) -> None:
 def _file(members: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
-        raise ImageError(f"{members.name!r} has a member outside of its own directory: {member.name}")
+        raise ImageError(f"{members.name!r} has a member outside its own directory: {member.name}")
     target = into / name
     target.parent.mkdir(parents=True, exist_ok=True)
     content = members.extractfile(member)

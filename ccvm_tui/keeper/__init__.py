@@ -1,13 +1,14 @@
-"""The process that keeps one guest: it boots it, holds its sessions, and serves clients until it stops.
+"""The keeper, the process that boots one guest, manages its sessions, and serves clients until the guest ends.
 
-===============  ==========================================================================
-``__main__``     entry point: reads the LaunchSpec, claims the guest, cuts all ties
-``keeper``       Keeper: state, sessions, the one TaskGroup, the end
-``boot``         from LaunchSpec to a guest that runs programs
-``control``      the guest agent's port
-``server``       the unix socket: who may connect, greeting, the four kinds of connection
-``home``         the guest's place in the runtime directory
-``requests``     what a control connection may ask
-``record``       the log of events, and why a guest ended, for after it is gone
-===============  ==========================================================================
+===================  ======================================================================
+``__main__``         entry point: reads the LaunchSpec, claims the guest, detaches
+``keeper``           Keeper: state and sessions of the guest, from boot to end
+``guests``           the interface of a guest, and guests without a virtual machine
+``vm``               a guest in a virtual machine
+``control``          the control port of the guest agent
+``server``           the unix socket: access control, greeting, the four kinds of connection
+``requests``         the requests of control connections
+``guest_directory``  the guest's directory in the runtime directory, and its lock
+``journal``          the log of events, and the record of the guest's end
+===================  ======================================================================
 """

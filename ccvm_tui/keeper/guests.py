@@ -1,4 +1,4 @@
-"""What a keeper keeps: a guest in a virtual machine, or this machine's own ptys for a keeper without one."""
+"""The interface of a keeper's guest, and a guest without a virtual machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ccvm_tui.session.local import LocalTransport, foreground_of
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to know about a guest once it is chosen how it runs."""
+    """Properties of a guest, some of which are known only once its machine runs."""
 
     accel: str = ""
     accel_reason: str = ""
@@ -30,50 +30,61 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Reports:
-    """How a guest tells its keeper what happens in it."""
+class GuestCallbacks:
+    """Callbacks by which a guest reports to its keeper.
+
+    ``phase`` gets the name of each phase of the boot, ``console`` the console's output, ``event`` events, ``hook`` the
+    session, state and text of a hook in the guest, ``warning`` a message for the user.
+    """
 
     phase: Callable[[str], None]
     console: Callable[[bytes], None]
-    happened: Callable[[Happened], None]
+    event: Callable[[Happened], None]
     hook: Callable[[str, str, str], None]
     warning: Callable[[str], None]
 
 
 class Guest(Protocol):
-    """Boots once, lives, ends once."""
+    """A guest, which is booted once and ends once."""
 
     facts: Facts
 
     async def boot(self) -> Transport:
-        """Returns when programs can be started. Raises UserError; may be cancelled, then ``stop`` cleans up."""
+        """Boot the guest and return when programs can be started.
+
+        After cancellation, ``stop`` cleans up. Raises UserError if the boot fails.
+        """
 
     async def wait(self) -> str:
-        """Until the guest ends by itself; returns why."""
+        """Wait until the guest ends without ``stop``, and return the reason."""
 
     async def stop(self, *, force: bool) -> None:
-        """End it, politely unless ``force``. Everything is reaped when this returns, at whatever stage it was."""
+        """Stop the guest in any state, gracefully unless ``force``, and reap all its processes."""
 
-    async def pause(self) -> None: ...
+    async def pause(self) -> None:
+        """Pause the guest."""
 
-    async def resume(self) -> None: ...
+    async def resume(self) -> None:
+        """Resume a paused guest."""
 
     async def prepare(self, spec: SessionSpec) -> SessionSpec:
-        """Bring what a session needs into the guest before it starts; returns the spec with what it has to do without
-        replaced."""
+        """Prepare the guest for a session, and return ``spec`` with replacements for features that the guest lacks."""
 
-    async def usage(self) -> Usage: ...
+    async def usage(self) -> Usage:
+        """Return the guest's use of resources."""
 
     async def busy(self, session: str) -> str:
-        """The command in the session's foreground, empty for its own program."""
+        """Return the command in the session's foreground, or an empty string if it is the session's own program."""
 
-    async def edits(self) -> Edits: ...
+    async def edits(self) -> Edits:
+        """Return the edits of a read-only project, which exist in memory only."""
 
-    def console_tail(self) -> str: ...
+    def console_tail(self) -> str:
+        """Return the last lines of the console."""
 
 
 class LocalGuest:
-    """No guest at all; see ``ccvm_tui.session.local`` for what it is good for."""
+    """A guest without a virtual machine, whose sessions run on this machine; see ``ccvm_tui.session.local``."""
 
     def __init__(self, spec: LaunchSpec) -> None:
         self.facts = Facts(machine="none", cores=os.cpu_count() or 1)
@@ -82,33 +93,41 @@ class LocalGuest:
         self._transport: LocalTransport | None = None
 
     async def boot(self) -> Transport:
+        """Return a transport that starts programs on this machine."""
         self._transport = LocalTransport(self._project)
         return self._transport
 
     async def wait(self) -> str:
+        """Wait until cancelled."""
         return str(await asyncio.get_running_loop().create_future())
 
     async def stop(self, *, force: bool) -> None:
+        """Terminate all programs."""
         if self._transport is not None:
             await self._transport.close()
 
     async def pause(self) -> None:
-        pass
+        """Do nothing."""
 
     async def resume(self) -> None:
-        pass
+        """Do nothing."""
 
     async def prepare(self, spec: SessionSpec) -> SessionSpec:
+        """Return ``spec``."""
         return spec
 
     async def usage(self) -> Usage:
+        """Return the uptime only."""
         return Usage(uptime=time.monotonic() - self._started)
 
     async def busy(self, session: str) -> str:
+        """Return the command in the session's foreground, or an empty string if it is the session's own program."""
         return foreground_of(session)
 
     async def edits(self) -> Edits:
+        """Return no edits."""
         return Edits(0)
 
     def console_tail(self) -> str:
+        """Return an empty string."""
         return ""

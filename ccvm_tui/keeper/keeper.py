@@ -1,4 +1,4 @@
-"""One guest and all that happens with it, from its boot to its end."""
+"""The keeper of one guest: its state and its sessions, from boot to end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ccvm_tui import __version__
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
 from ccvm_tui.guest import TRANSITIONS, Activity, GuestInfo, GuestState, Phase, SessionInfo, Usage
-from ccvm_tui.keeper.guests import Guest, LocalGuest, Reports
-from ccvm_tui.keeper.record import UNMET, Ending, EventLog, record_end
+from ccvm_tui.keeper.guests import Guest, GuestCallbacks, LocalGuest
+from ccvm_tui.keeper.journal import UNMET_PREREQUISITES, Ending, EventLog, record_end
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Console, Exited, Happened, Info, LaunchSpec, SessionSpec, ToClient
 from ccvm_tui.screen.link import ScreenLink
@@ -26,28 +26,34 @@ from ccvm_tui.terminal.events import TermEvent
 
 log = logging.getLogger(__name__)
 
-TELL_GAP = 0.05
-"""Seconds between two infos: what changes in bursts is told once."""
+INFO_INTERVAL = 0.05
+"""Minimum seconds between two Info messages, which combine bursts of changes."""
 
-STATS_EVERY = 3.0
-SHOWN_WITHIN = 10.0
-"""Seconds that an ended session waits for whoever started it to come and see."""
+STATS_INTERVAL = 3.0
+"""Seconds between updates of the guest's usage."""
 
-END_KNOWN_WITHIN = 2.0
-"""Seconds in which the machine's end is known once connections to the guest have broken over it."""
+SHOWN_TIMEOUT = 10.0
+"""Seconds for which an ended session is kept until a client has shown its screen."""
 
-UNUSED_WITHIN = 60.0
-"""Seconds that a booted guest without any session waits for its first one."""
+GUEST_END_TIMEOUT = 2.0
+"""Seconds within which the end of the guest is noticed after a connection to it broke."""
+
+UNUSED_TIMEOUT = 60.0
+"""Seconds after which a booted guest is stopped if no session was ever started."""
 
 
 class Listener(Protocol):
-    """A control connection that asked for events."""
+    """A control connection that receives events."""
 
-    def tell(self, message: ToClient) -> None: ...
+    def send(self, message: ToClient) -> None:
+        """Queue ``message``. Must not block."""
 
 
 class Keeper:
-    """State and sessions of one guest. ``run`` is its whole life."""
+    """The state and the sessions of one guest, managed by ``run``.
+
+    The event ``stopped`` is set once the guest has stopped and everything is cleaned up.
+    """
 
     def __init__(self, spec: LaunchSpec, paths: GuestPaths) -> None:
         self.spec = spec
@@ -57,67 +63,68 @@ class Keeper:
         self.usage = Usage()
         self.ending: Ending | None = None
         self._state = GuestState.BOOTING
-        self._born = time.monotonic()
+        self._started_monotonic = time.monotonic()
         self._started = time.time()
         self._phases: list[Phase] = []
         self._warnings = list(spec.warnings)
-        self._numbers = 0
-        self._needs = 0
-        self._done = False
-        self._why = "stopped"
-        self._last = ""
+        self._session_count = 0
+        self._holds = 0
+        self._sessions_done = False
+        self._stop_reason = "stopped"
+        self._last_exit = ""
         self._events = EventLog(paths.events_log)
         self._tasks = Background(f"keeper {spec.name}")
         self._changed = asyncio.Event()
-        self._stop_asked = asyncio.Event()
-        self._ends = asyncio.Event()
+        self._stop_requested = asyncio.Event()
+        self._end_started = asyncio.Event()
         self._force = False
         self._transport: asyncio.Future[Transport] = asyncio.get_running_loop().create_future()
-        self.over = asyncio.Event()
-        self.screen = ScreenLink(on_reply=self._reply, on_event=self._told, on_lost=self._screen_lost)
+        self.stopped = asyncio.Event()
+        self.screen = ScreenLink(on_reply=self._reply, on_event=self._screen_event, on_lost=self._screen_lost)
         self.guest: Guest = self._make_guest()
 
     def _make_guest(self) -> Guest:
-        reports = Reports(self._phase, self._console_output, self.happened, self._hook, self._warn)
+        callbacks = GuestCallbacks(self._phase, self._console_output, self.record_event, self._hook, self._warn)
         if not self.spec.image:
             return LocalGuest(self.spec)
         from ccvm_tui.keeper.vm import VmGuest
 
-        return VmGuest(self.spec, self.paths, reports)
+        return VmGuest(self.spec, self.paths, callbacks)
 
-    # --- life ---------------------------------------------------------------------------------------------
+    # --- boot and end -------------------------------------------------------------------------------------
 
     async def run(self) -> Ending:
-        """Boot, live, end. Everything is stopped and reaped when this returns."""
-        self._tasks.start(self._tell(), "tell")
+        """Boot the guest, run it until it ends or is stopped, and clean up."""
+        self._tasks.start(self._publish_info(), "info")
         self._tasks.start(self._watch(), "watch")
         try:
-            self.ending = await self._live()
+            self.ending = await self._run_guest()
         except asyncio.CancelledError:
             self._force = True
-            self.ending = Ending(False, "the keeper was told to end")
+            self.ending = Ending(False, "the keeper was terminated")
             raise
         finally:
-            await self._end(self.ending or Ending(True, "the keeper failed; its log says why"))
+            await self._end(self.ending or Ending(True, "the keeper failed; see its log"))
         return self.ending
 
-    async def _live(self) -> Ending:
-        stop = asyncio.ensure_future(self._stop_asked.wait())
+    async def _run_guest(self) -> Ending:
+        stop = asyncio.ensure_future(self._stop_requested.wait())
         boot = asyncio.ensure_future(self._boot())
         death: asyncio.Future[str] | None = None
         try:
             await asyncio.wait({stop, boot}, return_when=asyncio.FIRST_COMPLETED)
             if not boot.done():
-                return Ending(False, "stopped while it booted")
+                return Ending(False, "stopped during boot")
             try:
                 await boot
             except UserError as error:
                 tail = error.console_tail if isinstance(error, BootError) else self.guest.console_tail()
-                return Ending(True, error.message, error.hint, tail, error if isinstance(error, UNMET) else None)
+                unmet = error if isinstance(error, UNMET_PREREQUISITES) else None
+                return Ending(True, error.message, error.hint, tail, unmet)
             death = asyncio.ensure_future(self.guest.wait())
             await asyncio.wait({stop, death}, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
-                return Ending(False, self._why)
+                return Ending(False, self._stop_reason)
             return Ending(True, death.result(), "", self.guest.console_tail())
         finally:
             pending = [task for task in (stop, boot, death) if task is not None and not task.done()]
@@ -132,11 +139,12 @@ class Keeper:
             await self._open(self.spec.session, transport)
         self._phase("")
         self.state = GuestState.RUNNING
-        self.happened(Happened(time.time(), "boot", f"ready after {time.monotonic() - self._born:.1f} s"))
+        took = time.monotonic() - self._started_monotonic
+        self.record_event(Happened(time.time(), "boot", f"ready after {took:.1f} s"))
         self._transport.set_result(transport)
 
     async def _end(self, ending: Ending) -> None:
-        self._ends.set()
+        self._end_started.set()
         if self._state is not GuestState.STOPPING:
             self.state = GuestState.FAILED if ending.failed else GuestState.STOPPING
         log.info("ending: %s", ending.reason)
@@ -144,7 +152,10 @@ class Keeper:
             self._transport.set_exception(ending.as_error())
             self._transport.exception()
         exited = Exited(LOST, ending.reason, ending.console_tail)
-        ends = [(one, exited if one.alive or one.lost else Exited(*one.end)) for one in self.sessions.values()]
+        ends = [
+            (session, exited if session.alive or session.lost else Exited(*session.end))
+            for session in self.sessions.values()
+        ]
         for session in self.sessions.values():
             session.hang_up()
         await self.guest.stop(force=self._force or ending.failed)
@@ -156,17 +167,18 @@ class Keeper:
         self.state = GuestState.STOPPED
         self._broadcast(Info(self.info()))
         await self._tasks.close()
-        self.over.set()
+        self.stopped.set()
 
     def stop(self, *, force: bool) -> None:
-        """Begin to stop; ``over`` is set when everything is gone."""
+        """Start to stop the guest, gracefully unless ``force``."""
         self._force = self._force or force
         if self._state in (GuestState.RUNNING, GuestState.PAUSED, GuestState.BOOTING):
             self.state = GuestState.STOPPING
-        self._stop_asked.set()
+        self._stop_requested.set()
 
     @property
     def state(self) -> GuestState:
+        """The state of the guest. Setting it notifies listeners."""
         return self._state
 
     @state.setter
@@ -174,17 +186,19 @@ class Keeper:
         if state is self._state:
             return
         if state not in TRANSITIONS[self._state]:
-            raise AssertionError(f"a guest does not go from {self._state} to {state}")
+            raise AssertionError(f"invalid transition from {self._state} to {state}")
         self._state = state
-        self.changed()
+        self.mark_changed()
 
     async def pause(self) -> None:
+        """Pause the guest. Raises UserError if it is not running."""
         if self._state is not GuestState.RUNNING:
             raise UserError(f"{self.spec.name} is {self._state}, not running", "see `ccvm-tui ls`")
         await self.guest.pause()
         self.state = GuestState.PAUSED
 
     async def resume(self) -> None:
+        """Resume the guest. Raises UserError if it is not paused."""
         if self._state is not GuestState.PAUSED:
             raise UserError(f"{self.spec.name} is {self._state}, not paused", "see `ccvm-tui ls`")
         await self.guest.resume()
@@ -193,11 +207,17 @@ class Keeper:
     # --- sessions -----------------------------------------------------------------------------------------
 
     async def transport(self) -> Transport:
-        """Where programs are started; waits for the boot. Raises BootError if that fails."""
+        """Wait for the end of the boot and return the transport that starts programs.
+
+        Raises BootError, or the error that names what was missing, if the boot fails.
+        """
         return await asyncio.shield(self._transport)
 
     async def open_session(self, spec: SessionSpec) -> SessionInfo:
-        """Raises UserError when the guest is not there (any more) or the program cannot be started."""
+        """Wait for the end of the boot and start a session.
+
+        Raises UserError if the guest is not running or the program cannot be started.
+        """
         transport = await self.transport()
         if self._state is not GuestState.RUNNING:
             raise UserError(f"{self.spec.name} is {self._state}", "see `ccvm-tui ls`")
@@ -205,85 +225,85 @@ class Keeper:
 
     async def _open(self, spec: SessionSpec, transport: Transport) -> Session:
         spec = await self.guest.prepare(spec)
-        self._numbers += 1
-        hooks = Hooks(self.changed, self.happened, self._session_ended)
+        self._session_count += 1
+        hooks = Hooks(self.mark_changed, self.record_event, self._session_ended)
         titles = self.spec.waiting_titles
-        session = Session(f"s{self._numbers}", spec, self.screen, self.spec.scrollback, hooks, titles)
+        session = Session(f"s{self._session_count}", spec, self.screen, self.spec.scrollback, hooks, titles)
         self.sessions[session.id] = session
-        self._done = False
+        self._sessions_done = False
         try:
             await session.start(transport)
         except BaseException:
             self.sessions.pop(session.id, None)
             await session.finish(Exited(LOST, "not started"))
             raise
-        self.happened(Happened(time.time(), "session", f"{spec.kind} started", session.id))
+        self.record_event(Happened(time.time(), "session", f"{spec.kind} started", session.id))
         return session
 
     async def session(self, id: str) -> Session:
-        """Raises NoSuchSession; waits for a boot that is under way."""
+        """Wait for the end of the boot and return a session. Raises NoSuchSession if it does not exist."""
         await self.transport()
         if id not in self.sessions:
-            have = ", ".join(self.sessions) or "none"
-            raise NoSuchSession(f"{self.spec.name} has no session {id!r} (there are: {have})", "see `ccvm-tui ls`")
+            existing = ", ".join(self.sessions) or "none"
+            raise NoSuchSession(f"{self.spec.name} has no session {id!r} (sessions: {existing})", "see `ccvm-tui ls`")
         return self.sessions[id]
 
     def _session_ended(self, session: Session) -> None:
         if self.sessions.get(session.id) is session and self.ending is None:
-            self._tasks.start(self._bury(session), f"end of {session.id}")
+            self._tasks.start(self._finish_session(session), f"end of {session.id}")
 
-    async def _bury(self, session: Session) -> None:
+    async def _finish_session(self, session: Session) -> None:
         status, reason = session.end
-        self.changed()
-        if session.lost and await self._guest_ends():
-            return  # that is why, and whoever watches is told so
+        self.mark_changed()
+        if session.lost and await self._guest_is_ending():
+            return  # the end of the guest also finishes the session, and reports the actual reason
         if not session.spec.detached:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SHOWN_WITHIN):
+                async with asyncio.timeout(SHOWN_TIMEOUT):
                     await session.shown.wait()
         if self.sessions.pop(session.id, None) is None:
-            return  # the guest's own end came first
+            return  # finished by the end of the guest
         text = reason or f"ended with status {status}"
-        self.happened(Happened(time.time(), "session", text, session.id))
+        self.record_event(Happened(time.time(), "session", text, session.id))
         await session.finish(Exited(status, reason))
-        self.changed()
-        if status != LOST:  # a connection that broke has ended no work
-            self._done = not self.sessions
-            self._last = f"its last session ({session.spec.kind}) ended with status {status}"
+        self.mark_changed()
+        if status != LOST:  # a broken connection does not mean that the work is done
+            self._sessions_done = not self.sessions
+            self._last_exit = f"its last session ({session.spec.kind}) ended with status {status}"
             self._stop_if_done()
 
     @contextlib.contextmanager
-    def needed(self) -> Iterator[None]:
-        """While the block runs, the guest outlives its last session."""
-        self._needs += 1
+    def keep_running(self) -> Iterator[None]:
+        """Keep the guest running after the end of its last session, while the block runs."""
+        self._holds += 1
         try:
             yield
         finally:
-            self._needs -= 1
+            self._holds -= 1
             self._stop_if_done()
 
     def _stop_if_done(self) -> None:
-        if self._done and not self.sessions and not self._needs and not self.spec.linger:
-            self._why = self._last or "stopped"
+        if self._sessions_done and not self.sessions and not self._holds and not self.spec.linger:
+            self._stop_reason = self._last_exit or "stopped"
             self.stop(force=False)
 
-    async def _guest_ends(self) -> bool:
-        """Whether the guest is on its way out: a connection that breaks may be the first that is heard of it."""
+    async def _guest_is_ending(self) -> bool:
+        """Return whether the guest is ending, of which a broken connection may be the first sign."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_KNOWN_WITHIN):
-                await self._ends.wait()
-        return self._ends.is_set()
+            async with asyncio.timeout(GUEST_END_TIMEOUT):
+                await self._end_started.wait()
+        return self._end_started.is_set()
 
     def _reply(self, session: str, data: bytes) -> None:
         if session in self.sessions:
             self.sessions[session].reply(data)
 
-    def _told(self, session: str, event: TermEvent) -> None:
+    def _screen_event(self, session: str, event: TermEvent) -> None:
         if session in self.sessions:
             self.sessions[session].told(event)
 
     def _screen_lost(self, sessions: list[str]) -> None:
-        self.happened(Happened(time.time(), "warning", "the screen process died and was started again"))
+        self.record_event(Happened(time.time(), "warning", "the screen process died and was restarted"))
         for id_ in sessions:
             if id_ in self.sessions:
                 self.sessions[id_].redraw()
@@ -292,9 +312,10 @@ class Keeper:
         if session in self.sessions and state in [activity.value for activity in Activity]:
             self.sessions[session].hook(Activity(state), text)
 
-    # --- what clients are told ----------------------------------------------------------------------------
+    # --- information for clients --------------------------------------------------------------------------
 
     def info(self) -> GuestInfo:
+        """Return the current state of the guest and its sessions."""
         facts = self.guest.facts
         return GuestInfo(
             name=self.spec.name,
@@ -321,25 +342,25 @@ class Keeper:
             local_dirs=self.spec.local_dirs,
         )
 
-    def happened(self, event: Happened) -> None:
-        """Log ``event`` and tell whoever listens."""
+    def record_event(self, event: Happened) -> None:
+        """Log ``event`` and send it to the listeners."""
         self._events.write(event)
         self._broadcast(event)
 
-    def changed(self) -> None:
-        """The info is not what it was; listeners get the new one soon."""
+    def mark_changed(self) -> None:
+        """Note that ``info`` has changed. Listeners soon receive the new one."""
         self._changed.set()
 
-    async def _tell(self) -> None:
+    async def _publish_info(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
             if self.listeners:
                 self._broadcast(Info(self.info()))
-            await asyncio.sleep(TELL_GAP)
+            await asyncio.sleep(INFO_INTERVAL)
 
     async def _watch(self) -> None:
-        """Once a second: silence that means something, an unused guest, figures for those who look."""
+        """Once a second, update the sessions' attention, stop an unused guest, and update the usage for listeners."""
         ticks = 0
         idle_since = time.monotonic()
         while True:
@@ -347,33 +368,33 @@ class Keeper:
             ticks += 1
             for session in self.sessions.values():
                 session.tick()
-            if self.sessions or self._numbers or self.spec.linger or self._state is not GuestState.RUNNING:
+            if self.sessions or self._session_count or self.spec.linger or self._state is not GuestState.RUNNING:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > UNUSED_WITHIN:
+            elif time.monotonic() - idle_since > UNUSED_TIMEOUT:
                 self.stop(force=False)
-            if self.listeners and self._state is GuestState.RUNNING and ticks % int(STATS_EVERY) == 0:
+            if self.listeners and self._state is GuestState.RUNNING and ticks % int(STATS_INTERVAL) == 0:
                 with contextlib.suppress(KeeperLost):
                     self.usage = await self.guest.usage()
-                self.changed()
+                self.mark_changed()
 
     def _broadcast(self, message: ToClient) -> None:
         for listener in list(self.listeners):
-            listener.tell(message)
+            listener.send(message)
 
     def _phase(self, name: str) -> None:
-        """The boot goes on to ``name``; an empty one ends the last phase."""
-        now = time.monotonic() - self._born
+        """End the current phase of the boot, and start the phase ``name`` unless it is empty."""
+        now = time.monotonic() - self._started_monotonic
         if self._phases and self._phases[-1].ended < 0:
             last = self._phases[-1]
             self._phases[-1] = Phase(last.name, last.started, now)
         if name:
             self._phases.append(Phase(name, now))
-        self.changed()
+        self.mark_changed()
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
-        self.happened(Happened(time.time(), "warning", text))
-        self.changed()
+        self.record_event(Happened(time.time(), "warning", text))
+        self.mark_changed()
 
     def _console_output(self, data: bytes) -> None:
         if self._state is GuestState.BOOTING:
@@ -381,4 +402,5 @@ class Keeper:
 
     @property
     def directory(self) -> Path:
+        """The guest's directory in the runtime directory."""
         return self.paths.dir

@@ -1,4 +1,4 @@
-"""What a control connection may ask of its keeper."""
+"""The requests of control connections."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Request, Result
 
 NAME_MAX = 100
+"""Maximum length of a session's name in characters."""
+
 NEEDLE_MAX = 10_000
+"""Maximum length of a search text in characters."""
 
 
 async def answer(keeper: Keeper, request: Request) -> Result:
-    """Do what ``request`` asks. Raises UserError to refuse."""
+    """Execute ``request`` and return its result.
+
+    Raises UserError if the request is refused or fails, TimeoutError if the guest does not answer.
+    """
     match request:
         case protocol.GetInfo():
             return protocol.Info(keeper.info())
         case protocol.StartSession(spec=spec):
             if len(spec.name) > NAME_MAX:
-                raise UserError(f"a session's name may have {NAME_MAX} characters at most")
+                raise UserError(f"the name of a session may have at most {NAME_MAX} characters")
             return protocol.Started(await keeper.open_session(spec))
         case protocol.EndSession(session=id_, force=force):
             session = await keeper.session(id_)
             session.kill() if force else session.hang_up()
         case protocol.StopGuest(force=force):
             keeper.stop(force=force)
-            await keeper.over.wait()
+            await keeper.stopped.wait()
         case protocol.PauseGuest():
             await keeper.pause()
         case protocol.ResumeGuest():
@@ -42,10 +48,10 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return protocol.Text(await keeper.screen.text(id_, first, last))
         case protocol.FindText(session=id_, needle=needle, limit=limit):
             if len(needle) > NEEDLE_MAX:
-                raise UserError(f"{NEEDLE_MAX:,} characters can be searched for at most")
+                raise UserError(f"the search text may have at most {NEEDLE_MAX:,} characters")
             await keeper.session(id_)
-            shown = needle.encode("utf-8", "replace").decode()  # a screen holds characters
-            matches, total = await keeper.screen.search(id_, shown, limit)
+            text = needle.encode("utf-8", "replace").decode()  # without lone surrogates, which screens cannot contain
+            matches, total = await keeper.screen.search(id_, text, limit)
             places = ((match.line, match.column, match.end_line, match.end_column) for match in reversed(matches))
             return protocol.Matches(tuple(places), total)
         case protocol.CheckBusy():

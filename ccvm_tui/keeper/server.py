@@ -1,6 +1,6 @@
-"""The keeper's unix socket: who may connect, the greeting, and the four kinds of connection.
+"""The keeper's unix socket: access control, the greeting, and the four kinds of connection.
 
-What one client does wrong ends that client's connection and nothing else.
+A client's error ends its own connection and affects nothing else.
 """
 
 from __future__ import annotations
@@ -32,16 +32,23 @@ from ccvm_tui.session.session import Session
 log = logging.getLogger(__name__)
 
 GREETING_MAX = 1 << 16
-REQUESTS_AT_ONCE = 32
-EVENTS_BACKLOG = 4 << 20
-OUTPUT_BACKLOG = 4 << 20
-"""Bytes of a program's output that may wait for its one reader before the program has to."""
+"""Maximum length of a greeting in bytes."""
 
-LAST_WORDS_WITHIN = 1.0
+REQUESTS_AT_ONCE = 32
+"""Maximum number of concurrent requests of one connection."""
+
+EVENTS_BACKLOG = 4 << 20
+"""Queued bytes of a control connection, beyond which events are dropped."""
+
+OUTPUT_BACKLOG = 4 << 20
+"""Queued bytes of an exec's output, beyond which the program's output is not read (back pressure)."""
+
+FLUSH_TIMEOUT = 1.0
+"""Seconds for sending the last messages of a connection."""
 
 
 class Server:
-    """Listens while its block runs; at the end of that it waits until clients have been sent their last words."""
+    """The server, which listens while its ``async with`` block runs, and then flushes and closes its connections."""
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
@@ -49,7 +56,10 @@ class Server:
         self._server: asyncio.Server | None = None
 
     async def listen(self) -> None:
-        """Bind the guest's socket; again, when its directory was removed and has been made anew. Raises OSError."""
+        """Bind the guest's socket. May be called again after its directory was recreated.
+
+        Raises OSError if the socket cannot be bound.
+        """
         path = self._keeper.paths.keeper_socket
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
@@ -58,9 +68,9 @@ class Server:
             listener.bind(str(path))
         finally:
             os.umask(old)
-        former, self._server = self._server, await asyncio.start_unix_server(self._accept, sock=listener, backlog=128)
-        if former is not None:
-            former.close()
+        previous, self._server = self._server, await asyncio.start_unix_server(self._accept, sock=listener, backlog=128)
+        if previous is not None:
+            previous.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.start(_connection(self._keeper, reader, writer), "client")
@@ -72,15 +82,15 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        await self._connections.finish(LAST_WORDS_WITHIN)
+        await self._connections.finish(FLUSH_TIMEOUT)
 
 
 async def _connection(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         if _peer_uid(writer) not in (os.getuid(), 0):
             return
-        if await _greeting(keeper, reader, writer):
-            await _opened(keeper, reader, writer)
+        if await _handle_greeting(keeper, reader, writer):
+            await _handle_opening(keeper, reader, writer)
     except (ProtocolError, ConnectionError, TimeoutError) as error:
         log.info("client dropped: %s", error)
     except UserError as error:
@@ -88,52 +98,52 @@ async def _connection(keeper: Keeper, reader: asyncio.StreamReader, writer: asyn
             writer.write(protocol.pack(_failure(0, error)))
             await writer.drain()
     finally:
-        await _hang_up(reader, writer)
+        await _close(reader, writer)
 
 
-async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close so that our last words arrive.
+async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close a connection so that the client receives all messages.
 
-    Who still sends when we are gone gets EPIPE, and then throws away what it has not read yet: so end our side,
-    and take what comes until the client has closed too, or hangs.
+    A client that sends to a closed socket gets EPIPE and may then drop messages that it has not read yet. So shut down
+    the sending side, and read until the client closes its side or the timeout expires.
     """
     with contextlib.suppress(OSError, TimeoutError):
         writer.write_eof()
-        async with asyncio.timeout(LAST_WORDS_WITHIN):
+        async with asyncio.timeout(FLUSH_TIMEOUT):
             while await reader.read(1 << 16):
                 pass
     writer.close()
 
 
 def _peer_uid(writer: asyncio.StreamWriter) -> int:
-    """The user at the other end, as the kernel knows it (unix(7), SO_PEERCRED)."""
+    """Return the uid of the peer (unix(7), SO_PEERCRED)."""
     sock = writer.get_extra_info("socket")
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[1])
 
 
-async def _greeting(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Greet; True when the client goes on with messages."""
+async def _handle_greeting(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Answer the client's greeting, and return whether it continues with messages."""
     async with asyncio.timeout(10):
         body = await protocol.read_frame(reader, GREETING_MAX)
     if body is None:
         return False
-    asked = protocol.unpack_json(body)
+    greeting = protocol.unpack_json(body)
     answer: dict[str, Any] = {"protocol": protocol.PROTOCOL, "version": __version__}
-    match asked.get("op"):
+    match greeting.get("op"):
         case "open":
             writer.write(protocol.pack_json(answer))
             await writer.drain()
-            return asked.get("protocol") == protocol.PROTOCOL
+            return greeting.get("protocol") == protocol.PROTOCOL
         case "stop":
-            keeper.stop(force=bool(asked.get("force")))
-            await keeper.over.wait()
+            keeper.stop(force=bool(greeting.get("force")))
+            await keeper.stopped.wait()
     writer.write(protocol.pack_json({**answer, "guest": dataclasses.asdict(keeper.info())}))
     await writer.drain()
     return False
 
 
-async def _opened(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _handle_opening(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     body = await protocol.read_frame(reader)
     if body is None:
         return
@@ -160,8 +170,8 @@ async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[ToKeeper]:
         yield protocol.unpack_from_client(body)
 
 
-async def _both(outbox: Outbox, reading: Callable[[], Any]) -> None:
-    """Run ``reading`` and the outbox until either ends: the client left, or all was said."""
+async def _run_both(outbox: Outbox, reading: Callable[[], Any]) -> None:
+    """Run ``reading`` and the outbox until the client disconnects or the outbox is closed and flushed."""
     tasks = [asyncio.ensure_future(reading()), asyncio.ensure_future(outbox.run())]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -178,13 +188,13 @@ async def _both(outbox: Outbox, reading: Callable[[], Any]) -> None:
 
 
 class _EventQueue:
-    """Events for one listener. One that does not read loses events; infos come again anyway."""
+    """The events for one listener. A listener that does not read loses events, and receives later Info messages."""
 
     def __init__(self, outbox: Outbox, *, console: bool) -> None:
         self._outbox = outbox
         self._console = console
 
-    def tell(self, message: ToClient) -> None:
+    def send(self, message: ToClient) -> None:
         if isinstance(message, protocol.Console) and not self._console:
             return
         if self._outbox.queued < EVENTS_BACKLOG:
@@ -193,7 +203,7 @@ class _EventQueue:
 
 async def _control(keeper: Keeper, opening: protocol.Control, reader: asyncio.StreamReader, outbox: Outbox) -> None:
     listener = _EventQueue(outbox, console=opening.console)
-    asked = Background("requests")
+    running = Background("requests")
     slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
     async def read() -> None:
@@ -201,16 +211,16 @@ async def _control(keeper: Keeper, opening: protocol.Control, reader: asyncio.St
             if not isinstance(message, protocol.Ask):
                 raise ProtocolError(f"{type(message).__name__} on a control connection")
             await slots.acquire()
-            asked.start(_answer(keeper, message, outbox, slots), type(message.request).__name__)
+            running.start(_answer(keeper, message, outbox, slots), type(message.request).__name__)
 
     if opening.events:
-        listener.tell(protocol.Info(keeper.info()))
+        listener.send(protocol.Info(keeper.info()))
         keeper.listeners.add(listener)
     try:
-        await _both(outbox, read)
+        await _run_both(outbox, read)
     finally:
         keeper.listeners.discard(listener)
-        await asked.close()
+        await running.close()
 
 
 async def _answer(keeper: Keeper, ask: protocol.Ask, outbox: Outbox, slots: asyncio.Semaphore) -> None:
@@ -219,7 +229,7 @@ async def _answer(keeper: Keeper, ask: protocol.Ask, outbox: Outbox, slots: asyn
     except UserError as error:
         outbox.put(_failure(ask.id, error))
     except ScreenError as error:
-        outbox.put(_failure(ask.id, UserError(f"the screen could not be asked: {error}", "try again")))
+        outbox.put(_failure(ask.id, UserError(f"the screen process did not answer: {error}", "try again")))
     except TimeoutError:
         outbox.put(Failure(ask.id, "KeeperLost", "the guest does not answer", "it may be paused or very busy"))
     finally:
@@ -255,7 +265,7 @@ async def _terminal(
 
     try:
         await session.add(client, lead=not watch_only)
-        await _both(outbox, read)
+        await _run_both(outbox, read)
     finally:
         session.remove(client)
 
@@ -264,13 +274,13 @@ async def _terminal(
 
 
 class _ExecOutput:
-    """Sends what the program prints to its one client, at the pace at which that reads."""
+    """The output of a program, sent to its client with back pressure."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self.channel: Channel | None = None
         self._held = False
-        outbox.on_empty = self._caught_up
+        outbox.on_empty = self._flushed
 
     def output(self, data: bytes, stream: int) -> None:
         self._outbox.put(Data(stream, data))
@@ -278,7 +288,7 @@ class _ExecOutput:
             self._held = True
             self.channel.hold()
 
-    def _caught_up(self) -> None:
+    def _flushed(self) -> None:
         if self._held and self.channel is not None:
             self._held = False
             self.channel.release()
@@ -289,33 +299,35 @@ class _ExecOutput:
 
 
 class _ExecInput:
-    """Passes the client's input on at the pace at which the program takes it; reading the client never waits for
-    that, since a signal, or the client's end, has to be seen at any time."""
+    """The input of a program, passed on at the speed at which the program consumes it.
+
+    The client's messages are always read, so that signals and the end of the connection are handled immediately.
+    """
 
     def __init__(self, channel: Channel, outbox: Outbox) -> None:
         self._channel = channel
         self._outbox = outbox
         self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
-        self._waiting = 0
+        self._queued = 0
 
     def put(self, data: bytes) -> None:
-        """Empty data is the end of the input. Raises ProtocolError for more than the window takes."""
-        self._waiting += len(data)
-        if self._waiting > protocol.INPUT_WINDOW:
-            raise ProtocolError("more input than there is room for")
+        """Queue input; empty data ends it. Raises ProtocolError if it exceeds the window."""
+        self._queued += len(data)
+        if self._queued > protocol.INPUT_WINDOW:
+            raise ProtocolError("the input exceeds the window")
         self._pieces.put_nowait(data)
 
     async def run(self) -> None:
         while data := await self._pieces.get():
             self._channel.write(data)
             await self._channel.room()
-            self._waiting -= len(data)
+            self._queued -= len(data)
             self._outbox.put(protocol.Taken(len(data)))
         self._channel.write_eof()
 
 
 async def _exec(keeper: Keeper, opening: protocol.Exec, reader: asyncio.StreamReader, outbox: Outbox) -> None:
-    with keeper.needed():
+    with keeper.keep_running():
         await _run_exec(await keeper.transport(), opening, reader, outbox)
 
 
@@ -323,21 +335,21 @@ async def _run_exec(transport: Transport, opening: protocol.Exec, reader: asynci
     owner = _ExecOutput(outbox)
     spec = SessionSpec(SessionKind.COMMAND, opening.argv, opening.env)
     channel = owner.channel = await transport.start("exec", spec, owner, pty=False)
-    given = _ExecInput(channel, outbox)
-    feeding = asyncio.ensure_future(given.run())
+    stdin = _ExecInput(channel, outbox)
+    feeding = asyncio.ensure_future(stdin.run())
 
     async def read() -> None:
         async for message in _messages(reader):
             match message:
                 case Data(data=data):
-                    given.put(data)
+                    stdin.put(data)
                 case protocol.Signal(number=number) if 0 < number < signal.NSIG:
                     channel.signal(number)
                 case _:
                     raise ProtocolError(f"{type(message).__name__} on an exec connection")
 
     try:
-        await _both(outbox, read)
+        await _run_both(outbox, read)
     finally:
         feeding.cancel()
         channel.hang_up()

@@ -1,4 +1,4 @@
-"""A guest in a virtual machine: from LaunchSpec to a guest that runs programs, and back to nothing."""
+"""A guest in a virtual machine: boot, connections, and shutdown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper.control import GuestAgent, Message
-from ccvm_tui.keeper.guests import Facts, Reports
+from ccvm_tui.keeper.guests import Facts, GuestCallbacks
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, Share, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
@@ -36,42 +36,50 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 USER = "dev"
-LIFE_WITHIN = 8.0
-"""Seconds without a byte on the console after which a guest on KVM is taken for one that will never run."""
+"""The name of the guest's user."""
 
-HELLO_WITHIN = 120.0
-READY_WITHIN = 60.0
-"""Seconds for the guest's own start; generous, since twenty guests may boot at once under emulation."""
+CONSOLE_TIMEOUT = 8.0
+"""Seconds within which a guest on KVM must print to its console. After that it is assumed not to run at all."""
+
+HELLO_TIMEOUT = 120.0
+"""Seconds from the start of the kernel to the agent's ``hello``, even if twenty guests boot under emulation."""
+
+READY_TIMEOUT = 60.0
+"""Seconds for the configuration of the guest, even if twenty guests boot under emulation."""
 
 FALLBACK_TERM = "xterm-256color"
-"""The terminal type for programs when no description of the outer terminal is known: most terminals imitate xterm."""
+"""The terminal type of programs if no description of the host terminal is known: most terminals imitate xterm."""
 
-PORT_FREE_WITHIN = 5.0
-"""Seconds for the guest to notice that we hung up. A call that comes before that would reach the last server."""
+PORT_FREE_TIMEOUT = 5.0
+"""Seconds within which the guest must notice the end of an SSH connection. Until then, a new connection would reach the
+previous SSH server."""
 
-SHARE_END_WITHIN = 1.0
-"""Seconds for a file server that failed to be gone, once QEMU has noticed."""
+SHARE_EXIT_TIMEOUT = 1.0
+"""Seconds within which a failed file server exits after QEMU noticed the failure."""
 
-POWEROFF_WITHIN = 5.0
-REPLY_WITHIN = 3.0
+POWEROFF_TIMEOUT = 5.0
+"""Seconds within which a guest must power off."""
+
+REPLY_TIMEOUT = 3.0
+"""Seconds within which the guest agent must answer the requests of this module."""
 
 
 class VmGuest:
-    """Boots once, lives, ends once; see ``ccvm_tui.keeper.guests.Guest``."""
+    """A guest in a virtual machine; see ``ccvm_tui.keeper.guests.Guest``."""
 
-    def __init__(self, spec: LaunchSpec, paths: GuestPaths, reports: Reports) -> None:
+    def __init__(self, spec: LaunchSpec, paths: GuestPaths, callbacks: GuestCallbacks) -> None:
         self._spec = spec
         self._paths = paths
-        self._reports = reports
+        self._callbacks = callbacks
         self.facts = Facts(machine=spec.machine, memory_mib=spec.memory_mib, cores=spec.cores, agent=spec.layer)
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
         self._share: ShareServer | None = None
-        self._held: int | None = None
+        self._runtime_lock: int | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
         self._keys: GuestKeys
-        self._login: asyncio.Task[asyncssh.SSHClientConnection] | None = None
-        self._line: socket.socket | None = None
+        self._ssh: asyncio.Task[asyncssh.SSHClientConnection] | None = None
+        self._ssh_socket: socket.socket | None = None
         self._port_free = asyncio.Event()
         self._port_free.set()
         self._terminfo: dict[str, str] = {}
@@ -81,37 +89,41 @@ class VmGuest:
     # --- boot ---------------------------------------------------------------------------------------------
 
     async def boot(self) -> Transport:
+        """Start the machine, configure the guest and connect to it.
+
+        Raises ImageError or AccelError if a prerequisite is missing, BootError if the boot fails.
+        """
         image = load_image(Path(self._spec.image))
         await self._start_machine(image, self._runtime())
-        # the heavy imports happen while the guest's kernel starts, which takes longer
+        # imported while the guest's kernel starts, because they are slow to import
         from ccvm_tui.session.ssh_channel import SshTransport
         from ccvm_tui.ssh.keys import GuestKeys
 
         self._keys = GuestKeys.make()
         await self._await_hello(image)
-        self._reports.phase("configure")
+        self._callbacks.phase("configure")
         self._agent.send(self._configuration())
-        await self._first(self._agent.ready, READY_WITHIN, "the guest did not become ready")
-        self._reports.phase("login")
+        await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
+        self._callbacks.phase("login")
         await self._connection()
         return SshTransport(self._connection)
 
     def _runtime(self) -> Runtime | None:
-        """QEMU's runtime, if the guest has one: sound, and kept from being removed for as long as this guest lives."""
+        """Return the guest's runtime, if any, checked and protected from removal until the guest ends."""
         if not self._spec.runtime:
             return None
         runtime = load_runtime(Path(self._spec.runtime))
-        self._held = runtime.hold()
+        self._runtime_lock = runtime.acquire()
         runtime.quick_check()
         return runtime
 
     async def _start_machine(self, image: Image, runtime: Runtime | None) -> None:
-        self._reports.phase("accelerator")
+        self._callbacks.phase("accelerator")
         spec = self._spec
         image.quick_check(spec.layer)
         sized = limits.clamp(spec.memory_mib, spec.cores, limits.Host.here())
         for warning in sized.warnings:
-            self._reports.warning(warning)
+            self._callbacks.warning(warning)
         verdict = await accel.choose(_accelerator(spec.accel), image.kernel, spec.machine, runtime=runtime)
         machine_spec = MachineSpec(
             kernel=image.kernel,
@@ -131,22 +143,22 @@ class VmGuest:
         )
         await self._launch(machine_spec, verdict.reason, image)
         if verdict.accel == "kvm":
-            await self._demand_life(machine_spec, image)
+            await self._require_console_output(machine_spec, image)
 
     async def _launch(self, spec: MachineSpec, reason: str, image: Image) -> None:
-        self._reports.phase("machine")
+        self._callbacks.phase("machine")
         self._share = share = await self._start_share()
         try:
             self._machine = machine = await Machine.start(spec, self._paths, [share])
         except BootError as error:
-            # QEMU does not come up without its file server, and says less about why
-            if (why := await share.ended_within(SHARE_END_WITHIN)) is not None:
+            # QEMU does not start without its file server, whose error is more specific
+            if (reason := await share.ended_within(SHARE_EXIT_TIMEOUT)) is not None:
                 raise BootError(
-                    f"the file server of the project did not start: {why}",
-                    "may you read the project's directory? `ccvm-tui doctor` checks the rest",
+                    f"the file server of the project did not start: {reason}",
+                    "check that you can read the project's directory; `ccvm-tui doctor` checks the rest",
                 ) from error
             raise
-        machine.on_console(self._reports.console)
+        machine.on_console(self._callbacks.console)
         self.facts = Facts(
             accel=spec.accel,
             accel_reason=reason,
@@ -157,12 +169,12 @@ class VmGuest:
             image=image.digest,
             agent=self._spec.layer,
         )
-        self._reports.phase("kernel")
+        self._callbacks.phase("kernel")
         await self._agent.open(machine.control)
         self._tasks.start(self._listen(self._agent), "control port")
 
     async def _start_share(self) -> ShareServer:
-        """Start the file server of the project's directory; that of an earlier start ends."""
+        """Start the file server of the project's directory, and stop the one of a previous launch."""
         if self._share is not None:
             await self._share.stop()
         edits = room = None
@@ -172,39 +184,39 @@ class VmGuest:
             self._spec.project, confined=self._spec.confine, edits=str(edits or ""), room=room or 0
         )
 
-    async def _demand_life(self, spec: MachineSpec, image: Image) -> None:
-        """A guest that shows no life on KVM is started once more without it."""
+    async def _require_console_output(self, spec: MachineSpec, image: Image) -> None:
+        """Restart the guest without KVM if it prints nothing to its console."""
         assert self._machine is not None
         try:
-            async with asyncio.timeout(LIFE_WITHIN):
-                await self._machine.first_sign_of_life.wait()
+            async with asyncio.timeout(CONSOLE_TIMEOUT):
+                await self._machine.first_console_output.wait()
         except TimeoutError:
-            reason = f"the guest showed no life on KVM within {LIFE_WITHIN:.0f} s"
-            self._reports.warning(f"{reason}; started again with emulation (tcg), which is slower")
-            accel.distrust(reason, spec.machine, runtime=spec.runtime)
-            await self._launch_again(replace(spec, accel="tcg"), reason, image)
+            reason = f"the guest printed nothing on KVM within {CONSOLE_TIMEOUT:.0f} s"
+            self._callbacks.warning(f"{reason}; restarted with emulation (tcg), which is slower")
+            accel.record_kvm_failure(reason, spec.machine, runtime=spec.runtime)
+            await self._relaunch(replace(spec, accel="tcg"), reason, image)
 
     async def _await_hello(self, image: Image) -> None:
-        """A kernel that panics before its agent has spoken is given a second chance.
+        """Wait for the agent's ``hello``, and restart the guest once if its kernel panics before that.
 
-        Emulated processors that run in parallel sometimes lose a race as the kernel comes up (seen about once in
-        300 starts, on a busy host). Up to here a guest knows nothing, so that nothing is lost either.
+        A race between emulated processors sometimes makes the kernel panic (observed about once in 300 starts, on a
+        busy host). At this point the guest has no state, so nothing is lost.
         """
         try:
             await self._hello()
         except BootError as error:
             machine = self._machine
-            if machine is None or machine.end is None or machine.end.reason is not ExitReason.PANIC:
+            if machine is None or machine.exit is None or machine.exit.reason is not ExitReason.PANIC:
                 raise
-            log.warning("the first start failed, its console ended with:\n%s", error.console_tail)
-            self._reports.warning("the guest's kernel panicked while it started; started again")
-            await self._launch_again(machine.spec, self.facts.accel_reason, image)
+            log.warning("the first boot failed; the last lines of its console:\n%s", error.console_tail)
+            self._callbacks.warning("the guest's kernel panicked during boot; the guest was restarted")
+            await self._relaunch(machine.spec, self.facts.accel_reason, image)
             await self._hello()
 
     async def _hello(self) -> None:
-        await self._first(self._agent.hello, HELLO_WITHIN, "the guest's kernel did not start its agent")
+        await self._wait_during_boot(self._agent.hello, HELLO_TIMEOUT, "the guest's kernel did not start its agent")
 
-    async def _launch_again(self, spec: MachineSpec, reason: str, image: Image) -> None:
+    async def _relaunch(self, spec: MachineSpec, reason: str, image: Image) -> None:
         assert self._machine is not None
         await self._machine.stop()
         self._agent = GuestAgent(self._event, lambda _: None)
@@ -217,22 +229,26 @@ class VmGuest:
             if not self._broken.done():
                 self._broken.set_result(f"the guest broke the control protocol: {error}")
 
-    async def _first(self, future: asyncio.Future[Any], within: float, otherwise: str) -> None:
-        """Await ``future``; the end of the machine and the deadline are errors with the console's tail."""
+    async def _wait_during_boot(self, future: asyncio.Future[Any], within: float, failure: str) -> None:
+        """Wait for ``future``.
+
+        Raises BootError with the console's tail if the future fails, the machine exits, or ``within`` seconds pass.
+        ``failure`` describes the last of these cases.
+        """
         assert self._machine is not None
         end = asyncio.ensure_future(self._machine.wait())
         try:
             await asyncio.wait([future, end], timeout=within, return_when=asyncio.FIRST_COMPLETED)
             if end.done():
-                raise BootError(f"the machine ended while booting: {end.result().detail}", "", self.console_tail())
+                raise BootError(f"the machine exited during boot: {end.result().detail}", "", self.console_tail())
             if not future.done():
-                raise BootError(f"{otherwise} within {within:.0f} s", "", self.console_tail())
+                raise BootError(f"{failure} within {within:.0f} s", "", self.console_tail())
             error = future.exception()
             if error is None:
                 return
-            # a port that closes is the first sign of a machine that ends: better say what ended that
+            # the port may be closed because the machine is exiting: then report the reason of the exit
             await asyncio.wait({end}, timeout=1.0)
-            message = f"the machine ended while booting: {end.result().detail}" if end.done() else str(error)
+            message = f"the machine exited during boot: {end.result().detail}" if end.done() else str(error)
             hint = error.hint if isinstance(error, UserError) else ""
             raise BootError(message, hint, self.console_tail()) from error
         finally:
@@ -255,63 +271,64 @@ class VmGuest:
         }
 
     async def _connection(self) -> asyncssh.SSHClientConnection:
-        """The SSH connection of the moment, made again when the last one broke. Raises BootError."""
-        if self._login is None:
-            self._login = self._tasks.start(self._log_in(), "login")
-        # one for all who want it: whoever gives up waiting does not end it for the others
-        return await asyncio.shield(self._login)
+        """Return the SSH connection, and reconnect if it broke. Raises BootError if that fails."""
+        if self._ssh is None:
+            self._ssh = self._tasks.start(self._connect_ssh(), "login")
+        # all callers share one attempt, so the cancellation of one caller must not cancel it
+        return await asyncio.shield(self._ssh)
 
-    async def _log_in(self) -> asyncssh.SSHClientConnection:
+    async def _connect_ssh(self) -> asyncssh.SSHClientConnection:
         from ccvm_tui.ssh import connection
 
         try:
-            async with asyncio.timeout(PORT_FREE_WITHIN):
+            async with asyncio.timeout(PORT_FREE_TIMEOUT):
                 await self._port_free.wait()
         except TimeoutError:
-            log.warning("the guest does not say that its SSH port is free; trying all the same")
+            log.warning("the guest did not report that its SSH port is free; connecting anyway")
         self._port_free.clear()
         try:
             return await connection.connect(
-                self._paths.ssh_socket, USER, self._keys, lambda _: self._logged_out(), self._dialled
+                self._paths.ssh_socket, USER, self._keys, lambda _: self._forget_connection(), self._keep_socket
             )
         except BaseException:
-            if self._login is asyncio.current_task():
-                self._login = None
+            if self._ssh is asyncio.current_task():
+                self._ssh = None
             raise
 
-    def _dialled(self, sock: socket.socket) -> None:
-        self._line = sock
+    def _keep_socket(self, sock: socket.socket) -> None:
+        self._ssh_socket = sock
 
-    def _logged_out(self) -> None:
-        self._login = None
+    def _forget_connection(self) -> None:
+        self._ssh = None
 
-    def _hang_up(self) -> None:
-        """End the SSH connection, if there is one or one is being made."""
-        if self._line is not None:
+    def _close_ssh(self) -> None:
+        """Close the SSH connection, even if it is still being established."""
+        if self._ssh_socket is not None:
             with contextlib.suppress(OSError):
-                self._line.shutdown(socket.SHUT_RDWR)
+                self._ssh_socket.shutdown(socket.SHUT_RDWR)
 
-    # --- life ---------------------------------------------------------------------------------------------
+    # --- the running guest --------------------------------------------------------------------------------
 
     def _event(self, message: Message) -> None:
         text = str(message.get("text", ""))[:500]
         match message:
             case {"kind": "attention", "session": str(session), "state": str(state)}:
-                self._reports.hook(session, state, text)
+                self._callbacks.hook(session, state, text)
             case {"kind": "ssh_ended"}:
-                # the port itself never breaks, so only the guest can tell that nobody listens any more
-                log.warning("the guest's SSH server ended")
-                self._hang_up()
+                # the port itself stays connected, so only this event shows that the connection is dead
+                log.warning("the guest's SSH server exited")
+                self._close_ssh()
             case {"kind": "ssh_free"}:
                 self._port_free.set()
             case {"kind": "oom"}:
-                self._reports.happened(Happened(time.time(), "oom", text or "the guest ran out of memory"))
+                self._callbacks.event(Happened(time.time(), "oom", text or "the guest ran out of memory"))
             case {"kind": str(kind)}:
-                self._reports.happened(Happened(time.time(), kind[:40], text))
+                self._callbacks.event(Happened(time.time(), kind[:40], text))
             case _:
                 pass
 
     async def wait(self) -> str:
+        """Wait until QEMU or the file server exits or the guest violates the control protocol; return the reason."""
         assert self._machine is not None
         assert self._share is not None
         end = asyncio.ensure_future(self._machine.wait())
@@ -319,80 +336,93 @@ class VmGuest:
         try:
             await asyncio.wait([end, share, self._broken], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
             if share.done() and not end.done():
-                # a machine that ends closes the server's connection: that is the usual order
+                # the file server exits when the machine exits: prefer the reason of the machine's exit
                 await asyncio.wait([end], timeout=1.0)
             if self._broken.done():
                 return self._broken.result()
-            return end.result().detail if end.done() else f"the file server ended: {share.result()}"
+            return end.result().detail if end.done() else f"the file server exited: {share.result()}"
         finally:
             end.cancel()
             share.cancel()
 
     async def stop(self, *, force: bool) -> None:
+        """Power off the guest, or with ``force`` stop it at once, and reap all processes."""
         machine = self._machine
         if machine is not None:
-            polite = not force and self._agent.ready.done() and not self._agent.ready.exception()
-            if polite:
+            graceful = not force and self._agent.ready.done() and not self._agent.ready.exception()
+            if graceful:
                 with contextlib.suppress(Exception):
                     if machine.state == "paused":
                         await machine.resume()
                 self._agent.send({"type": "stop"})
-            self._hang_up()
-            await machine.stop(POWEROFF_WITHIN if polite else 0.0)
+            self._close_ssh()
+            await machine.stop(POWEROFF_TIMEOUT if graceful else 0.0)
         if self._share is not None:
             await self._share.stop()
         await self._tasks.close()
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        if self._runtime_lock is not None:
+            os.close(self._runtime_lock)
+            self._runtime_lock = None
 
     async def pause(self) -> None:
+        """Stop the guest's processors. Raises StateError or MonitorError if that fails."""
         assert self._machine is not None
         await self._machine.pause()
-        self._nudge(0)  # what nobody answers would pile up
+        self._set_keepalive(0)  # unanswered keepalive messages would accumulate
 
     async def resume(self) -> None:
+        """Continue the guest's processors and set its clock.
+
+        Raises StateError or MonitorError if that fails, TimeoutError if the guest does not answer.
+        """
         from ccvm_tui.ssh import connection
 
         assert self._machine is not None
         await self._machine.resume()
-        self._nudge(connection.NUDGE_EVERY)
-        await self._agent.request("time", REPLY_WITHIN, time_ns=time.time_ns())
+        self._set_keepalive(connection.NUDGE_EVERY)
+        await self._agent.request("time", REPLY_TIMEOUT, time_ns=time.time_ns())
 
-    def _nudge(self, every: float) -> None:
-        login = self._login
-        if login is not None and login.done() and not login.cancelled() and login.exception() is None:
-            login.result().set_keepalive(every)
+    def _set_keepalive(self, every: float) -> None:
+        connecting = self._ssh
+        if (
+            connecting is not None
+            and connecting.done()
+            and not connecting.cancelled()
+            and connecting.exception() is None
+        ):
+            connecting.result().set_keepalive(every)
 
     async def prepare(self, spec: SessionSpec) -> SessionSpec:
+        """Install the terminal's description in the guest, and replace the terminal type if that fails."""
         if spec.term not in self._terminfo:
-            self._terminfo[spec.term] = await self._introduce(spec.term, spec.terminfo)
+            self._terminfo[spec.term] = await self._install_terminfo(spec.term, spec.terminfo)
         return msgspec.structs.replace(spec, term=self._terminfo[spec.term])
 
-    async def _introduce(self, term: str, entry: bytes) -> str:
-        """Have the guest know the terminal; returns the name that its programs are given."""
+    async def _install_terminfo(self, term: str, entry: bytes) -> str:
+        """Install a terminfo entry in the guest unless it has one, and return the terminal type for programs."""
         data = base64.b64encode(entry).decode()
         try:
-            if (await self._agent.request("terminfo", REPLY_WITHIN, name=term, data=data))["known"]:
+            if (await self._agent.request("terminfo", REPLY_TIMEOUT, name=term, data=data))["known"]:
                 return term
-            unknown = f"neither this machine nor the guest has a terminfo entry for the terminal {term[:100]!r}"
+            problem = f"neither this machine nor the guest has a terminfo entry for the terminal {term[:100]!r}"
         except TimeoutError:
             return term
         except (KeyError, UserError) as error:
-            unknown = f"the guest did not take the terminfo entry of the terminal {term[:100]!r}: {error}"
-        self._reports.warning(f"{unknown}; programs are told that it is {FALLBACK_TERM}")
+            problem = f"the guest did not accept the terminfo entry of the terminal {term[:100]!r}: {error}"
+        self._callbacks.warning(f"{problem}; programs use {FALLBACK_TERM}")
         return FALLBACK_TERM
 
     async def usage(self) -> Usage:
+        """Return QEMU's usage, with the guest's own statistics if its agent answers."""
         assert self._machine is not None
-        mine = self._machine.usage()
+        qemu = self._machine.usage()
         try:
-            stats = await self._agent.request("stats", REPLY_WITHIN)
+            stats = await self._agent.request("stats", REPLY_TIMEOUT)
         except (TimeoutError, UserError):
             stats = {}
         return Usage(
-            cpu=mine.cpu,
-            rss=mine.rss,
+            cpu=qemu.cpu,
+            rss=qemu.rss,
             guest_total=int(stats.get("memory_total", 0)),
             guest_available=int(stats.get("memory_available", 0)),
             guest_load=float(stats.get("load1", 0.0)),
@@ -400,25 +430,31 @@ class VmGuest:
         )
 
     async def busy(self, session: str) -> str:
+        """Return the command in the session's foreground.
+
+        The result is empty if it is the session's own program, or if the guest does not answer.
+        """
         try:
-            reply = await self._agent.request("processes", REPLY_WITHIN, session=session)
+            reply = await self._agent.request("processes", REPLY_TIMEOUT, session=session)
         except (TimeoutError, UserError):
             return ""
         return str(reply.get("command", ""))[:100] if reply.get("busy") else ""
 
     async def edits(self) -> Edits:
+        """Return the number of edits of a read-only project, with the names of at most 200 files."""
         if not self._spec.read_only or self._share is None:
             return Edits(0)
         count, names = await self._share.edits()
         return Edits(count, tuple(os.fsdecode(name)[:500] for name in names[:200]))
 
     def console_tail(self) -> str:
+        """Return the last lines of the console, or an empty string before the machine was started."""
         return self._machine.console_tail() if self._machine is not None else ""
 
 
-def _accelerator(wanted: str) -> accel.Wanted:
-    """Raises AccelError for a word that names none."""
+def _accelerator(wanted: str) -> accel.AccelSetting:
+    """Return ``wanted`` with its precise type. Raises AccelError if it is not a valid value."""
     match wanted:
         case "auto" | "kvm" | "tcg":
             return wanted
-    raise AccelError(f"no accelerator {wanted!r}", "use auto, kvm or tcg")
+    raise AccelError(f"unknown accelerator {wanted!r}", "use auto, kvm or tcg")

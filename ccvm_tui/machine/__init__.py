@@ -1,24 +1,25 @@
-"""One virtual machine: what it is made of, the process that runs it, and what keeps that process in.
+"""A virtual machine: its specification, the QEMU process that runs it, and the confinement of that process.
 
 ====================  =====================================================================
-``spec``              MachineSpec: everything that decides what the guest sees, frozen
-``arch``              what differs between processor architectures
+``spec``              MachineSpec: the frozen description of a machine
+``arch``              differences between processor architectures
 ``argv``              MachineSpec → QEMU's command line; a pure function
 ``launch``            the small program that confines itself and becomes QEMU
 ``confine``           Landlock, the parent-death signal, limits; also used by the screen process
-``grants``            which files a given machine's QEMU may touch
+``grants``            the files that a machine's QEMU may access
 ``monitor``           QMP
-``console``           the guest's console and QEMU's own words, kept and bounded
+``console``           bounded logs of the guest's console and of QEMU's output
 ``process``           Machine: start, wait, stop, usage
-``accel``             which accelerator really runs guests here
-``limits``            memory and cores that this host can give
-``checks``            what the host lacks, for ``doctor``
-``damage``            versions of QEMU that are known to hurt guests
-``status``            how serious a finding is
+``accel``             selection of an accelerator that runs guests on this host
+``tsc``               the frequency of the host's time stamp counter
+``limits``            memory and cores that this host can give to a guest
+``diagnostics``       checks of the host, for ``doctor``
+``qemu_issues``       known issues of QEMU versions
+``status``            the severity of a finding
 ====================  =====================================================================
 
-The names that the keeper uses can be had from here. They are loaded when asked for: the launcher lives in
-this package too, it runs before every guest, and it must not pay for asyncio and QMP.
+The names that the keeper uses are importable from here. They are imported on first use: the launcher lives in
+this package too, runs before every guest, and must not pay for asyncio and QMP.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drive", "ExitReason", "Machine", "MachineExit", "MachineFds", "MachineSpec", "Share"]
 
-_HOME = {
+_MODULES = {
     "Drive": "spec",
     "ExitReason": "process",
     "Machine": "process",
@@ -44,6 +45,6 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,8 +1,8 @@
-"""Which accelerator really runs guests on this host.
+"""Selection of an accelerator that runs guests on this host.
 
-A device that opens proves nothing: there are hosts on which /dev/kvm opens and makes virtual machines in which
-no instruction of a guest ever runs. So KVM is trusted after a real kernel has printed its first line on it, and
-not before. The verdict holds as long as the host's kernel, QEMU and the processor are the same, and is kept.
+A device that opens proves nothing: on some hosts ``/dev/kvm`` opens and creates virtual machines in which no
+guest instruction ever runs. KVM is therefore used only after a real kernel has printed its first line on it.
+The verdict is cached for as long as the host's boot, kernel, processor and QEMU stay the same.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from ccvm_tui.paths import GuestPaths, cache_dir
 
 log = logging.getLogger(__name__)
 
-Wanted = Literal["auto", "kvm", "tcg"]
+AccelSetting = Literal["auto", "kvm", "tcg"]
+"""The values of the setting ``accel``."""
 
 PROBE_DEADLINE = 4.0
-"""Seconds that a kernel has for its first line on KVM; where KVM works it takes about a tenth of one."""
+"""Seconds within which a kernel must print its first line on KVM. Where KVM works, it takes about 0.1 seconds."""
 
 _PROBE_MEMORY_MIB = 512
-_SIGN_OF_LIFE = "Linux version"
+_KERNEL_BANNER = "Linux version"
 _DEVICE = Path("/dev/kvm")
-_NOT_PROVEN = "KVM was not tried: there is no guest image yet to try it with"
+_NOT_PROBED = "KVM was not tried: there is no guest image yet to try it with"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``accel`` to use and why. ``cached`` when an earlier probe said so."""
+    """The accelerator to use and the reason. ``cached`` is true if the result comes from an earlier probe."""
 
     accel: Accel
     reason: str
@@ -49,51 +50,51 @@ class Verdict:
 
 
 async def choose(
-    wanted: Wanted,
+    wanted: AccelSetting,
     kernel: Path | None,
     machine: str = "microvm",
     *,
     runtime: Runtime | None = None,
     fresh: bool = False,
 ) -> Verdict:
-    """The accelerator for guests that boot ``kernel`` (an uncompressed ELF) on ``machine``.
+    """Return the accelerator for guests that boot ``kernel`` (an uncompressed ELF) on ``machine``.
 
-    May boot that kernel on KVM for up to PROBE_DEADLINE seconds, once per host boot; ``fresh`` does so again.
-    Raises AccelError when KVM is wanted and does not run guests, PrerequisiteError when QEMU is missing.
+    Unless a verdict is cached, the kernel is booted on KVM for up to ``PROBE_DEADLINE`` seconds. ``fresh`` ignores
+    the cache. Raises AccelError if KVM is requested and does not run guests, PrerequisiteError if QEMU is missing.
     """
     if wanted == "tcg":
-        return Verdict("tcg", "asked for")
-    verdict = await _judge_kvm(kernel, machine, runtime, fresh)
-    if wanted == "kvm" and verdict.accel != "kvm" and verdict.reason != _NOT_PROVEN:
+        return Verdict("tcg", "requested")
+    verdict = await _evaluate_kvm(kernel, machine, runtime, fresh)
+    if wanted == "kvm" and verdict.accel != "kvm" and verdict.reason != _NOT_PROBED:
         raise AccelError(
             f"KVM does not run guests here: {verdict.reason}",
             "use `--accel auto` or `--accel tcg`; `ccvm-tui doctor` tries KVM again",
         )
-    return Verdict("kvm", "asked for") if wanted == "kvm" and verdict.accel != "kvm" else verdict
+    return Verdict("kvm", "requested") if wanted == "kvm" and verdict.accel != "kvm" else verdict
 
 
-def distrust(reason: str, machine: str = "microvm", *, runtime: Runtime | None = None) -> None:
-    """Remember that a guest showed no life on KVM, for as long as a probe's verdict would hold."""
-    _remember(_circumstances(machine, runtime), Verdict("tcg", reason))
+def record_kvm_failure(reason: str, machine: str = "microvm", *, runtime: Runtime | None = None) -> None:
+    """Cache the verdict that KVM does not run guests, for as long as a probe's verdict would be cached."""
+    _store_verdict(_circumstances(machine, runtime), Verdict("tcg", reason))
 
 
-async def _judge_kvm(kernel: Path | None, machine: str, runtime: Runtime | None, fresh: bool) -> Verdict:
-    if (obstacle := device_obstacle()) is not None:
+async def _evaluate_kvm(kernel: Path | None, machine: str, runtime: Runtime | None, fresh: bool) -> Verdict:
+    if (obstacle := kvm_obstacle()) is not None:
         return Verdict("tcg", obstacle)
     circumstances = _circumstances(machine, runtime)
-    if not fresh and (known := _recall(circumstances)) is not None:
-        return known
+    if not fresh and (cached := _load_verdict(circumstances)) is not None:
+        return cached
     if kernel is None:
-        return Verdict("tcg", _NOT_PROVEN)
+        return Verdict("tcg", _NOT_PROBED)
     log.info("trying KVM with %s", kernel)
     failure = await probe("kvm", kernel, machine, runtime=runtime)
     verdict = Verdict("kvm", "a guest ran on it") if failure is None else Verdict("tcg", failure)
-    _remember(circumstances, verdict)
+    _store_verdict(circumstances, verdict)
     return verdict
 
 
-def device_obstacle(device: Path = _DEVICE) -> str | None:
-    """Why KVM cannot even be tried, or None. Cheap: looks at the device node only."""
+def kvm_obstacle(device: Path = _DEVICE) -> str | None:
+    """Return the reason why KVM cannot be tried at all, or None. Only the device node is examined."""
     if not device.exists():
         return f"{device} does not exist (no hardware virtualization, or the kvm module is not loaded)"
     if not os.access(device, os.R_OK | os.W_OK):
@@ -109,9 +110,9 @@ async def probe(
     runtime: Runtime | None = None,
     deadline: float = PROBE_DEADLINE,
 ) -> str | None:
-    """Boot ``kernel`` on ``accel`` until it says who it is; None when it did, else what happened instead.
+    """Boot ``kernel`` on ``accel`` until it prints its version; return None, or a description of the failure.
 
-    The machine is a bare one, confined like any other: no drive, no network, no share.
+    The machine has no drive, network or share, and is confined like any other.
     """
     arch = host_arch()
     early = "earlyprintk=ttyS0" if arch.name == "x86_64" else "earlycon"
@@ -126,26 +127,26 @@ async def probe(
             async with asyncio.timeout(deadline):
                 vm = await Machine.start(spec, paths)
         except BootError as error:
-            return f"QEMU gave up: {_last_line(error.console_tail) or error.message}"
+            return f"QEMU failed to start: {_last_line(error.console_tail) or error.message}"
         except TimeoutError:
             return f"QEMU did not start within {deadline:.0f} s"
         try:
             async with asyncio.timeout(deadline):
-                if await _alive(vm):
+                if await _kernel_starts(vm):
                     return None
-            return f"QEMU ended before the guest's kernel said anything: {(await vm.wait()).detail}"
+            return f"QEMU exited before the guest's kernel printed anything: {(await vm.wait()).detail}"
         except TimeoutError:
-            return f"the guest showed no sign of life within {deadline:.0f} s"
+            return f"the guest's kernel printed nothing within {deadline:.0f} s"
         finally:
             vm.control.close()
             await vm.stop()
 
 
-async def _alive(vm: Machine) -> bool:
-    """True once the kernel has spoken, False when QEMU has ended without that."""
+async def _kernel_starts(vm: Machine) -> bool:
+    """Return True once the kernel has printed its version, False if QEMU exits before that."""
     ended = asyncio.ensure_future(vm.wait())
     try:
-        while _SIGN_OF_LIFE not in vm.console_tail(100):
+        while _KERNEL_BANNER not in vm.console_tail(100):
             if ended.done():
                 return False
             await asyncio.wait([ended], timeout=0.02)
@@ -158,11 +159,14 @@ def _last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-# The memory of verdicts
+# --- the cache of verdicts --------------------------------------------------------------------------------
 
 
 def _circumstances(machine: str, runtime: Runtime | None) -> dict[str, Any]:
-    """All that a verdict depends on. QEMU by the file it is, which is its version without running it."""
+    """Return everything that a verdict depends on.
+
+    Size and modification time of the executable stand for QEMU's version, which would otherwise need a run of QEMU.
+    """
     program = find_program(MachineSpec(kernel=None, machine=machine)) if runtime is None else runtime.program
     info = program.stat()
     return {
@@ -191,30 +195,30 @@ def _cpu_model() -> str:
     return platform.processor()
 
 
-def _memory(circumstances: dict[str, Any]) -> Path:
-    """Of the host's QEMU and of our own apart, so that guests of both do not try KVM in turns."""
+def _cache_file(circumstances: dict[str, Any]) -> Path:
+    """Return the cache file. The host's QEMU and a runtime have separate files, so that neither evicts the other."""
     own = "-own" if circumstances["runtime"] else ""
     return cache_dir() / f"accel-{circumstances['machine']}{own}.json"
 
 
-def _recall(circumstances: dict[str, Any]) -> Verdict | None:
+def _load_verdict(circumstances: dict[str, Any]) -> Verdict | None:
     try:
-        kept = json.loads(_memory(circumstances).read_text())
-        if kept["circumstances"] == circumstances and kept["accel"] in ("kvm", "tcg"):
-            return Verdict(kept["accel"], str(kept["reason"]), cached=True)
+        stored = json.loads(_cache_file(circumstances).read_text())
+        if stored["circumstances"] == circumstances and stored["accel"] in ("kvm", "tcg"):
+            return Verdict(stored["accel"], str(stored["reason"]), cached=True)
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # never written, or by somebody else: then it is not known
+        pass  # a missing or malformed file is an empty cache
     return None
 
 
-def _remember(circumstances: dict[str, Any], verdict: Verdict) -> None:
-    path = _memory(circumstances)
-    kept = {"circumstances": circumstances, "accel": verdict.accel, "reason": verdict.reason}
+def _store_verdict(circumstances: dict[str, Any], verdict: Verdict) -> None:
+    path = _cache_file(circumstances)
+    stored = {"circumstances": circumstances, "accel": verdict.accel, "reason": verdict.reason}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
         with os.fdopen(fd, "w") as file:
-            json.dump(kept, file)
+            json.dump(stored, file)
         Path(temporary).replace(path)
     except OSError as error:
-        log.warning("the verdict on KVM is not kept: %s", error)
+        log.warning("cannot cache the verdict on KVM: %s", error)

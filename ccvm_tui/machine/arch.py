@@ -1,4 +1,4 @@
-"""What differs between processor architectures. A new one is a new row."""
+"""Differences between processor architectures. A new architecture is a new row in ``_BY_NAME``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from ccvm_tui.errors import PrerequisiteError
 
 @dataclass(frozen=True, slots=True)
 class MachineType:
-    """``properties`` go behind ``-machine NAME``; ``bus`` ends the names of virtio devices (``mmio`` has
-    ``virtio-blk-device``, ``pci`` has ``virtio-blk-pci``); ``cmdline`` is what the kernel has to be told."""
+    """A machine type of QEMU.
+
+    ``properties`` follow ``-machine NAME``. ``bus`` is the suffix of virtio device names: ``device`` on virtio-mmio
+    (``virtio-blk-device``), ``pci`` on PCI (``virtio-blk-pci``). ``cmdline`` holds the kernel parameters that the
+    machine type needs.
+    """
 
     qemu_name: str
     bus: str
@@ -21,9 +25,10 @@ class MachineType:
 
 @dataclass(frozen=True, slots=True)
 class Arch:
-    """``qemu`` is the program's name, ``console`` the kernel's name of the first serial port.
+    """A processor architecture.
 
-    ``emulated_cpu`` is the processor model under TCG, ``emulated_cmdline`` what the kernel is told there.
+    ``qemu`` is the name of QEMU's executable, ``console`` the kernel's name for the first serial port. Under TCG,
+    ``emulated_cpu`` is the processor model and ``emulated_cmdline`` holds additional kernel parameters.
     """
 
     name: str
@@ -38,21 +43,21 @@ _X86_64 = Arch(
     name="x86_64",
     qemu="qemu-system-x86_64",
     console="ttyS0",
-    # TCG carries out "rep movsb" byte by byte. Without ERMS and FSRM the kernel copies and clears memory by words.
+    # TCG executes "rep movsb" byte by byte. Without ERMS and FSRM the kernel copies and clears memory by words.
     emulated_cpu="max,-erms,-fsrm",
-    # Both cost much under emulation, and harden the guest's kernel against its own programs only. The boundary is the
-    # machine: the programs have root inside.
+    # Both are expensive under emulation, and harden the guest's kernel only against programs inside the guest, which
+    # have root there. The security boundary is the machine.
     emulated_cmdline=("mitigations=off", "init_on_alloc=0"),
     machines={
-        # The devices are named by ACPI: distributions' kernels do not take them from the command line.
-        # PIT and PIC stay on: under TCG the guest hangs silently without them, and one machine for both
-        # accelerators is one machine to test.
+        # ACPI describes the devices: kernels of distributions do not accept them on the command line.
+        # PIT and PIC stay on. Under TCG the guest hangs silently without them, and KVM guests get the same machine
+        # so that only one has to be tested.
         "microvm": MachineType(
             qemu_name="microvm",
             bus="device",
             properties="acpi=on,pit=on,pic=on,rtc=on,isa-serial=on,mem-merge=off,dump-guest-core=off",
-            # A triple fault is the quickest reset; with -no-reboot it ends QEMU. The kernel calls it a fatal error that
-            # there is no PCI bus: the console tells only what is critical, panics and oopses among it.
+            # A triple fault is the fastest reset; with -no-reboot it makes QEMU exit. The kernel logs the missing PCI
+            # bus as an error: loglevel=3 limits the console to critical messages, including panics and oopses.
             cmdline=("reboot=t", "loglevel=3"),
         ),
         "q35": MachineType(
@@ -79,14 +84,14 @@ _BY_NAME = {"x86_64": _X86_64, "amd64": _X86_64, "aarch64": _AARCH64, "arm64": _
 
 
 def host_arch(machine: str | None = None) -> Arch:
-    """The row for this host, or for ``machine`` as ``uname -m`` gives it.
+    """Return the architecture of this host, or of ``machine`` as reported by ``uname -m``.
 
-    Raises PrerequisiteError when there is no row.
+    Raises PrerequisiteError if the architecture is not supported.
     """
     name = platform.machine() if machine is None else machine
     try:
         return _BY_NAME[name]
     except KeyError:
         raise PrerequisiteError(
-            f"this program cannot make guests for the processor {name}", f"it knows {', '.join(_BY_NAME)}"
+            f"guests are not supported on the architecture {name}", f"supported: {', '.join(_BY_NAME)}"
         ) from None

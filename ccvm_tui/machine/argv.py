@@ -1,8 +1,8 @@
-"""MachineSpec → QEMU's command line. Pure: no file is looked at, no process started.
+"""Translation of a MachineSpec into QEMU's command line, without any I/O.
 
-One function per group of devices; each returns its own options. QEMU separates the parts of an option by
-commas, and a comma inside a value is written twice (qemu(1), "Device options"); every value that can hold
-text from outside goes through ``quoted``. ``-kernel``, ``-initrd`` and ``-append`` take their argument whole.
+Each group of devices has a function that returns its options. QEMU separates the fields of an option by commas, and
+a comma inside a value is doubled (qemu(1), "Device options"): every value that can contain external text goes through
+``quoted``. ``-kernel``, ``-initrd`` and ``-append`` take their argument verbatim.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from ccvm_tui.machine.spec import CONTROL_PORT, SSH_PORT, MachineFds, MachineSpe
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 _SHARE_QUEUE = 1024
-"""Descriptors of a request queue: enough for requests of 1 MiB in pages, more than one at a time."""
+"""Descriptors of a request queue. A request of 1 MiB needs one per page; several requests fit at once."""
 
 GUEST_NETWORK = "10.0.2.0/24"
-"""slirp's network: the guest takes .15, the gateway is .2, the name server .3."""
+"""The network of slirp, QEMU's user-mode network: the guest is .15, the gateway .2, the name server .3."""
 
 
 _ALWAYS_KICKED = "event_idx=off"
-"""For devices that empty a queue until nothing is left. With VIRTIO_RING_F_EVENT_IDX the guest kicks only if QEMU has
-asked for it, and QEMU asks without a memory barrier before it looks for the last time (virtqueue_pop in virtio.c, up to
-version 7.2 at least): now and then neither sees what the other wrote, and a request waits until the next one comes."""
+"""Option for devices that drain a queue completely. With VIRTIO_RING_F_EVENT_IDX the guest kicks only if QEMU has
+requested it, and QEMU sends the request without a memory barrier before its last check of the queue (``virtqueue_pop``
+in virtio.c, at least up to 7.2). Occasionally neither side sees the other's write, and a request waits for the next."""
 
 
 def quoted(value: object) -> str:
-    """``value`` as one part of a QEMU option: commas doubled, nothing else is special there."""
+    """Return ``value`` as a field of a QEMU option, with commas doubled. No other character is special there."""
     return str(value).replace(",", ",,")
 
 
 def argv(spec: MachineSpec, fds: MachineFds) -> list[str]:
-    """The whole command line, the program first. ``fds`` must be open in QEMU under the same numbers."""
+    """Return the complete command line, program first. ``fds`` must be open in QEMU under the same numbers."""
     kind = spec.arch.machines[spec.machine]
     return [
         *spec.command,
@@ -55,11 +55,11 @@ def _base(spec: MachineSpec) -> list[str]:
         "-nodefaults",
         "-no-user-config",
         "-display", "none",
-        # A reset is an end: the guest has no disk to come back to. It is also how a panic (panic=-1) and, on
-        # a microvm, a power-off become the end of QEMU.
+        # A guest that resets has no disk to boot again from, so QEMU exits. A panic (panic=-1) and, on a microvm,
+        # a power-off are resets too.
         "-no-reboot",
-        # The processors start by command: QMP tells nothing that happened before its handshake, and a guest
-        # that ends at once must not end unheard.
+        # QMP does not report events from before its handshake. The processors start by command after it, so that
+        # the exit of a short-lived guest is reported.
         "-S",
     ]  # fmt: skip
 
@@ -77,7 +77,7 @@ def _machine(spec: MachineSpec, kind: MachineType) -> list[str]:
         "-smp", f"cpus={spec.cores},sockets=1,cores={spec.cores},threads=1",
     ]  # fmt: skip
     if spec.shares:
-        # The file servers read and write the guest's memory themselves.
+        # The file servers map the guest's memory.
         options += ["-object", f"memory-backend-memfd,id=memory,size={spec.memory_mib}M,share=on"]
     if spec.lock_memory:
         options += ["-overcommit", "mem-lock=on"]
@@ -85,18 +85,20 @@ def _machine(spec: MachineSpec, kind: MachineType) -> list[str]:
 
 
 def kernel_cmdline(spec: MachineSpec) -> str:
-    """The image's own command line and, where it does not set them already, what this machine needs."""
+    """Return the kernel's command line: the image's parameters, then the machine's that the image does not set."""
     kind = spec.arch.machines[spec.machine]
-    words = spec.cmdline.split()
-    set_already = {word.partition("=")[0] for word in words}
+    parameters = spec.cmdline.split()
+    already_set = {parameter.partition("=")[0] for parameter in parameters}
     needed = [f"console={spec.arch.console}", "panic=-1", *kind.cmdline]
     if spec.accel == "tcg":
         needed += spec.arch.emulated_cmdline
     if spec.tsc_khz and spec.accel == "tcg" and spec.arch.name == "x86_64":
-        # Told its frequency (see the module tsc) the kernel may also keep time by the counter. It would give it up
-        # on a busy host, where its other clocks lag behind, and then count ticks, of which many get lost there.
+        # With a known frequency (see the module ``tsc``) the kernel can use the counter as its clock source. Without
+        # tsc=reliable it drops the counter on a busy host, where the other clocks lag behind, and counts ticks,
+        # many of which are lost there.
         needed += [f"tsc_early_khz={spec.tsc_khz}", "tsc=reliable"]
-    return " ".join([*words, *(word for word in needed if word.partition("=")[0] not in set_already)])
+    missing = [parameter for parameter in needed if parameter.partition("=")[0] not in already_set]
+    return " ".join([*parameters, *missing])
 
 
 def _kernel(spec: MachineSpec, kind: MachineType) -> list[str]:
@@ -131,8 +133,7 @@ def _ports(fds: MachineFds, kind: MachineType) -> list[str]:
         ]  # fmt: skip
     if fds.ssh is not None:
         options += [
-            # The socket is bound by us, with its mode, before QEMU exists. QEMU takes one connection at a
-            # time and the next one when that has ended.
+            # The socket is already bound, with its final mode. QEMU accepts one connection at a time.
             "-chardev", f"socket,id=ssh,fd={fds.ssh},server=on,wait=off",
             "-device", f"virtserialport,bus=ports.0,nr=2,chardev=ssh,name={SSH_PORT}",
         ]  # fmt: skip
@@ -157,19 +158,19 @@ def _network(spec: MachineSpec, kind: MachineType) -> list[str]:
         return ["-nic", "none"]
     device = f"virtio-net-{kind.bus},netdev=net0"
     if kind.bus == "pci":
-        device += ",romfile="  # no network boot, hence no option ROM to look for
+        device += ",romfile="  # without network boot, no option ROM is needed
     return ["-netdev", f"user,id=net0,net={GUEST_NETWORK},ipv6=off", "-device", device]
 
 
 def _shares(spec: MachineSpec, fds: MachineFds, kind: MachineType) -> list[str]:
-    """Virtio file systems and the ports of their helpers, which come after control and SSH."""
+    """Return the virtio file systems and the ports of their helpers, numbered after control and SSH."""
     options: list[str] = []
-    for number, (share, ends) in enumerate(zip(spec.shares, fds.shares, strict=True)):
+    for number, (share, share_fds) in enumerate(zip(spec.shares, fds.shares, strict=True)):
         options += [
-            "-chardev", f"socket,id=share{number},fd={ends.device}",
+            "-chardev", f"socket,id=share{number},fd={share_fds.device}",
             "-device", f"vhost-user-fs-{kind.bus},chardev=share{number},tag={quoted(share.tag)},"
             f"num-request-queues=1,queue-size={_SHARE_QUEUE}",
-            "-chardev", f"socket,id=helper{number},fd={ends.helper}",
+            "-chardev", f"socket,id=helper{number},fd={share_fds.helper}",
             "-device", f"virtserialport,bus=ports.0,nr={3 + number},chardev=helper{number},name={quoted(share.port)}",
         ]  # fmt: skip
     return options

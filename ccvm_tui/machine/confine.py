@@ -1,10 +1,10 @@
-"""Keeping a process in: Landlock, the parent-death signal, no new privileges, limits.
+"""Confinement of the calling process: Landlock, the parent-death signal, no new privileges, limits.
 
-Used by the launcher, just before it becomes QEMU, and by the screen process about itself. Everything here acts
-on the calling process, cannot be undone by it, and needs no privilege.
+The launcher confines itself just before it becomes QEMU; the screen process and the file server do so too. Every
+function acts on the calling process, is irreversible for it, and needs no privilege.
 
 Sources: landlock(7), the kernel's Documentation/userspace-api/landlock.rst, prctl(2). The ``landlock`` library
-covers files; TCP (ABI 4) and scopes (ABI 6) are a longer ``landlock_ruleset_attr``, made here.
+supports rules for files only. TCP (ABI 4) and scopes (ABI 6) need a longer ``landlock_ruleset_attr``, defined here.
 """
 
 from __future__ import annotations
@@ -46,29 +46,29 @@ _ABI_SCOPE = 6
 
 
 class Access(StrEnum):
-    """What a rule allows on a path and, where that is a directory, on everything beneath it."""
+    """The access that a rule grants to a path and, if it is a directory, to everything beneath it."""
 
     READ = "read"
+    """Read files and list directories."""
     EXECUTE = "execute"
-    """Read, and run as a program."""
+    """Read and execute."""
     WRITE = "write"
-    """Everything that a user does with files, except running them and making device nodes."""
+    """Read, write, create, rename and remove, but neither execute nor create device nodes."""
     DEVICE = "device"
-    """Read, write and ioctl, on a device node that exists."""
+    """Read, write and ioctl on an existing device node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``access`` to ``path``. A path that is not there grants nothing and is no error."""
+    """A grant of ``access`` to ``path``. A path that does not exist grants nothing and is not an error."""
 
     path: Path
     access: Access
 
 
 @dataclass(frozen=True, slots=True)
-class Active:
-    """What holds after ``confine``, or would hold: ``abi`` 0 means a kernel without Landlock, and ``reason``
-    then says why."""
+class LandlockSupport:
+    """The Landlock features that the kernel supports. With ``abi`` 0 it supports none, for the given ``reason``."""
 
     abi: int
     files: bool
@@ -78,18 +78,18 @@ class Active:
 
     @property
     def renames(self) -> bool:
-        """Whether files can be allowed to move from one directory to another; the first version denies that to all."""
+        """True if renames between directories can be allowed. The first ABI always denies them."""
         return self.abi >= _ABI_REFER
 
 
 class _RulesetAttr(RulesetAttr):
-    """struct landlock_ruleset_attr as of ABI 6; the library's has the first field alone."""
+    """``struct landlock_ruleset_attr`` as of ABI 6; the library defines only its first field."""
 
     _fields_: ClassVar[list[Any]] = [("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
 
 def _every_right() -> FSAccess:
-    """All that this kernel's Landlock knows about files and directories."""
+    """Return all access rights to files and directories that this kernel supports."""
     return FSAccess.all()  # type: ignore[no-untyped-call, no-any-return]
 
 
@@ -97,33 +97,33 @@ def _every_file_right() -> FSAccess:
     return FSAccess.all_file()  # type: ignore[no-untyped-call, no-any-return]
 
 
-def available() -> Active:
-    """What this kernel can hold a process to. Never raises."""
-    ctypes.set_errno(0)  # the library takes a stale errno for its own failure
+def available() -> LandlockSupport:
+    """Return the Landlock features of this kernel. Never raises."""
+    ctypes.set_errno(0)  # the library mistakes a stale errno for its own failure
     try:
         abi = int(landlock_abi_version())
     except landlock.SyscallError as error:
-        return Active(0, files=False, tcp=False, scopes=False, reason=error.reason or str(error))
-    return Active(abi, files=True, tcp=abi >= _ABI_TCP, scopes=abi >= _ABI_SCOPE)
+        return LandlockSupport(0, files=False, tcp=False, scopes=False, reason=error.reason or str(error))
+    return LandlockSupport(abi, files=True, tcp=abi >= _ABI_TCP, scopes=abi >= _ABI_SCOPE)
 
 
-def confine(rules: Iterable[Rule], *, connect_tcp: bool = False) -> Active:
-    """From now on this process, and whatever it becomes or starts, touches only the files in ``rules``.
+def confine(rules: Iterable[Rule], *, connect_tcp: bool = False) -> LandlockSupport:
+    """Restrict this process, and every program that it executes or starts, to the files in ``rules``.
 
-    It also listens on no TCP port, connects to none unless ``connect_tcp``, and neither signals nor reaches by
-    abstract unix socket any process outside. What is open already stays usable. Returns what is in force: on an
-    old kernel that is less, on one without Landlock nothing. Raises OSError when the kernel refuses.
+    The process can then not listen on TCP ports, connect to them (unless ``connect_tcp``), or signal or reach by
+    abstract unix socket any process outside. Open file descriptors stay usable. Returns the features in force: fewer
+    on an old kernel, none without Landlock. Raises OSError if the kernel refuses the restriction.
     """
     no_new_privileges()
-    active = available()
-    if not active.files:
-        return active
+    support = available()
+    if not support.files:
+        return support
     attr = _RulesetAttr(_every_right())
     size = RulesetAttr.handled_access_fs.size
-    if active.tcp:
+    if support.tcp:
         attr.handled_access_net = _NET_BIND_TCP | (0 if connect_tcp else _NET_CONNECT_TCP)
         size = _RulesetAttr.handled_access_net.offset + _RulesetAttr.handled_access_net.size
-    if active.scopes:
+    if support.scopes:
         attr.scoped = _SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL
         size = ctypes.sizeof(_RulesetAttr)
     ruleset = get_create_ruleset()(ctypes.byref(attr), size, 0)
@@ -133,7 +133,7 @@ def confine(rules: Iterable[Rule], *, connect_tcp: bool = False) -> Active:
         get_restrict_self()(ruleset, 0)
     finally:
         os.close(ruleset)
-    return active
+    return support
 
 
 def _allow(ruleset: int, rule: Rule) -> None:
@@ -150,7 +150,7 @@ def _allow(ruleset: int, rule: Rule) -> None:
 
 
 def _rights(access: Access, directory: bool) -> int:
-    """The kernel's bits for ``access``; a file must not be given those that only directories have."""
+    """Return the kernel's bits for ``access``. The kernel refuses rights for a file that only directories have."""
     match access:
         case Access.READ:
             wanted = FSAccess.READ_FILE | FSAccess.READ_DIR
@@ -166,15 +166,15 @@ def _rights(access: Access, directory: bool) -> int:
 
 
 def no_new_privileges() -> None:
-    """Nothing that this process executes gains a privilege by set-uid bits or file capabilities."""
+    """Deny privileges from set-uid bits and file capabilities to every program that this process executes."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def die_with_parent(parent: int) -> None:
-    """SIGKILL for this process when its parent, whose pid is ``parent``, is gone; at once if it is gone already.
+    """Have this process killed with SIGKILL when its parent, the process ``parent``, exits or has already exited.
 
-    The kernel sends the signal when the *thread* that forked ends (prctl(2)), so parents fork from a thread
-    that lives as long as they do. execve keeps the setting, fork does not.
+    The kernel sends the signal when the *thread* that forked exits (prctl(2)), so a parent must fork from a thread
+    that lives as long as the parent. The setting survives execve, and is not inherited by forked children.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -182,7 +182,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def no_core_dump() -> None:
-    """Guest memory and what sessions print must not land in a core file."""
+    """Disable core files, which would contain guest memory and the output of sessions."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

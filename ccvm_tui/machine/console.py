@@ -1,7 +1,8 @@
-"""What the guest prints on its console, and QEMU on stderr: kept, and bounded.
+"""Bounded logs of the guest's console and of QEMU's output.
 
-A guest can print for ever, and the runtime directory is often a small tmpfs. So a log is at most two files of
-``limit`` bytes: the current one, and ``NAME.1``, the one before. A full disk costs the log, never the guest.
+A guest can print without end, and the runtime directory is often a small tmpfs. A log therefore consists of at most
+two files of ``limit`` bytes: the current one, and the previous one as ``NAME.1``. A full disk stops the log and never
+affects the guest.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 CONSOLE_LIMIT = 1 << 20
-"""Bytes of one console log file."""
+"""Maximum size of a console log file in bytes."""
 
 QEMU_LIMIT = 1 << 18
-"""Bytes of one file of QEMU's own words."""
+"""Maximum size of a file with QEMU's output in bytes."""
 
 TAIL = 1 << 16
-"""Bytes kept in memory, for messages about a guest that failed."""
+"""Bytes kept in memory for messages about a failed guest."""
 
 
 class BoundedLog:
-    """Appends to ``path``, rotates at ``limit`` bytes, remembers the last ``tail`` bytes whatever the disk does."""
+    """A log in ``path`` that is rotated at ``limit`` bytes.
+
+    The last ``tail`` bytes also stay in memory, even if the disk is full.
+    """
 
     def __init__(self, path: Path, limit: int, tail: int = TAIL) -> None:
         self.path = path
@@ -41,6 +45,7 @@ class BoundedLog:
             self._file = path.open("wb", buffering=0)
 
     def write(self, data: bytes) -> None:
+        """Append ``data``. A failure to write the file is logged once and otherwise ignored."""
         self._tail += data
         if len(self._tail) > 2 * self._tail_limit:
             del self._tail[: -self._tail_limit]
@@ -64,26 +69,28 @@ class BoundedLog:
         self._file = self.path.open("wb", buffering=0)
         self._written = 0
 
-    def tail(self, lines: int | None = None, *, showing: str = "") -> str:
-        """The last ``lines`` lines (all that is remembered without a number) as text, without carriage returns.
+    def tail(self, lines: int | None = None, *, marker: str = "") -> str:
+        """Return the last ``lines`` lines in memory, or all of them, as text without carriage returns.
 
-        If the last line with ``showing`` in it is further up, the lines from there on instead.
+        If the last line that contains ``marker`` comes before these lines, return ``lines`` lines from there instead.
         """
-        text = self.remembered().decode("utf-8", "replace").replace("\r", "")
+        text = self.tail_bytes().decode("utf-8", "replace").replace("\r", "")
         if lines is None:
             return text
         everything = text.rstrip("\n").split("\n")
-        shown = [number for number, line in enumerate(everything) if showing and showing in line]
-        start = min([max(0, len(everything) - lines), *shown[-1:]])
+        marked = [number for number, line in enumerate(everything) if marker and marker in line]
+        start = min([max(0, len(everything) - lines), *marked[-1:]])
         return "\n".join(everything[start : start + lines])
 
-    def remembered(self) -> bytes:
+    def tail_bytes(self) -> bytes:
+        """Return the last bytes written, at most as many as are kept in memory."""
         return bytes(self._tail[-self._tail_limit :])
 
     def __contains__(self, needle: bytes) -> bool:
         return needle in self._tail
 
     def close(self) -> None:
+        """Close the file. Idempotent."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -93,7 +100,10 @@ class BoundedLog:
 
 
 class LogReader(asyncio.Protocol):
-    """Everything that arrives on a stream goes to a log. ``first_byte`` and ``closed`` are events to wait for."""
+    """A protocol that writes everything it receives to a log.
+
+    The event ``first_byte`` is set by the first data, ``closed`` by the end of the connection.
+    """
 
     def __init__(self, target: BoundedLog) -> None:
         self._target = target
@@ -101,17 +111,19 @@ class LogReader(asyncio.Protocol):
         self.first_byte = asyncio.Event()
         self.closed = asyncio.Event()
 
-    def also_tell(self, listener: Callable[[bytes], None]) -> None:
-        """``listener`` gets what is remembered so far, if anything, and everything that comes."""
-        if so_far := self._target.remembered():
+    def subscribe(self, listener: Callable[[bytes], None]) -> None:
+        """Pass the log's tail, if it is not empty, and all further data to ``listener``. There is one listener."""
+        if so_far := self._target.tail_bytes():
             listener(so_far)
         self._listener = listener
 
     def data_received(self, data: bytes) -> None:
+        """Write ``data`` to the log and pass it to the listener."""
         self.first_byte.set()
         self._target.write(data)
         if self._listener is not None:
             self._listener(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Set ``closed``."""
         self.closed.set()

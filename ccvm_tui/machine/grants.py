@@ -1,6 +1,6 @@
-"""Which files the QEMU of a given machine may touch. The rest of the host does not exist for it.
+"""The files that a machine's QEMU may access. Access to all other files of the host is denied.
 
-Not even the runtime directory is on the list: QEMU gets its sockets as open file descriptors.
+The runtime directory is not among them: QEMU inherits its sockets as open file descriptors.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _PT_INTERP = 3
 
 
 def find_program(spec: MachineSpec) -> Path:
-    """The real path of what is executed: the machine's QEMU, of a runtime the loader that runs it.
+    """Return the real path of the executable: the host's QEMU, or the dynamic loader that runs a runtime's QEMU.
 
-    Raises PrerequisiteError when QEMU is not installed.
+    Raises PrerequisiteError if QEMU is not installed.
     """
     if spec.runtime is not None:
         return spec.runtime.loader
@@ -32,15 +32,15 @@ def find_program(spec: MachineSpec) -> Path:
     if found is None:
         raise PrerequisiteError(
             f"{spec.program} is not installed",
-            "`ccvm-tui image build` unpacks one of our own; `ccvm-tui doctor` checks the rest",
+            "`ccvm-tui image build` unpacks a QEMU for guests; `ccvm-tui doctor` checks the other prerequisites",
         )
     return Path(os.path.realpath(found))
 
 
 def qemu_rules(spec: MachineSpec, program: Path) -> tuple[Rule, ...]:
-    """The complete list for ``spec`` when run by ``program``."""
-    own = spec.runtime
-    rules = _program_rules(program) if own is None else _runtime_rules(own)
+    """Return the complete list of rules for a machine that ``program`` runs."""
+    runtime = spec.runtime
+    rules = _program_rules(program) if runtime is None else _runtime_rules(runtime)
     rules += _device_rules(spec)
     images = [spec.kernel, spec.initrd, *(drive.path for drive in spec.drives)]
     rules += [Rule(image, Access.READ) for image in images if image is not None]
@@ -50,21 +50,21 @@ def qemu_rules(spec: MachineSpec, program: Path) -> tuple[Rule, ...]:
 
 
 def _program_rules(program: Path) -> list[Rule]:
-    """QEMU itself, its libraries and firmware. Only QEMU and its ELF interpreter may be executed."""
+    """Allow QEMU, its libraries and its firmware. Only QEMU and its ELF interpreter may be executed."""
     trees = [Path(tree) for tree in _SYSTEM_TREES]
     if program.is_relative_to(_NIX_STORE):
         trees.append(_NIX_STORE)
     elif not program.is_relative_to("/usr"):
         trees.append(program.parent.parent)
     interpreter = elf_interpreter(program)
-    if interpreter is None:  # a wrapper script, as Nix makes them: what it runs is not known beforehand
+    if interpreter is None:  # a wrapper script, as in Nix: the programs that it runs are unknown
         return [Rule(tree, Access.EXECUTE) for tree in trees] + _LOADER_RULES
     executables = [Rule(program, Access.EXECUTE), Rule(interpreter, Access.EXECUTE)]
     return executables + [Rule(tree, Access.READ) for tree in trees] + _LOADER_RULES
 
 
 def _runtime_rules(runtime: Runtime) -> list[Rule]:
-    """The runtime's one directory, and nothing of the host's. Only its loader may be executed."""
+    """Allow the runtime's directory and no file of the host. Only the runtime's loader may be executed."""
     return [Rule(runtime.loader, Access.EXECUTE), Rule(runtime.directory, Access.READ)]
 
 
@@ -79,10 +79,10 @@ def _device_rules(spec: MachineSpec) -> list[Rule]:
 
 
 def _resolver_rules() -> list[Rule]:
-    """slirp reads /etc/resolv.conf again whenever it changes.
+    """Allow ``/etc/resolv.conf``, which slirp reads again whenever it changes.
 
-    A resolver that owns a directory under /run replaces the file there, so the directory is granted. A plain
-    /etc/resolv.conf is granted as the file it is now: /etc as a whole would be too much.
+    A resolver with a directory under ``/run`` replaces the file there, so the rule grants that directory. If the file
+    is in ``/etc``, the rule grants only the current file, since ``/etc`` as a whole would be too much.
     """
     configuration = Path("/etc/resolv.conf")
     rules = [Rule(configuration, Access.READ)]
@@ -93,7 +93,7 @@ def _resolver_rules() -> list[Rule]:
 
 
 def elf_interpreter(program: Path) -> Path | None:
-    """The loader that the 64-bit little-endian ELF ``program`` names (elf(5), PT_INTERP), or None."""
+    """Return the dynamic loader named in the 64-bit little-endian ELF ``program`` (elf(5), PT_INTERP), or None."""
     try:
         with program.open("rb") as file:
             header = file.read(64)

@@ -1,11 +1,11 @@
-"""The program between keeper and QEMU: confines itself, then becomes QEMU.
+"""The program that the keeper starts for each guest: it confines itself, then becomes QEMU.
 
-Run as ``python -P -s -S -m ccvm_tui.machine.launch ORDER`` with ORDER a JSON object (``Order``). The order of
-things matters: the parent-death signal first, so that no moment is left in which the keeper's death goes
-unnoticed; Landlock last, since it forbids whatever the steps before it need. The environment of QEMU is empty.
-Loads the standard library and ``landlock``, nothing else: this runs before every guest.
+Run as ``python -P -s -S -m ccvm_tui.machine.launch REQUEST``, where ``REQUEST`` is a LaunchRequest as JSON. The
+parent-death signal comes first, so that the keeper's death cannot be missed; Landlock comes last, because it forbids
+what the other steps need. QEMU's environment is empty. This program delays every start of a guest, so it imports only
+the standard library and ``landlock``.
 
-Statuses besides QEMU's own: 126 when it could not be confined, 127 when QEMU could not be executed.
+The exit status is QEMU's, or 126 if the process could not be confined, or 127 if QEMU could not be executed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ CANNOT_EXECUTE = 127
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to become, and within which bounds. ``rules`` None means no Landlock. No secret belongs in here."""
+class LaunchRequest:
+    """The program to execute and its confinement.
+
+    ``parent`` is the pid of the process whose exit kills the program. ``rules`` is None for no Landlock. The request
+    is visible in ``/proc`` and must not contain secrets.
+    """
 
     parent: int
     program: str
@@ -34,8 +38,8 @@ class Order:
     rules: tuple[Rule, ...] | None
     connect_tcp: bool = False
 
-    def encoded(self) -> str:
-        """JSON in ASCII: bytes of a path that are no UTF-8 travel as lone surrogates (os.fsencode)."""
+    def to_json(self) -> str:
+        """Encode as ASCII JSON. Bytes of a path that are not UTF-8 become lone surrogates (``os.fsdecode``)."""
         rules = None if self.rules is None else [[str(rule.path), rule.access.value] for rule in self.rules]
         return json.dumps(
             {
@@ -48,7 +52,8 @@ class Order:
         )
 
     @classmethod
-    def decoded(cls, text: str) -> Order:
+    def from_json(cls, text: str) -> LaunchRequest:
+        """Decode the output of ``to_json``."""
         data = json.loads(text)
         rules = data["rules"]
         return cls(
@@ -60,36 +65,37 @@ class Order:
         )
 
 
-def command(order: Order) -> list[str]:
-    """The command line that carries out ``order``; to be run with ``environment()``."""
-    return [sys.executable, "-P", "-s", "-S", "-m", __name__, order.encoded()]
+def command(request: LaunchRequest) -> list[str]:
+    """Return the launcher's command line for ``request``. Run it with ``environment()``."""
+    return [sys.executable, "-P", "-s", "-S", "-m", __name__, request.to_json()]
 
 
 def environment() -> dict[str, str]:
-    """The launcher's: it finds its modules exactly where this process found them, and knows nothing else."""
+    """Return the launcher's complete environment, which contains this process's module search path."""
     return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def main(arguments: list[str]) -> NoReturn:
-    order = Order.decoded(arguments[0])
-    die_with_parent(order.parent)
+    """Confine this process and execute the requested program."""
+    request = LaunchRequest.from_json(arguments[0])
+    die_with_parent(request.parent)
     try:
         no_core_dump()
         no_new_privileges()
-        # Python ignores these two, and what is ignored stays ignored across execve.
+        # Python ignores these signals, and ignored signals stay ignored across execve.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        if order.rules is not None:
-            confine(order.rules, connect_tcp=order.connect_tcp)
+        if request.rules is not None:
+            confine(request.rules, connect_tcp=request.connect_tcp)
     except OSError as error:
-        _give_up(CANNOT_CONFINE, f"cannot confine {order.program}: {error}")
+        _fail(CANNOT_CONFINE, f"cannot confine {request.program}: {error}")
     try:
-        os.execve(order.program, order.argv, {})  # noqa: S606 - becoming QEMU, without a shell, is the point
+        os.execve(request.program, request.argv, {})  # noqa: S606 - without a shell on purpose
     except OSError as error:
-        _give_up(CANNOT_EXECUTE, f"cannot run {order.program}: {error.strerror}")
+        _fail(CANNOT_EXECUTE, f"cannot execute {request.program}: {error.strerror}")
 
 
-def _give_up(status: int, message: str) -> NoReturn:
+def _fail(status: int, message: str) -> NoReturn:
     print(f"ccvm: {message}", file=sys.stderr, flush=True)
     os._exit(status)
 

@@ -1,4 +1,4 @@
-"""How much memory and how many cores a guest gets, given what the host has."""
+"""Limits on a guest's memory and cores, depending on the host."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import psutil
 
 _RESERVE_MIB = 512
-"""What the host keeps for itself, at the least."""
+"""Memory that is always left to the host."""
 
 _SMALLEST_MIB = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """``cores`` are those that this process may run on; memory in MiB."""
+    """The resources of this host. ``cores`` counts the cores that this process may run on; memory is in MiB."""
 
     memory_mib: int
     available_mib: int
@@ -23,13 +23,14 @@ class Host:
 
     @classmethod
     def here(cls) -> Host:
+        """Return the resources that this host has now."""
         memory = psutil.virtual_memory()
         return cls(memory.total >> 20, memory.available >> 20, len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """What the guest gets, and what to tell the user about it."""
+    """A guest's memory in MiB and cores after limiting, with warnings for the user."""
 
     memory_mib: int
     cores: int
@@ -37,9 +38,9 @@ class Limited:
 
 
 def clamp(memory_mib: int, cores: int, host: Host) -> Limited:
-    """``memory_mib`` and ``cores`` as far as ``host`` has them.
+    """Limit ``memory_mib`` and ``cores`` to the resources of ``host``.
 
-    An eighth of the host's memory, and at least half a GiB of it, stays with the host.
+    An eighth of the memory, and at least 512 MiB, is left to the host.
     """
     warnings = []
     ceiling = max(_SMALLEST_MIB, host.memory_mib - max(_RESERVE_MIB, host.memory_mib // 8))
@@ -47,8 +48,8 @@ def clamp(memory_mib: int, cores: int, host: Host) -> Limited:
         warnings.append(f"memory limited to {ceiling} MiB instead of {memory_mib}: the host has {host.memory_mib} MiB")
         memory_mib = ceiling
     if memory_mib > host.available_mib:
-        warnings.append(f"the guest may use {memory_mib} MiB, of which the host has {host.available_mib} MiB free now")
+        warnings.append(f"the guest may use {memory_mib} MiB, but the host has only {host.available_mib} MiB free now")
     if cores > host.cores:
-        warnings.append(f"cores limited to {host.cores} instead of {cores}: the host has no more")
+        warnings.append(f"cores limited to {host.cores} instead of {cores}: the host has no more cores")
         cores = host.cores
     return Limited(memory_mib, cores, tuple(warnings))

@@ -1,7 +1,7 @@
-"""QMP: how a running QEMU is asked, told, and listened to.
+"""QMP: commands to a running QEMU, and the events that it sends.
 
-``qemu.qmp`` does the talking: it numbers every command and gives each reply to the one that asked for it by
-that id. This module is the few commands that the program needs, their errors, and a bounded stream of events.
+``qemu.qmp`` implements the protocol and matches replies to commands. This module adds the few commands that the
+program needs, their errors, and bounded streams of events.
 
 Source: QEMU's docs/interop/qemu-qmp-ref.
 """
@@ -23,17 +23,17 @@ from ccvm_tui.errors import CcvmError
 
 log = logging.getLogger(__name__)
 
-# The library reports as an error what is an ordinary end here: QEMU went away. We say it where it matters.
+# The library logs the end of the connection as an error. Here QEMU's exit is normal, and is reported elsewhere.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
 
 REPLY_TIMEOUT = 10.0
-"""Seconds that QEMU has for a reply. It answers from its main loop, even when the guest is stuck."""
+"""Seconds within which QEMU must reply. It replies from its main loop, even if the guest hangs."""
 
 _BACKLOG = 256
 
 
 class MonitorError(CcvmError):
-    """QEMU refused a command, did not answer in time, or is gone. ``refused`` tells the first from the others."""
+    """QEMU refused a command (then ``refused`` is true), did not reply in time, or has exited."""
 
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
@@ -42,53 +42,55 @@ class MonitorError(CcvmError):
 
 @dataclass(frozen=True, slots=True)
 class MonitorEvent:
-    """``name`` as QMP has it (SHUTDOWN, RESET, STOP, RESUME, GUEST_PANICKED…); ``time`` in seconds since 1970."""
+    """An event. ``name`` is QMP's (SHUTDOWN, RESET, STOP, RESUME, GUEST_PANICKED…), ``time`` in seconds since 1970."""
 
     name: str
     data: dict[str, Any]
     time: float
 
 
-class _Tap(EventListener):
-    """Takes events where the library hands them out, so that its lists of all events ever stay empty."""
+class _EventTap(EventListener):
+    """A listener that passes on every event and rejects it, so that the library's unbounded queue stays empty."""
 
-    def __init__(self, hear: Callable[[Message], None]) -> None:
+    def __init__(self, dispatch: Callable[[Message], None]) -> None:
         super().__init__()
-        self._hear = hear
+        self._dispatch = dispatch
 
     def accept(self, event: Message) -> bool:
-        self._hear(event)
+        self._dispatch(event)
         return False
 
 
 class Monitor:
-    """The QMP connection of one QEMU. Made by ``connect``; ends when QEMU does, or by ``close``."""
+    """The QMP connection to one QEMU, created by ``connect``. It ends when QEMU exits, or by ``close``."""
 
     def __init__(self, client: QMPClient) -> None:
         self._client = client
         self._queues: set[asyncio.Queue[MonitorEvent | None]] = set()
         self._ended = False
         self.shutdown: MonitorEvent | None = None
-        """The last SHUTDOWN event: why QEMU is about to end."""
+        """The last SHUTDOWN event, which contains the reason for QEMU's exit."""
         self.panicked = False
+        """True after a GUEST_PANICKED event."""
 
     @classmethod
     async def connect(cls, sock: socket.socket, name: str) -> Monitor:
-        """Shake hands over the connected ``sock``, which is ours from now on. Raises MonitorError.
+        """Perform the handshake on the connected ``sock`` and take ownership of it.
 
-        QEMU greets once its machine stands, a few hundred milliseconds after the start.
+        QEMU sends its greeting once the machine is created, a few hundred milliseconds after the start. Raises
+        MonitorError if the handshake fails.
         """
         client = QMPClient(name)
         client.events.event_filter = lambda event: False
         monitor = cls(client)
-        client.register_listener(_Tap(monitor._hear))
+        client.register_listener(_EventTap(monitor._dispatch))
         try:
             await client.connect(sock)
-        except (QMPError, AssertionError) as error:  # the library asserts that QEMU did not leave meanwhile
-            raise MonitorError(f"QEMU did not greet: {error}") from error
+        except (QMPError, AssertionError) as error:  # an assertion of the library fails if QEMU exits meanwhile
+            raise MonitorError(f"no QMP greeting from QEMU: {error}") from error
         return monitor
 
-    def _hear(self, message: Message) -> None:
+    def _dispatch(self, message: Message) -> None:
         data: Any = message.get("data", {})
         stamp: Any = message.get("timestamp", {})
         seconds = stamp.get("seconds", 0) + stamp.get("microseconds", 0) / 1e6
@@ -98,12 +100,12 @@ class Monitor:
         elif event.name == "GUEST_PANICKED":
             self.panicked = True
         for queue in self._queues:
-            if queue.full():  # a listener that does not listen loses the oldest
+            if queue.full():  # a slow consumer loses the oldest events
                 queue.get_nowait()
             queue.put_nowait(event)
 
     async def events(self) -> AsyncIterator[MonitorEvent]:
-        """Events from now on, until QEMU ends. The oldest are lost when more than a few hundred wait."""
+        """Iterate over further events until QEMU exits. The oldest are dropped if more than 256 are queued."""
         queue: asyncio.Queue[MonitorEvent | None] = asyncio.Queue(_BACKLOG)
         self._queues.add(queue)
         try:
@@ -116,7 +118,10 @@ class Monitor:
             self._queues.discard(queue)
 
     async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
-        """Run one QMP command and return its ``return``. Raises MonitorError."""
+        """Execute a QMP command and return the ``return`` member of the reply.
+
+        Raises MonitorError if QEMU refuses the command, does not reply within ``REPLY_TIMEOUT``, or has exited.
+        """
         try:
             async with asyncio.timeout(REPLY_TIMEOUT):
                 return await self._client.execute(command, arguments)
@@ -125,21 +130,22 @@ class Monitor:
         except TimeoutError as error:
             raise MonitorError(f"QEMU did not answer {command} within {REPLY_TIMEOUT:.0f} s") from error
         except (QMPError, OSError, EOFError) as error:
-            raise MonitorError(f"QEMU is gone, {command} was not answered") from error
+            raise MonitorError(f"QEMU exited before it answered {command}") from error
 
     async def pause(self) -> None:
-        """Stop the guest's processors. Its time stands still too."""
+        """Stop the guest's processors and clocks."""
         await self.execute("stop")
 
     async def resume(self) -> None:
+        """Start the guest's processors, or continue them after ``pause``."""
         await self.execute("cont")
 
     async def status(self) -> str:
-        """QEMU's RunState: running, paused, prelaunch, shutdown, internal-error, guest-panicked…"""
+        """Return QEMU's RunState: running, paused, prelaunch, shutdown, internal-error, guest-panicked…"""
         return str((await self.execute("query-status"))["status"])
 
     async def quit(self) -> None:
-        """End QEMU at once. That it is gone before it has answered is not an error."""
+        """Make QEMU exit at once. An exit before the reply is not an error."""
         try:
             await self.execute("quit")
         except MonitorError as error:
@@ -147,7 +153,7 @@ class Monitor:
                 raise
 
     async def close(self) -> None:
-        """Close the connection; iterators over events end. Idempotent, never raises."""
+        """Close the connection, which ends the iterators over events. Idempotent; never raises."""
         if not self._ended:
             self._ended = True
             with contextlib.suppress(QMPError, OSError, EOFError):

@@ -1,4 +1,4 @@
-"""One QEMU process, from its start to its reaping."""
+"""One QEMU process, from its start until it is reaped."""
 
 from __future__ import annotations
 
@@ -30,15 +30,21 @@ from ccvm_tui.paths import GuestPaths
 log = logging.getLogger(__name__)
 
 GREETING_TIMEOUT = 20.0
-"""Seconds from the launch to QMP's greeting; it takes a tenth of one on an idle host."""
+"""Seconds from the launch to QMP's greeting; on an idle host it takes about 0.1."""
 
 QUIT_GRACE = 2.0
+"""Seconds within which QEMU must exit after the QMP command ``quit``."""
+
 TERM_GRACE = 2.0
+"""Seconds within which QEMU must exit after SIGTERM."""
+
 _PANIC = b"Kernel panic - not syncing"
 _SIGSYS = 31
 
 
 class State(StrEnum):
+    """The state of a machine."""
+
     STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"
@@ -56,46 +62,52 @@ _TRANSITIONS: dict[State, frozenset[State]] = {
 
 
 class StateError(CcvmError):
-    """The machine is not in a state in which that can be done."""
+    """The machine's state does not allow the operation."""
 
 
 class ExitReason(StrEnum):
+    """The cause of QEMU's exit."""
+
     GUEST = "guest"
     """The guest powered off or reset."""
     PANIC = "panic"
+    """The guest's kernel panicked."""
     STOPPED = "stopped"
-    """We asked QEMU to end."""
+    """``Machine.stop`` made QEMU exit."""
     KILLED = "killed"
-    """A signal from outside ended QEMU."""
+    """A signal from outside terminated QEMU."""
     FAILED = "failed"
-    """QEMU gave up, or never came up: an option, a file, the accelerator."""
+    """QEMU failed or never started, because of an option, a file or the accelerator."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineExit:
-    """How a machine ended. ``status`` is QEMU's: negative is a signal. ``detail`` is one line for people."""
+    """The exit of a machine.
+
+    ``status`` is QEMU's exit status, negative for a signal. ``detail`` is a description of one line for users.
+    """
 
     reason: ExitReason
     status: int
     detail: str
 
 
-class ShareEnds(Protocol):
-    """QEMU's ends of the two connections to a file server."""
+class ShareSockets(Protocol):
+    """QEMU's sockets of the two connections to a file server."""
 
     device: socket.socket
     helper: socket.socket
 
 
 class Machine:
-    """A running QEMU with its four sockets: monitor, console, control port, and the ssh port's listener.
+    """A running QEMU with its four sockets: monitor, console, control port, and the listener of the SSH port.
 
-    Made by ``Machine.start``. ``control`` is the connected, non-blocking socket of the control port and belongs
-    to the caller. On ``ssh_path`` QEMU serves one connection at a time; one that comes within milliseconds of
-    the end of the last may be closed at once, and is then to be made again.
+    ``Machine.start`` creates it. ``control`` is the connected, non-blocking socket of the control port, and belongs
+    to the caller. On ``ssh_path`` QEMU serves one connection at a time. A connection made within milliseconds of the
+    end of the previous one may be closed at once; the client must then retry.
 
-    The fork happens in the calling thread, and QEMU dies with that thread (prctl(2), PR_SET_PDEATHSIG): call
-    from one that lives as long as the guest should, as an event loop's does.
+    QEMU is forked by the calling thread and is killed when that thread exits (prctl(2), PR_SET_PDEATHSIG). The thread
+    must therefore live as long as the guest, like that of the event loop.
     """
 
     def __init__(self, spec: MachineSpec, paths: GuestPaths, control: socket.socket) -> None:
@@ -104,22 +116,22 @@ class Machine:
         self.control = control
         self._state = State.STARTING
         self._console = BoundedLog(paths.console_log, CONSOLE_LIMIT)
-        self._words = BoundedLog(paths.qemu_log, QEMU_LIMIT)
+        self._qemu_log = BoundedLog(paths.qemu_log, QEMU_LIMIT)
         self._console_reader = LogReader(self._console)
         self._child: Child
         self._monitor: Monitor | None = None
         self._watch: asyncio.Task[MachineExit]
         self._psutil: psutil.Process | None = None
-        self._asked_to_end = False
+        self._stop_requested = False
 
     @classmethod
-    async def start(cls, spec: MachineSpec, paths: GuestPaths, shares: Sequence[ShareEnds] = ()) -> Machine:
-        """Launch QEMU and shake hands with its monitor; the guest's processors run when this returns.
+    async def start(cls, spec: MachineSpec, paths: GuestPaths, shares: Sequence[ShareSockets] = ()) -> Machine:
+        """Launch QEMU, connect to its monitor and start the guest's processors.
 
-        ``shares`` are QEMU's ends of the connections to the file servers, one for each share of ``spec``; they are
-        closed here. ``paths.dir`` must exist. Raises PrerequisiteError when QEMU is missing, BootError with QEMU's
-        words when it does not come up, OSError when a socket cannot be made. Whatever is raised, nothing is left
-        running.
+        ``shares`` are QEMU's sockets of the connections to the file servers, one element per share of ``spec``; they
+        are closed here. ``paths.dir`` must exist. On failure or cancellation no process is left running. Raises
+        PrerequisiteError if QEMU is missing, BootError with QEMU's output if it does not start, OSError if a socket
+        cannot be created.
         """
         program = find_program(spec)
         if spec.accel == "tcg" and not spec.tsc_khz:
@@ -138,7 +150,7 @@ class Machine:
             (qmp, qmp_end), (console, console_end), (control, control_end) = pairs
             machine = cls(spec, paths, control)
             on_failure.callback(machine._console.close)
-            on_failure.callback(machine._words.close)
+            on_failure.callback(machine._qemu_log.close)
             fds = MachineFds(
                 qmp=qmp_end.fileno(),
                 console=console_end.fileno(),
@@ -149,18 +161,18 @@ class Machine:
             machine._child = Child(await _spawn(spec, program, fds))
             on_failure.callback(machine._child.close)
             try:
-                theirs.close()  # with our copies closed, end-of-file on the others means that QEMU is gone
-                await machine._come_up(qmp, console)
+                theirs.close()  # without copies in this process, end-of-file on our sockets means that QEMU exited
+                await machine._connect(qmp, console)
             except BaseException:
                 await machine._child.end(0.0)
                 raise
             on_failure.pop_all()
         return machine
 
-    async def _come_up(self, qmp: socket.socket, console: socket.socket) -> None:
+    async def _connect(self, qmp: socket.socket, console: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(lambda: self._console_reader, sock=console)
-        words = loop.create_task(self._read_words(), name=f"qemu log {self.spec.name}")
+        logging_output = loop.create_task(self._log_output(), name=f"qemu log {self.spec.name}")
         try:
             async with asyncio.timeout(GREETING_TIMEOUT):
                 self._monitor = await Monitor.connect(qmp, self.spec.name)
@@ -168,45 +180,45 @@ class Machine:
                     await self._monitor.resume()
         except BaseException as error:
             status = await self._child.end(0.0 if isinstance(error, asyncio.CancelledError) else 1.0)
-            await words  # ends with QEMU: nobody else has its stderr
+            await logging_output  # ends with QEMU, the only process that has this pipe
             transport.abort()
             if self._monitor is not None:
                 await self._monitor.close()
             if not isinstance(error, (MonitorError, TimeoutError)):
                 raise
             raise BootError(
-                f"QEMU did not come up (status {status}): {self._last_words() or error}",
+                f"QEMU did not start (status {status}): {self._last_output_line() or error}",
                 "`ccvm-tui doctor` checks what QEMU needs",
-                console_tail=self._words.tail(20),
+                console_tail=self._qemu_log.tail(20),
             ) from error
         self._move(State.RUNNING)
-        self._watch = loop.create_task(self._until_exit(words), name=f"machine {self.spec.name}")
+        self._watch = loop.create_task(self._until_exit(logging_output), name=f"machine {self.spec.name}")
 
-    async def _read_words(self) -> None:
+    async def _log_output(self) -> None:
         stdout = self._child.process.stdout
         assert stdout is not None
         while data := await stdout.read(1 << 16):
-            self._words.write(data)
+            self._qemu_log.write(data)
 
-    async def _until_exit(self, words: asyncio.Task[None]) -> MachineExit:
-        """Wait for QEMU's end, collect what it said last, and let go of everything that is its."""
+    async def _until_exit(self, logging_output: asyncio.Task[None]) -> MachineExit:
+        """Wait for QEMU's exit, read its remaining output, and release all resources."""
         status = await self._child.wait()
-        # Its ends of the sockets are closed now; what is still in them is read before the logs are closed.
+        # QEMU has closed its sockets; read the data still buffered in ours before the logs are closed.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await self._console_reader.closed.wait()
-                await words
-        words.cancel()
+                await logging_output
+        logging_output.cancel()
         assert self._monitor is not None
         await self._monitor.close()
         result = self._explain(status)
         self._state = State.EXITED
         self._console.close()
-        self._words.close()
+        self._qemu_log.close()
         self._child.close()
         with contextlib.suppress(OSError):
             self.ssh_path.unlink(missing_ok=True)
-        log.info("qemu %d ended: %s (%s)", self._child.pid, result.reason, result.detail)
+        log.info("qemu %d exited: %s (%s)", self._child.pid, result.reason, result.detail)
         return result
 
     def _explain(self, status: int) -> MachineExit:
@@ -217,53 +229,58 @@ class Machine:
             return MachineExit(ExitReason.PANIC, status, "the guest's kernel panicked")
         if by_guest and status == 0:
             return MachineExit(ExitReason.GUEST, status, "the guest powered off")
-        if self._asked_to_end:
+        if self._stop_requested:
             return MachineExit(ExitReason.STOPPED, status, "stopped")
         if status == -_SIGSYS:
             return MachineExit(ExitReason.FAILED, status, "QEMU made a system call that its seccomp filter forbids")
         if status < 0:
             return MachineExit(ExitReason.KILLED, status, f"QEMU was killed by signal {-status}")
         if shutdown is not None and str(shutdown.data.get("reason", "")).startswith("host-signal"):
-            return MachineExit(ExitReason.KILLED, status, "QEMU was told to end by a signal")
-        return MachineExit(ExitReason.FAILED, status, self._last_words() or f"QEMU ended with status {status}")
+            return MachineExit(ExitReason.KILLED, status, "QEMU was terminated by a signal")
+        return MachineExit(ExitReason.FAILED, status, self._last_output_line() or f"QEMU exited with status {status}")
 
-    def _last_words(self) -> str:
-        return self._words.tail(1).strip()
+    def _last_output_line(self) -> str:
+        return self._qemu_log.tail(1).strip()
 
-    # What callers see and do
+    # --- the interface of a running machine ---------------------------------------------------------------
 
     @property
     def state(self) -> State:
+        """The state of the machine."""
         return self._state
 
     @property
     def pid(self) -> int:
-        """The launcher's and, since it becomes QEMU, QEMU's."""
+        """The pid of QEMU, which is that of the launcher."""
         return self._child.pid
 
     @property
     def monitor(self) -> Monitor:
+        """The QMP connection."""
         assert self._monitor is not None
         return self._monitor
 
     @property
-    def first_sign_of_life(self) -> asyncio.Event:
-        """Set when the guest has printed its first byte on the console."""
+    def first_console_output(self) -> asyncio.Event:
+        """An event that is set when the guest prints its first byte on the console."""
         return self._console_reader.first_byte
 
     def on_console(self, listener: Callable[[bytes], None]) -> None:
-        """``listener`` gets everything that the guest prints, from its first byte on. One listener."""
-        self._console_reader.also_tell(listener)
+        """Pass the guest's console output, from its first byte on, to ``listener``. There is one listener."""
+        self._console_reader.subscribe(listener)
 
     def console_tail(self, lines: int = 20) -> str:
-        """The last lines of the console; of a panic those that say why, since its trace alone fills more."""
-        return self._console.tail(lines, showing=_PANIC.decode())
+        """Return the last lines of the console.
 
-    def qemu_tail(self, lines: int = 20) -> str:
-        return self._words.tail(lines)
+        After a panic, return the lines from its message on, since the trace after it would fill the whole tail.
+        """
+        return self._console.tail(lines, marker=_PANIC.decode())
 
     async def pause(self) -> None:
-        """Stop the guest's processors. Raises StateError, MonitorError."""
+        """Stop the guest's processors.
+
+        Raises StateError if the machine is not running, MonitorError if QEMU does not carry out the command.
+        """
         self._move(State.PAUSED)
         try:
             await self.monitor.pause()
@@ -272,58 +289,64 @@ class Machine:
             raise
 
     async def resume(self) -> None:
-        """Let the guest's processors run again. Raises StateError, MonitorError."""
+        """Continue the guest's processors.
+
+        Raises StateError if the machine is not paused, MonitorError if QEMU does not carry out the command.
+        """
         if self._state is not State.PAUSED:
             raise StateError(f"the machine is {self._state}, not paused")
         await self.monitor.resume()
         self._move_if(State.PAUSED, State.RUNNING)
 
     @property
-    def end(self) -> MachineExit | None:
-        """How the machine ended, if it has."""
+    def exit(self) -> MachineExit | None:
+        """The exit of the machine, or None while it runs."""
         return self._watch.result() if self._watch.done() and not self._watch.cancelled() else None
 
     async def wait(self) -> MachineExit:
-        """Until QEMU has ended and is reaped. Cancelling the wait leaves QEMU alone."""
+        """Wait until QEMU has exited and is reaped. Cancelling the wait does not affect QEMU."""
         return await asyncio.shield(self._watch)
 
     async def stop(self, grace: float = 0.0) -> MachineExit:
-        """End the machine; QEMU is reaped when this returns, also when it is cancelled on the way.
+        """Stop the machine and wait until QEMU is reaped, even if the call is cancelled.
 
-        ``grace`` seconds are given to a guest that was asked to power off beforehand. Then QMP ``quit``, then
-        SIGTERM, then SIGKILL. May be called in any state and more than once.
+        A guest that was asked to power off has ``grace`` seconds to do so. After that come QMP ``quit``, SIGTERM and
+        SIGKILL. The method may be called in any state, repeatedly.
         """
         was_paused = self._state is State.PAUSED
         self._move_if(State.RUNNING, State.STOPPING)
         self._move_if(State.PAUSED, State.STOPPING)
         try:
-            if grace > 0 and not was_paused and await self._ended_within(grace):
+            if grace > 0 and not was_paused and await self._exits_within(grace):
                 return await self.wait()
-            self._asked_to_end = True
+            self._stop_requested = True
             if not await self._quit():
                 await self._child.end(TERM_GRACE)
             return await self.wait()
         except asyncio.CancelledError:
-            self._asked_to_end = True
+            self._stop_requested = True
             self._child.send(signal.SIGKILL)
             await asyncio.shield(self._watch)
             raise
 
     async def _quit(self) -> bool:
-        """Ask QEMU to end; True when it has. One that does not even answer gets no more time."""
+        """Send QMP ``quit`` and return whether QEMU has exited. A QEMU that does not reply gets no further grace."""
         try:
             async with asyncio.timeout(QUIT_GRACE):
                 await self.monitor.quit()
         except (MonitorError, TimeoutError):
             return self._watch.done()
-        return await self._ended_within(QUIT_GRACE)
+        return await self._exits_within(QUIT_GRACE)
 
-    async def _ended_within(self, seconds: float) -> bool:
+    async def _exits_within(self, seconds: float) -> bool:
         await asyncio.wait([self._watch], timeout=seconds)
         return self._watch.done()
 
     def usage(self) -> Usage:
-        """QEMU's processor use in percent of one core since the last call, and its memory in bytes."""
+        """Return QEMU's CPU usage since the last call, in percent of one core, and its resident memory in bytes.
+
+        Both are 0 if QEMU has exited.
+        """
         try:
             if self._psutil is None:
                 self._psutil = psutil.Process(self.pid)
@@ -334,7 +357,7 @@ class Machine:
 
     def _move(self, new: State) -> None:
         if new not in _TRANSITIONS[self._state]:
-            raise StateError(f"a machine that is {self._state} cannot become {new}")
+            raise StateError(f"the machine is {self._state} and cannot become {new}")
         self._state = new
 
     def _move_if(self, old: State, new: State) -> None:
@@ -347,10 +370,10 @@ class Machine:
 
 @contextlib.contextmanager
 def _listening(path: Path) -> Iterator[socket.socket]:
-    """A unix socket that listens on ``path``, mode 0600 from its first moment."""
+    """Yield a unix socket that listens on ``path``, which has mode 0600 from its creation on."""
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        # bind(2) takes the mode of the new file from the socket's own inode: no moment with a wider one.
+        # bind(2) copies the mode of the new file from the socket's inode, so the file never has a wider mode.
         os.fchmod(sock.fileno(), 0o600)
         sock.bind(os.fsencode(path))
         sock.listen(1)
@@ -358,16 +381,16 @@ def _listening(path: Path) -> Iterator[socket.socket]:
 
 
 async def _spawn(spec: MachineSpec, program: Path, fds: MachineFds) -> asyncio.subprocess.Process:
-    order = launch.Order(
+    request = launch.LaunchRequest(
         parent=os.getpid(),
         program=str(program),
         argv=tuple(argv(spec, fds)),
         rules=qemu_rules(spec, program) if spec.confine else None,
         connect_tcp=spec.network == "user",
     )
-    # A session of its own: Ctrl+C in the terminal where the keeper was started is not meant for the guest.
+    # QEMU gets its own session, so that Ctrl+C in the terminal of the keeper does not reach it.
     return await asyncio.create_subprocess_exec(
-        *launch.command(order),
+        *launch.command(request),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

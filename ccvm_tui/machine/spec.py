@@ -1,4 +1,4 @@
-"""What a machine is made of: frozen, and complete. Nothing else decides QEMU's command line."""
+"""The specification of a machine: frozen and complete. QEMU's command line depends on nothing else."""
 
 from __future__ import annotations
 
@@ -14,34 +14,37 @@ Network = Literal["user", "none"]
 
 CONTROL_PORT = "ccvm.control"
 SSH_PORT = "ccvm.ssh"
-"""Names under /sys/class/virtio-ports: the guest goes by names, numbers are not to be relied on."""
+"""Names under ``/sys/class/virtio-ports``. The guest finds ports by name, since their numbers may change."""
 
 WORKSPACE_TAG = "workspace"
 SERIAL_MAX = 20
-"""Longest serial of a virtio disk in bytes (VIRTIO_BLK_ID_BYTES, virtio 1.2, 5.2.6)."""
+"""Maximum length of a virtio disk's serial in bytes (VIRTIO_BLK_ID_BYTES, virtio 1.2, 5.2.6)."""
 TAG_MAX = 35
-"""Longest tag of a virtio file system in bytes, less the NUL (virtio 1.2, 5.11.4)."""
+"""Maximum length of a virtio file system's tag in bytes, without the NUL (virtio 1.2, 5.11.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A virtio file system that the guest finds under ``tag``. A file server outside QEMU answers for it."""
+    """A virtio file system, named ``tag`` in the guest and served by a file server outside QEMU."""
 
     tag: str = WORKSPACE_TAG
 
     def __post_init__(self) -> None:
         if not 0 < len(self.tag.encode()) <= TAG_MAX:
-            raise ValueError(f"a file system's tag has 1 to {TAG_MAX} bytes: {self.tag!r}")
+            raise ValueError(f"the tag of a file system must have 1 to {TAG_MAX} bytes: {self.tag!r}")
 
     @property
     def port(self) -> str:
-        """The name of the port of its helper in the guest."""
+        """The name of the virtio-serial port of the share's helper in the guest."""
         return f"ccvm.share.{self.tag}"
 
 
 @dataclass(frozen=True, slots=True)
 class ShareFds:
-    """File descriptors for one share: the vhost-user connection to its server, and the server's end of its port."""
+    """File descriptors of one share, both connected to its file server.
+
+    ``device`` is the vhost-user connection, ``helper`` the connection to the port of the share's helper.
+    """
 
     device: int
     helper: int
@@ -49,23 +52,25 @@ class ShareFds:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """A raw image, read-only, found in the guest as the disk whose serial is ``serial``."""
+    """A read-only raw disk image, identified in the guest by the disk's ``serial``."""
 
     path: Path
     serial: str
 
     def __post_init__(self) -> None:
         if not 0 < len(self.serial.encode()) <= SERIAL_MAX:
-            raise ValueError(f"a disk's serial has 1 to {SERIAL_MAX} bytes: {self.serial!r}")
+            raise ValueError(f"the serial of a disk must have 1 to {SERIAL_MAX} bytes: {self.serial!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """One machine. ``kernel`` None makes a machine whose processors never start.
+    """The specification of one machine.
 
-    ``memory_mib`` in MiB. ``seccomp`` is QEMU's own filter, ``confine`` Landlock around QEMU. ``lock_memory``
-    keeps guest memory out of swap. ``name`` shows in ``ps``. ``qemu`` is the program, by name or path; a ``runtime``
-    takes its place. ``tsc_khz`` is the host's counter frequency; 0 lets ``Machine.start`` find it out.
+    If ``kernel`` is None, the machine's processors never start. ``memory_mib`` is in MiB. ``seccomp`` enables QEMU's
+    own filter, ``confine`` Landlock. ``lock_memory`` keeps guest memory out of swap. ``name`` is visible in ``ps``.
+    ``qemu`` is the name or path of the executable, the architecture's default if it is empty; a ``runtime`` takes
+    precedence. ``tsc_khz`` is the frequency of the host's time stamp counter; if it is 0, ``Machine.start`` measures
+    it when the machine needs it. Raises ValueError if the machine is impossible.
     """
 
     kernel: Path | None
@@ -90,28 +95,29 @@ class MachineSpec:
     def __post_init__(self) -> None:
         if self.machine not in self.arch.machines:
             known = ", ".join(self.arch.machines)
-            raise ValueError(f"no machine {self.machine!r} on {self.arch.name}: {known}")
+            raise ValueError(f"no machine type {self.machine!r} on {self.arch.name}, only {known}")
         if self.memory_mib < 1 or self.cores < 1:
-            raise ValueError(f"a machine of {self.memory_mib} MiB and {self.cores} cores")
+            raise ValueError(f"memory and cores must be positive: {self.memory_mib} MiB, {self.cores} cores")
         tags = [share.tag for share in self.shares]
         if len(set(tags)) != len(tags):
-            raise ValueError(f"two shares of one tag: {tags}")
+            raise ValueError(f"duplicate share tags: {tags}")
 
     @property
     def program(self) -> str:
+        """The name or path of the host's QEMU executable."""
         return self.qemu or self.arch.qemu
 
     @property
     def command(self) -> list[str]:
-        """The beginning of the command line, the program first."""
+        """The start of the command line: QEMU, or the loader of a runtime with its arguments."""
         return [self.program] if self.runtime is None else self.runtime.command
 
 
 @dataclass(frozen=True, slots=True)
 class MachineFds:
-    """File descriptors that QEMU inherits: connected stream sockets, except ``ssh``, which listens.
+    """File descriptors that QEMU inherits: connected stream sockets, and for ``ssh`` a listening socket.
 
-    None leaves the device out. ``shares`` has one element for each share of the machine.
+    A device whose descriptor is None is omitted. ``shares`` has one element per share of the machine.
     """
 
     qmp: int | None = None
@@ -121,5 +127,6 @@ class MachineFds:
     shares: tuple[ShareFds, ...] = ()
 
     def all(self) -> tuple[int, ...]:
+        """Return all descriptors."""
         single = [fd for fd in (self.qmp, self.console, self.control, self.ssh) if fd is not None]
         return (*single, *(fd for share in self.shares for fd in (share.device, share.helper)))

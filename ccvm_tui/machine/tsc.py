@@ -1,11 +1,11 @@
-"""How fast this host's time stamp counter runs.
+"""The frequency of this host's time stamp counter.
 
-Under TCG the guest's counter is the host's (QEMU's cpu_get_host_ticks). A microvm with ACPI has no other clock to
-measure it by than the PIT, and on a busy host that measurement fails: the kernel then finds no clock at all and
-waits for ever in its delay loop, without a word. Told the frequency (``tsc_early_khz=``, the kernel's
-admin-guide/kernel-parameters) it has nothing to measure. KVM guests are told by KVM itself.
+Under TCG the guest's counter is the host's (QEMU's ``cpu_get_host_ticks``). On a microvm with ACPI the guest's kernel
+can measure it only against the PIT. On a busy host that measurement fails: the kernel then has no clock source and
+loops forever in its delay loop, without any message. The parameter ``tsc_early_khz=`` (the kernel's
+admin-guide/kernel-parameters) replaces the measurement. KVM passes the frequency to its guests without a parameter.
 
-No file or system call tells the frequency to an ordinary process, so the counter is read here, twice.
+No file or system call reports the frequency to an unprivileged process, so this module reads the counter twice.
 """
 
 from __future__ import annotations
@@ -19,21 +19,24 @@ import time
 from collections.abc import Callable
 
 _INTERVAL = 0.02
-"""Seconds between the two readings: enough for a few parts in a million."""
+"""Seconds between the two readings. The error is then a few parts per million."""
 
 _TRIES = 7
 _READ = b"\x0f\x31\x48\xc1\xe2\x20\x48\x09\xd0\xc3"  # rdtsc; shl rdx, 32; or rax, rdx; ret
 _PLAUSIBLE_KHZ = range(100_000, 20_000_000)
 
-_known: int | None = None
+_cached_khz: int | None = None
 
 
 async def host_khz() -> int | None:
-    """The frequency in kHz, or None where it cannot be had (another architecture, no executable memory)."""
-    global _known
-    if _known is None and platform.machine() in ("x86_64", "amd64"):
-        _known = await _measure()
-    return _known
+    """Return the frequency in kHz, measured once per process.
+
+    The result is None on other architectures, and if the system refuses executable memory.
+    """
+    global _cached_khz
+    if _cached_khz is None and platform.machine() in ("x86_64", "amd64"):
+        _cached_khz = await _measure()
+    return _cached_khz
 
 
 async def _measure() -> int | None:
@@ -50,7 +53,7 @@ async def _measure() -> int | None:
 
 
 def _reading(read: Callable[[], int]) -> tuple[int, int]:
-    """Nanoseconds and ticks of one moment: of several tries the one that was interrupted least."""
+    """Return the time in nanoseconds and the counter, taken together: the least interrupted of several readings."""
     best: tuple[int, int, int] | None = None
     for _ in range(_TRIES):
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
@@ -63,9 +66,10 @@ def _reading(read: Callable[[], int]) -> tuple[int, int]:
 
 
 def _executable(code: bytes) -> int:
-    """Map ``code`` into memory, for good, and return its address. Raises OSError.
+    """Map ``code`` into memory permanently and return its address.
 
-    By way of a memory file, since hardened systems refuse memory that is writable and executable at once.
+    The code goes through a memory file, because hardened systems refuse memory that is both writable and executable.
+    Raises OSError if the mapping is refused.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p

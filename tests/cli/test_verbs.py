@@ -251,7 +251,7 @@ def test_gc_removes_runtimes_that_were_replaced_and_are_not_in_use(
     store, recipe = Store(), load_recipe()
     old = publish_runtime(store, recipe)
     new = publish_runtime(store, recipe, b"newer")
-    held = old.hold()
+    held = old.acquire()
     assert ccvm_tui("gc").stdout == b"nothing to remove\n"
     os.close(held)
     assert f"removed runtime {old.version}: {old.directory}" in ccvm_tui("gc").stdout.decode()

@@ -17,7 +17,7 @@ from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Info, LaunchSpec
 from tests.terminals import eventually
 
-PANICKED = "the guest's kernel panicked while it started; started again"
+PANICKED = "the guest's kernel panicked during boot; the guest was restarted"
 
 
 class WithoutInitrd:

@@ -69,7 +69,7 @@ async def test_a_killed_file_server_ends_the_guest_and_loses_nothing_that_was_wr
     assert nothing_left(spare, directory)
     record = how_it_ended(spare)
     assert record.failed
-    assert "the file server ended" in record.reason
+    assert "the file server exited" in record.reason
     assert (spare.project / "written").read_text() == "written\n"
 
 
@@ -142,7 +142,7 @@ async def test_a_killed_screen_process_costs_no_session(spare: RealGuest) -> Non
         terminal.type("owritten after\x1b")
         await vim_shows(terminal, "written after")
     events = ccvm_tui("logs", spare.name, "--events").stdout.decode()
-    assert "the screen process died and was started again" in events
+    assert "the screen process died and was restarted" in events
 
 
 async def test_the_screen_is_whole_after_its_process_was_killed(spare: RealGuest) -> None:

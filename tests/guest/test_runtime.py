@@ -29,7 +29,7 @@ def try_out(guest: RealGuest, image: Image, runtime: Runtime) -> None:
     (guest.project / "from the host").write_text("hello\n")
     assert guest.sh("cat 'from the host'; echo hello again > 'from the guest'") == "hello\n"
     assert (guest.project / "from the guest").read_text() == "hello again\n"
-    assert runtime.held
+    assert runtime.in_use
     refused = ccvm_tui("image", "rm", runtime.digest)
     assert refused.returncode == 4
     assert b"a running guest uses the runtime" in refused.stderr
@@ -52,7 +52,7 @@ def test_a_host_without_qemu_needs_none(
     assert runtime.version in checks["runtime"]["detail"]
     assert "the runtime's is used" in checks["qemu"]["detail"]
     assert ccvm_tui("stop", "--yes", guest.name).returncode == 0
-    assert not runtime.held
+    assert not runtime.in_use
 
 
 def test_our_own_qemu_can_be_asked_for(home: Path, image: Image, runtime: Runtime, own_guest: Starter) -> None:

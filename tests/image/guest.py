@@ -1,4 +1,4 @@
-"""A real guest for tests: the built image in a real machine, its agent's frames, and SSH into it."""
+"""A real guest for tests: the built image in a real machine, its control port, and SSH."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ccvm_tui.ssh.keys import GuestKeys
 
 
 class RunningProgram:
-    """A program without a terminal: what it ``printed`` on each of its streams, and its ``status`` in the end."""
+    """A program without a terminal, with the bytes ``printed`` on each stream and its exit ``status``."""
 
     channel: Channel
 
@@ -42,7 +42,7 @@ class RunningProgram:
 
 
 class RealGuest:
-    """``times`` has seconds since the start of the machine: hello, ready, login."""
+    """A booted guest. ``times`` has the seconds from the start of the machine to hello, ready and login."""
 
     def __init__(
         self, machine: Machine, agent: GuestAgent, keys: GuestKeys, ssh_socket: Path, share: ShareServer
@@ -60,7 +60,7 @@ class RealGuest:
         return await connection.connect(self.ssh_socket, "dev", self.keys, lambda _: None)
 
     async def start(self, *argv: str) -> RunningProgram:
-        """A program in the guest, as a keeper starts it."""
+        """Start a program in the guest in the same way as a keeper."""
 
         async def connection() -> asyncssh.SSHClientConnection:
             return self.ssh
@@ -71,7 +71,7 @@ class RealGuest:
         return program
 
     async def run(self, script: str, stdin: str | None = None) -> str:
-        """What a shell script prints in the guest; fails the test when it fails."""
+        """Run a shell script in the guest and return its output. The test fails if the script fails."""
         program = await self.start("sh", "-euc", script)
         if stdin is not None:
             program.channel.write(stdin.encode())
@@ -81,7 +81,7 @@ class RealGuest:
         return program.printed[1].decode()
 
     async def event(self, kind: str, within: float = 30.0) -> dict[str, Any]:
-        """The first event of ``kind`` not taken yet."""
+        """Remove and return the first pending event of ``kind``."""
         async with asyncio.timeout(within):
             while True:
                 for index, event in enumerate(self.events):

@@ -1,4 +1,4 @@
-"""A runtime whose files are small, published like any other."""
+"""Published runtimes of small files."""
 
 from __future__ import annotations
 

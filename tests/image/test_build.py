@@ -1,4 +1,4 @@
-"""Building: what surrounds it with real programs, and once the whole of it."""
+"""Builds of images, agent layers and runtimes with real programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import BuildCancelled, Image, Progress, Store, agent_layer, build, load_recipe, mirrors, verify
 from ccvm_tui.image.progress import PHASES, Phases
 from ccvm_tui.image.recipe import LayerRecipe
-from ccvm_tui.image.run import Running
+from ccvm_tui.image.run import BuildProcess
 
 SCRATCH = "ccvm-build-*"
 
@@ -28,20 +28,20 @@ def scratch_dirs() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob(SCRATCH))
 
 
-def test_the_real_image_is_sound_and_small(image: Image) -> None:
+def test_the_real_image_is_intact_and_small(image: Image) -> None:
     assert verify(image) == []
     assert image.size < 450 << 20
     assert image.kernel.read_bytes()[:4] == b"\x7fELF"
     assert image.manifest.files.keys() == {"vmlinux", "initrd", "rootfs.squashfs"}
 
 
-def test_a_second_build_finds_the_first(image: Image) -> None:
+def test_a_second_build_changes_nothing(image: Image) -> None:
     before = image.rootfs.stat()
     assert build(Store(), load_recipe()) == image
     assert image.rootfs.stat() == before
 
 
-def test_a_cancelled_build_leaves_nothing(tmp_path: Path) -> None:
+def test_a_cancelled_build_leaves_nothing_behind(tmp_path: Path) -> None:
     store, cancel, seen = Store(tmp_path / "images"), threading.Event(), []
     before = scratch_dirs()
 
@@ -58,7 +58,7 @@ def test_a_cancelled_build_leaves_nothing(tmp_path: Path) -> None:
     assert scratch_dirs() == before
 
 
-def test_a_killed_build_leaves_nothing_that_cleaning_does_not_remove(tmp_path: Path) -> None:
+def test_cleanup_removes_everything_that_a_killed_build_leaves(tmp_path: Path) -> None:
     store = Store(tmp_path / "images")
     before = scratch_dirs()
     script = (
@@ -75,28 +75,30 @@ def test_a_killed_build_leaves_nothing_that_cleaning_does_not_remove(tmp_path: P
         process.kill()
     assert process.returncode == -signal.SIGKILL
     deadline = time.monotonic() + 60
-    while store.clean_stale() == 0:  # until its programs, which hold the lock, have ended too
+    while store.clean_stale() == 0:  # until its programs, which hold the lock, have exited too
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert [path.name for path in store.root.iterdir()] == [".lock"]
     assert scratch_dirs() == before
 
 
-def test_a_package_that_does_not_exist_is_an_error_with_the_reason(tmp_path: Path) -> None:
+def test_an_unknown_package_is_named_in_the_error(tmp_path: Path) -> None:
     recipe = replace(load_recipe(), packages=("no-such-package-anywhere",))
     with pytest.raises(ImageError, match="no-such-package-anywhere"):
         build(Store(tmp_path / "images"), recipe)
     assert [path.name for path in (tmp_path / "images").iterdir()] == [".lock"]
 
 
-def test_missing_programs_are_named_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_are_named_with_the_command_that_installs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PrerequisiteError, match="mmdebstrap") as caught:
         build(Store(tmp_path / "images"), load_recipe())
     assert "sudo apt install mmdebstrap squashfs-tools" in caught.value.hint
 
 
-def test_an_unknown_layer_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+def test_an_unknown_layer_is_rejected_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cloud"):
         build(Store(tmp_path / "images"), load_recipe(), ("cloud",))
     assert not (tmp_path / "images").exists()
@@ -113,23 +115,23 @@ Packages|http://s.example/sec/|bookworm-security|Debian|Debian-Security
 """
 
 
-def test_mirrors_are_those_of_the_machine() -> None:
+def test_mirrors_are_taken_from_the_machines_apt() -> None:
     assert mirrors._mirrors(TARGETS) == ("http://a.example/debian/", "http://s.example/sec/")
 
 
-def test_a_machine_without_debian_is_told_what_to_do() -> None:
+def test_a_machine_without_debian_mirrors_gets_a_hint() -> None:
     with pytest.raises(PrerequisiteError) as caught:
         mirrors._mirrors("Packages|http://u.example/ubuntu/|noble|Ubuntu|Ubuntu\n")
     assert "mirror" in caught.value.hint
 
 
-def test_this_machines_own_configuration_is_enough() -> None:
+def test_the_configuration_of_this_machines_apt_is_sufficient() -> None:
     lines = mirrors.source_lines(load_recipe())
     assert lines[0].startswith("deb ") and lines[0].endswith(" trixie main")
     assert all(option.startswith("Acquire::") and option.endswith('";') for option in mirrors.apt_options())
 
 
-def test_a_recipes_own_mirror_stands_above_it() -> None:
+def test_the_mirror_of_a_recipe_takes_precedence() -> None:
     recipe = replace(load_recipe(), mirror="http://mine.example/debian")
     assert mirrors.source_lines(recipe) == ["deb http://mine.example/debian trixie main"]
 
@@ -137,13 +139,13 @@ def test_a_recipes_own_mirror_stands_above_it() -> None:
 # --- progress ---------------------------------------------------------------------------------------------------
 
 
-def test_progress_only_grows_and_is_remembered(tmp_path: Path) -> None:
+def test_progress_is_monotonic_and_durations_are_stored(tmp_path: Path) -> None:
     seen: list[Progress] = []
     phases = Phases(seen.append, tmp_path / "durations", set(PHASES))
     for phase in PHASES:
         phases.begin(phase)
         phases.tick()
-        phases.begin("index")  # a late line of a program does not turn the clock back
+        phases.begin("index")  # late output of a program does not go back to an earlier phase
     phases.finish()
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
@@ -155,7 +157,7 @@ def test_progress_only_grows_and_is_remembered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"index": "long"}', '{"index": null}'])
-def test_a_damaged_memory_is_ignored(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_of_durations_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "durations").write_text(text)
     Phases(lambda _: None, tmp_path / "durations", set(PHASES)).begin("index")
 
@@ -166,21 +168,21 @@ def test_a_damaged_memory_is_ignored(tmp_path: Path, text: str) -> None:
 def test_a_program_that_fails_is_quoted() -> None:
     with (
         pytest.raises(ImageError, match="because of this"),
-        Running(["sh", "-c", "echo because of this; exit 3"]) as it,
+        BuildProcess(["sh", "-c", "echo because of this; exit 3"]) as process,
     ):
-        it.follow(lambda _: None, lambda: None, threading.Event())
+        process.follow(lambda _: None, lambda: None, threading.Event())
 
 
-def test_cancelling_ends_the_program_and_what_it_started() -> None:
+def test_cancelling_terminates_the_program_and_its_children() -> None:
     cancel = threading.Event()
-    with pytest.raises(BuildCancelled), Running(["sh", "-c", "sleep 300 & echo $!; wait"]) as running:
+    with pytest.raises(BuildCancelled), BuildProcess(["sh", "-c", "sleep 300 & echo $!; wait"]) as process:
         grandchild: list[str] = []
 
         def line(text: str) -> None:
             grandchild.append(text)
             cancel.set()
 
-        running.follow(line, lambda: None, cancel)
+        process.follow(line, lambda: None, cancel)
     deadline = time.monotonic() + 10
     while Path(f"/proc/{grandchild[0]}/cwd").exists():
         assert time.monotonic() < deadline
@@ -192,7 +194,7 @@ def test_cancelling_ends_the_program_and_what_it_started() -> None:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program of our own, installed as people's are: a link on PATH to the one real file."""
+    """A large executable, installed like an agent: a link on PATH to the actual file."""
     real = tmp_path / "share" / "versions" / "1.2.3"
     real.parent.mkdir(parents=True)
     real.write_bytes(Path("/bin/echo").read_bytes() + b"\0" * (11 << 20))
@@ -206,7 +208,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 RECIPE = LayerRecipe("tool", "tool", "", "tool")
 
 
-def test_the_users_own_installation_is_taken(installed: Path, tmp_path: Path) -> None:
+def test_the_users_own_installation_is_preferred(installed: Path, tmp_path: Path) -> None:
     source = agent_layer.locate(RECIPE)
     assert source.path == installed
     workdir = tmp_path / "work"
@@ -229,7 +231,7 @@ def test_a_new_version_has_a_new_digest(installed: Path) -> None:
     assert agent_layer.locate(RECIPE).digest() != before
 
 
-def test_a_script_is_not_taken_for_a_whole_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_is_not_mistaken_for_a_complete_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "tool"
     script.write_text("#!/usr/bin/env node\n")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
@@ -238,7 +240,7 @@ def test_a_script_is_not_taken_for_a_whole_agent(tmp_path: Path, monkeypatch: py
         agent_layer.locate(RECIPE)
 
 
-def test_neither_program_nor_npm_is_an_error_with_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hint_for_a_missing_agent_names_the_agent_and_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PrerequisiteError) as caught:
         agent_layer.locate(LayerRecipe("claude", "claude", "@x/y-{arch}", "claude"))

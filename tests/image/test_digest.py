@@ -1,4 +1,4 @@
-"""An image's identity: the recipe's content, the guest's files, and how the builder works."""
+"""An image's digest depends on the recipe's content, the guest's files and the source of the builder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ccvm_tui.image.recipe import ExtraFile
 
 IMAGE = Path(ccvm_tui.__file__).with_name("image")
 NO_CONTENT = {"mirrors", "recipe", "run"}
-"""Modules that the builder's modules import and that decide nothing about an image beyond what the recipe says."""
+"""Modules that the builder's modules import, but that do not affect the content of an image."""
 
 
-def test_the_digest_is_of_content_only() -> None:
+def test_the_digest_depends_on_content_only() -> None:
     recipe = load_recipe()
     same = replace(recipe, name="other", layers=(), packages=tuple(reversed(recipe.packages)))
     assert image_digest(same) == image_digest(recipe) == image_digest(load_recipe())
@@ -39,12 +39,12 @@ def test_the_digest_is_of_content_only() -> None:
         {"files": (ExtraFile("/x", b"", 0o644),)},
     ],
 )
-def test_whatever_changes_the_image_changes_the_digest(change: dict[str, object]) -> None:
+def test_every_change_of_content_changes_the_digest(change: dict[str, object]) -> None:
     recipe = load_recipe()
     assert image_digest(replace(recipe, **change)) != image_digest(recipe)  # type: ignore[arg-type]
 
 
-def test_where_one_file_ends_and_the_next_begins_counts() -> None:
+def test_the_boundaries_of_files_are_part_of_the_digest() -> None:
     recipe = load_recipe()
     one = replace(recipe, files=(ExtraFile("/a", b"bc", 0o644),))
     other = replace(recipe, files=(ExtraFile("/a", b"b", 0o644), ExtraFile("/c", b"", 0o644)))
@@ -52,7 +52,7 @@ def test_where_one_file_ends_and_the_next_begins_counts() -> None:
 
 
 def imported(module: str) -> set[str]:
-    """The modules of the image package that ``module`` of it imports."""
+    """Return the modules of the image package that its ``module`` imports."""
     tree = ast.parse((IMAGE / f"{module}.py").read_text())
     names = set()
     for node in ast.walk(tree):
@@ -63,7 +63,7 @@ def imported(module: str) -> set[str]:
     return names
 
 
-def test_no_module_of_the_builder_is_left_out() -> None:
+def test_the_list_of_builder_modules_is_complete() -> None:
     for module in BUILDER:
         assert imported(module) - NO_CONTENT <= set(BUILDER), module
 
@@ -77,19 +77,19 @@ def test_no_module_of_the_builder_is_left_out() -> None:
         ("guest/build/finish", "depmod", "depmod -a"),
     ],
 )
-def test_whatever_changes_the_builder_changes_the_digest(tmp_path: Path, file: str, old: str, new: str) -> None:
+def test_every_change_of_the_builder_changes_the_digest(tmp_path: Path, file: str, old: str, new: str) -> None:
     shutil.copytree(IMAGE.parent, tmp_path / "ccvm_tui", ignore=shutil.ignore_patterns("__pycache__"))
     changed = tmp_path / "ccvm_tui" / "image" / file
     text = changed.read_text()
     assert old in text
     changed.write_text(text.replace(old, new))
     script = "from ccvm_tui.image import image_digest, load_recipe; print(image_digest(load_recipe()))"
-    told = subprocess.run(
+    digest = subprocess.run(
         [sys.executable, "-P", "-c", script],
         env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=True,
     ).stdout.strip()
-    assert len(told) == 64
-    assert told != image_digest(load_recipe())
+    assert len(digest) == 64
+    assert digest != image_digest(load_recipe())

@@ -1,4 +1,4 @@
-"""The guest's `foreground` in a real terminal: a program that stops itself gives a shell and can be gone back to."""
+"""The guest's ``foreground`` in a real terminal: a program that stops itself gets a shell and can be continued."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Terminal:
         self.seen = ""
 
     def until(self, text: str, within: float = 20) -> None:
-        """Read until ``text`` was printed; what comes before it is forgotten."""
+        """Read until ``text`` was printed, and drop the output up to its end."""
         deadline = time.monotonic() + within
         while text not in self.seen:
             assert select.select([self.fd], [], [], deadline - time.monotonic())[0], self.seen
@@ -46,7 +46,7 @@ Start = Callable[..., Terminal]
 @pytest.fixture
 def foreground(tmp_path: Path) -> Iterator[Start]:
     script = tmp_path / "foreground"
-    # the guest's shell and its `fg` are tested in a guest; here a plain one stands in
+    # the guest's shell and its ``fg`` are tested in a guest; here a plain shell replaces them
     script.write_text(SCRIPT.read_text().replace('["/usr/bin/zsh", "-l"]', '["sh", "-c", "echo shell; read line"]'))
     terminals: list[Terminal] = []
 
@@ -62,7 +62,7 @@ def foreground(tmp_path: Path) -> Iterator[Start]:
         os.close(terminal.fd)
 
 
-def test_a_stopped_program_gives_a_shell_and_goes_on_after_it(foreground: Start) -> None:
+def test_a_stopped_program_gets_a_shell_and_continues_after_it(foreground: Start) -> None:
     terminal = foreground("sh", "-c", "kill -STOP $$; read answer; echo got:$answer; exit 7")
     terminal.until("is paused")
     terminal.until("shell")
@@ -72,10 +72,10 @@ def test_a_stopped_program_gives_a_shell_and_goes_on_after_it(foreground: Start)
     assert terminal.status() == 7
 
 
-def test_ctrl_z_is_such_a_stop(foreground: Start) -> None:
+def test_ctrl_z_stops_the_program(foreground: Start) -> None:
     terminal = foreground("sh", "-c", "cat; echo over")
     terminal.type("up\n")
-    terminal.until("up\r\nup")  # the terminal's echo, and then cat's answer: it runs
+    terminal.until("up\r\nup")  # the terminal's echo, and then the output of cat: it runs
     terminal.type("\x1a")
     terminal.until("is paused")
     terminal.until("shell")
@@ -87,7 +87,7 @@ def test_ctrl_z_is_such_a_stop(foreground: Start) -> None:
     assert terminal.status() == 0
 
 
-def test_the_terminals_modes_come_back_with_the_program(foreground: Start) -> None:
+def test_the_terminals_modes_are_restored_for_the_program(foreground: Start) -> None:
     terminal = foreground("sh", "-c", "stty -icanon min 5; kill -STOP $$; stty -a | grep -o 'min = [0-9]*'")
     terminal.until("shell")
     terminal.type("\n")
@@ -98,17 +98,17 @@ def test_the_terminals_modes_come_back_with_the_program(foreground: Start) -> No
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
 )
-def test_the_status_is_the_programs(foreground: Start, script: str, status: int) -> None:
+def test_the_exit_status_is_the_programs(foreground: Start, script: str, status: int) -> None:
     assert foreground("sh", "-c", script).status() == status
 
 
-def test_a_missing_program_is_127(foreground: Start) -> None:
+def test_the_exit_status_of_a_missing_program_is_127(foreground: Start) -> None:
     terminal = foreground("no-such-program")
     terminal.until("no-such-program: ")
     assert terminal.status() == 127
 
 
-def test_a_guest_without_agent_says_so(foreground: Start) -> None:
+def test_a_missing_agent_is_reported(foreground: Start) -> None:
     terminal = foreground("/opt/ccvm/agent")
     terminal.until("without an agent")
     assert terminal.status() == 127

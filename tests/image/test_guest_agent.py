@@ -1,4 +1,4 @@
-"""The guest's side, as far as it runs anywhere: framing, parsers, account files."""
+"""The parts of the guest agent that run on any machine: framing, parsers, account files."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ MESSAGES = st.dictionaries(st.text(), JSON, max_size=4)
 
 
 @given(JSON)
-def test_json_is_what_everybody_calls_json(value: object) -> None:
+def test_json_is_compatible_with_the_standard_library(value: object) -> None:
     assert jsontext.loads(json.dumps(value)) == value
     assert json.loads(jsontext.dumps(value)) == value
 
 
 @given(st.text())
-def test_what_is_no_json_is_refused_like_everywhere(text: str) -> None:
+def test_invalid_json_is_rejected_like_in_the_standard_library(text: str) -> None:
     try:
         expected = json.loads(text)
     except ValueError:
@@ -65,7 +65,7 @@ def test_messages_survive_any_chunking(messages: list[dict[str, object]], size: 
 
 
 @given(st.binary(max_size=60))
-def test_a_frame_of_anything_does_no_harm_to_the_next(body: bytes) -> None:
+def test_a_malformed_frame_does_not_affect_the_next_one(body: bytes) -> None:
     frame = len(body).to_bytes(4, "big") + body
     assert Decoder().feed(frame + encode({"type": "stop"}))[-1] == {"type": "stop"}
 
@@ -85,7 +85,7 @@ def test_ports_are_found_by_name(tmp_path: Path) -> None:
     assert ports._find("x", str(tmp_path / "missing")) is None
 
 
-def test_the_user_comes_first_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_is_the_first_account_and_not_duplicated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "chown", lambda *_: None)
     (tmp_path / "etc/sudoers.d").mkdir(parents=True)
     (tmp_path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33::/var/www:/bin/false\n")
@@ -102,7 +102,7 @@ def test_the_user_comes_first_and_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("name", "rules", "link", "content", "noted"),
+    ("name", "rules", "link", "content", "zone_file"),
     [
         ("Europe/Berlin", b"TZif of the host", "/usr/share/zoneinfo/Europe/Berlin", None, "Europe/Berlin\n"),
         ("Mars/Olympus_Mons", b"TZif of the host", "", b"TZif of the host", None),
@@ -113,9 +113,9 @@ def test_the_user_comes_first_and_once(tmp_path: Path, monkeypatch: pytest.Monke
         ("Europe", b"", "/usr/share/zoneinfo/Etc/UTC", None, "Etc/UTC\n"),
     ],
 )
-def test_the_zone_is_the_guests_own_or_else_the_hosts_rules(
+def test_the_time_zone_is_the_guests_own_or_else_the_hosts_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    name: str, rules: bytes, link: str, content: bytes | None, noted: str | None,
+    name: str, rules: bytes, link: str, content: bytes | None, zone_file: str | None,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(os, "chown", lambda *_: None)
     etc = tmp_path / "etc"
@@ -128,22 +128,22 @@ def test_the_zone_is_the_guests_own_or_else_the_hosts_rules(
     machine.set_timezone(name, rules, str(tmp_path))
     assert (os.readlink(etc / "localtime") if link else "") == link
     assert content is None or (etc / "localtime").read_bytes() == content
-    assert ((etc / "timezone").read_text() if (etc / "timezone").exists() else None) == noted
+    assert ((etc / "timezone").read_text() if (etc / "timezone").exists() else None) == zone_file
 
 
 @given(st.text(min_size=1, max_size=15).filter(lambda name: "\n" not in name))
-def test_a_process_may_be_called_anything(name: str) -> None:
+def test_a_process_may_have_any_name(name: str) -> None:
     process = processes.parse_stat(f"12 ({name}) S 1 12 12 34816 77 4194304 1 2")
     assert (process.pid, process.command, process.group, process.foreground) == (12, name, 12, 77)
 
 
 @given(st.text())
-def test_what_is_no_stat_line_is_a_value_error(text: str) -> None:
+def test_an_invalid_stat_line_is_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
         processes.parse_stat(text)
 
 
-def test_stats_are_of_this_machine() -> None:
+def test_stats_are_plausible() -> None:
     stats = processes.stats()
     assert 0 < int(str(stats["memory_available"])) < int(str(stats["memory_total"]))
     assert int(str(stats["processes"])) > 0
@@ -160,25 +160,25 @@ def test_stats_are_of_this_machine() -> None:
         ('waiting s1 {"message":"cut of', "waiting", "s1", '{"message":"cut of'),
     ],
 )
-def test_hooks_become_events(line: str, state: str, session: str, text: str) -> None:
+def test_lines_of_hooks_become_events(line: str, state: str, session: str, text: str) -> None:
     event = attention.parse(line)
     assert event is not None
     assert (event["state"], event["session"], event["text"]) == (state, session, text)
 
 
 @given(st.text())
-def test_other_lines_become_none_or_bounded_events(line: str) -> None:
+def test_any_line_becomes_a_bounded_event_or_none(line: str) -> None:
     event = attention.parse(line)
     assert event is None or (event["state"] in attention.STATES and len(str(event["text"])) <= 500)
 
 
-def test_an_ended_program_is_reported_by_name() -> None:
+def test_a_program_killed_for_lack_of_memory_is_reported_by_name() -> None:
     record = "6,1041,77,-;Out of memory: Killed process 812 (node) total-vm:12kB, anon-rss:1kB"
     assert oom.parse(record) == "the guest ran out of memory and ended node"
     assert oom.parse("6,1,1,-;eth0: link up") is None
 
 
-def test_our_hooks_stand_beside_the_users_own() -> None:
+def test_hooks_are_added_to_the_users_own() -> None:
     own = {"hooks": [{"type": "command", "command": "mine"}]}
     settings = home_files.with_hooks({"model": "x", "hooks": {"Stop": [own], "PreToolUse": [own]}})
     assert settings is not None
@@ -190,7 +190,7 @@ def test_our_hooks_stand_beside_the_users_own() -> None:
 
 
 @given(JSON)
-def test_settings_of_any_shape_are_extended_or_left_alone(settings: object) -> None:
+def test_settings_of_any_form_are_extended_or_left_unchanged(settings: object) -> None:
     merged = home_files.with_hooks(settings)
     if merged is not None:
         assert isinstance(settings, dict)
@@ -199,7 +199,7 @@ def test_settings_of_any_shape_are_extended_or_left_alone(settings: object) -> N
         }
 
 
-def test_a_terminal_description_is_installed_only_when_it_is_new(
+def test_a_terminal_description_is_installed_only_if_it_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "chown", lambda *_: None)
@@ -211,7 +211,7 @@ def test_a_terminal_description_is_installed_only_when_it_is_new(
 
 
 @pytest.mark.parametrize("name", ["", "../x", "/x", "a/b", ".x", "a\nb"])
-def test_a_terminal_cannot_be_called_like_a_path(name: str, tmp_path: Path) -> None:
+def test_a_terminal_name_cannot_be_a_path(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         install(name, "", (str(tmp_path),))
 
@@ -223,6 +223,6 @@ def test_requests_are_always_answered() -> None:
     assert agent_requests.answer({"id": 4, "op": "stats"})["ok"] is True
 
 
-def test_incomplete_settings_are_refused_with_a_reason() -> None:
+def test_incomplete_settings_are_rejected_with_a_reason() -> None:
     with pytest.raises(configure.CannotConfigure, match="incomplete"):
         configure.parse({"type": "configure", "user": {}})

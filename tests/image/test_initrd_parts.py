@@ -1,4 +1,4 @@
-"""What the initrd and the kernel are made with: cpio, kernel extraction, module order."""
+"""The parts of the initrd build: cpio, kernel extraction, module order, tar archives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ccvm_tui.image.modules import ModuleTree, without_signature
 from ccvm_tui.image.unpack import unpack
 
 
-def test_the_archive_is_one_that_cpio_unpacks(tmp_path: Path) -> None:
+def test_cpio_unpacks_the_archive(tmp_path: Path) -> None:
     out = io.BytesIO()
     archive = Archive(out)
     archive.directory("bin")
@@ -38,7 +38,7 @@ def test_the_archive_is_one_that_cpio_unpacks(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.from_regex(r"[a-z]{1,20}", fullmatch=True), st.binary(max_size=40)), max_size=8))
-def test_every_member_is_aligned_and_found_again(files: list[tuple[str, bytes]]) -> None:
+def test_every_member_is_aligned_and_can_be_read_back(files: list[tuple[str, bytes]]) -> None:
     out = io.BytesIO()
     archive = Archive(out)
     for name, data in files:
@@ -73,18 +73,18 @@ KERNEL = ELF_MAGIC + bytes(range(256)) * 40
     ],
     ids=["xz", "gzip", "zstd"],
 )
-def test_the_kernel_is_found_behind_misleading_magic_numbers(payload: bytes) -> None:
+def test_the_kernel_is_found_after_misleading_magic_numbers(payload: bytes) -> None:
     vmlinuz = (
         b"MZ setup code \x1f\x8b\x08 not gzip \xfd7zXZ\x00 not xz" + b"\0" * 99 + payload + b"trailing relocations"
     )
     assert extract_vmlinux(vmlinuz) == KERNEL
 
 
-def test_a_kernel_that_is_elf_already_is_left_alone() -> None:
+def test_an_elf_kernel_is_returned_unchanged() -> None:
     assert extract_vmlinux(KERNEL) == KERNEL
 
 
-def test_no_kernel_is_an_error() -> None:
+def test_a_missing_kernel_is_an_error() -> None:
     with pytest.raises(ImageError):
         extract_vmlinux(b"MZ nothing here")
 
@@ -94,7 +94,7 @@ def signed(module: bytes, signature: bytes) -> bytes:
 
 
 @given(st.binary(min_size=1, max_size=200), st.binary(max_size=100))
-def test_a_signature_is_cut_off_exactly(module: bytes, signature: bytes) -> None:
+def test_a_signature_is_removed_exactly(module: bytes, signature: bytes) -> None:
     assert without_signature(signed(module, signature)) == module
 
 
@@ -113,16 +113,16 @@ def tree(tmp_path: Path) -> ModuleTree:
     return ModuleTree(root)
 
 
-def test_modules_come_after_what_they_need_and_once(tree: ModuleTree) -> None:
+def test_modules_are_loaded_once_and_after_their_dependencies(tree: ModuleTree) -> None:
     assert tree.load_order(["net", "virtio", "core"]) == ["core", "fail_over", "net"]
 
 
-def test_modules_are_unpacked_and_unsigned(tree: ModuleTree) -> None:
+def test_modules_are_uncompressed_and_unsigned(tree: ModuleTree) -> None:
     assert tree.read("net") == b"net"
     assert tree.read("core") == b"core"
 
 
-def test_a_module_that_is_not_there_is_named(tree: ModuleTree) -> None:
+def test_a_missing_module_is_named(tree: ModuleTree) -> None:
     with pytest.raises(ImageError, match="9p"):
         tree.load_order(["9p"])
 
@@ -148,14 +148,14 @@ def test_a_tar_has_directories_before_files_and_belongs_to_root(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../b"])
-def test_an_archive_cannot_write_elsewhere(tmp_path: Path, name: str) -> None:
+def test_an_archive_cannot_write_outside_its_directory(tmp_path: Path, name: str) -> None:
     with tarfile.open(tmp_path / "bad.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo(name), io.BytesIO())
     with pytest.raises(ImageError, match="outside"):
         unpack(tmp_path / "bad.tar", tmp_path / "into")
 
 
-def test_links_in_an_archive_are_left_out(tmp_path: Path) -> None:
+def test_links_in_an_archive_are_skipped(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "links.tar", "w") as archive:
         link = tarfile.TarInfo("link")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"

@@ -1,4 +1,4 @@
-"""The guest's side in a real guest: what the agent does, and what happens when things go wrong inside."""
+"""The guest agent in a real guest, including failures inside the guest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USERS_SETTINGS = {"model": "x", "hooks": {"Stop": [{"hooks": [{"type": "command"
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Short, since sockets live in it, and with every letter in the project's name that could do harm."""
+    """A directory with a short path, since it contains sockets. The project's name has all critical characters."""
     with tempfile.TemporaryDirectory(prefix="ccvm-i") as folder:
         (Path(folder) / 'it\'s, a "dir" é').mkdir()
         yield Path(folder)
@@ -47,11 +47,11 @@ async def test_a_guest_from_hello_to_stop(image: Image, place: Path) -> None:
         for step in (
             files_are_in_place(guest),
             hooks_are_reported(guest),
-            the_agent_starts_again(guest),
-            programs_are_started_again(guest),
-            ssh_is_served_again(guest),
+            the_agent_is_restarted(guest),
+            the_program_server_is_restarted(guest),
+            the_ssh_server_is_restarted(guest),
             written_bytes_reach_the_host_while_the_file_is_open(guest, project),
-            a_full_memory_ends_one_program_only(guest),
+            running_out_of_memory_kills_only_one_program(guest),
         ):
             async with asyncio.timeout(90):
                 await step
@@ -80,7 +80,7 @@ async def hooks_are_reported(guest: RealGuest) -> None:
     assert (await guest.event("attention"))["state"] == "done"
 
 
-async def the_agent_starts_again(guest: RealGuest) -> None:
+async def the_agent_is_restarted(guest: RealGuest) -> None:
     await guest.run("sudo kill -9 $(pgrep -of 'python3 -I -S -B /usr/lib/ccvm')")
     async with asyncio.timeout(30):
         while True:
@@ -94,8 +94,8 @@ async def the_agent_starts_again(guest: RealGuest) -> None:
     assert (await guest.event("attention"))["state"] == "working"
 
 
-async def programs_are_started_again(guest: RealGuest) -> None:
-    """A server that was killed has left its programs to their supervisors, and is started again."""
+async def the_program_server_is_restarted(guest: RealGuest) -> None:
+    """The supervisors keep running the programs of a program server that was killed."""
     program = await guest.start("sh", "-c", "echo begun; read x; echo $x; exit 7")
     await guest.run("sudo kill -9 $(sudo cat /run/ccvm/programs.pid)")
     async with asyncio.timeout(30):
@@ -109,7 +109,7 @@ async def programs_are_started_again(guest: RealGuest) -> None:
     assert (await program.status, program.printed[1]) == (7, b"begun\nword\n")
 
 
-async def ssh_is_served_again(guest: RealGuest) -> None:
+async def the_ssh_server_is_restarted(guest: RealGuest) -> None:
     guest.ssh.abort()
     await guest.event("ssh_ended")
     guest.ssh = await guest.login()
@@ -125,7 +125,7 @@ async def written_bytes_reach_the_host_while_the_file_is_open(guest: RealGuest, 
     await program.status
 
 
-async def a_full_memory_ends_one_program_only(guest: RealGuest) -> None:
+async def running_out_of_memory_kills_only_one_program(guest: RealGuest) -> None:
     program = await guest.start("perl", "-e", 'push @x, "x" x 50_000_000 while 1')
     assert await program.status == 137
     assert (await guest.event("oom"))["text"] == "the guest ran out of memory and ended perl"
@@ -151,7 +151,7 @@ async def test_a_read_only_guest_on_q35_keeps_edits_to_itself(image: Image, plac
         assert all((project / name).read_text() == "host\n" for name in ("changed", "deleted", "sub/deep"))
         assert (await guest.run("ls /sys/class/net")).split() == ["lo"]
         await requests_are_answered(guest)
-        await the_kernels_end_is_the_machines(guest)
+        await a_kernel_panic_ends_the_machine(guest)
 
 
 async def requests_are_answered(guest: RealGuest) -> None:
@@ -170,7 +170,7 @@ async def requests_are_answered(guest: RealGuest) -> None:
             await guest.agent.request(op, **arguments)
 
 
-async def the_kernels_end_is_the_machines(guest: RealGuest) -> None:
+async def a_kernel_panic_ends_the_machine(guest: RealGuest) -> None:
     with pytest.raises(AssertionError):
         await guest.run("echo 1 | sudo tee /proc/sys/kernel/sysrq; echo c | sudo tee /proc/sysrq-trigger")
     async with asyncio.timeout(20):
@@ -179,7 +179,7 @@ async def the_kernels_end_is_the_machines(guest: RealGuest) -> None:
     assert "panic" in guest.machine.console_tail()
 
 
-async def test_a_guest_that_cannot_be_configured_says_why(image: Image, place: Path) -> None:
+async def test_a_guest_that_cannot_be_configured_reports_the_reason(image: Image, place: Path) -> None:
     with pytest.raises(AssertionError) as caught:
         async with booted(image, place, project_in(place), workspace={"tag": "nothing", "path": "/x"}):
             pass

@@ -1,3 +1,5 @@
+"""Recipes: parsing, and errors that name the file."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -19,7 +21,7 @@ def recipe_file(folder: Path, text: str) -> Path:
     return path
 
 
-def complaint(folder: Path, text: str) -> ImageError:
+def error_of(folder: Path, text: str) -> ImageError:
     path = recipe_file(folder, text)
     with pytest.raises(ImageError) as caught:
         load_recipe(path)
@@ -27,7 +29,7 @@ def complaint(folder: Path, text: str) -> ImageError:
     return caught.value
 
 
-def test_the_default_has_what_work_needs() -> None:
+def test_the_default_recipe_has_the_packages_for_development() -> None:
     recipe = load_recipe()
     needed = (
         "zsh bash git vim less tmux curl ripgrep fd-find jq python3 openssh-server ncurses-term sudo cryptsetup-bin"
@@ -36,12 +38,12 @@ def test_the_default_has_what_work_needs() -> None:
     assert recipe.layer("claude").npm.format(arch="x64") == "@anthropic-ai/claude-code-linux-x64"
 
 
-def test_the_default_names_no_mirror_and_no_registry() -> None:
+def test_the_default_recipe_names_no_mirror_and_no_registry() -> None:
     assert load_recipe().mirror == ""
     assert "://" not in DEFAULT.read_text()
 
 
-def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
+def test_a_recipe_of_the_user_is_parsed(tmp_path: Path) -> None:
     (tmp_path / "tool").write_bytes(b"#!/bin/sh\n")
     recipe = load_recipe(
         recipe_file(
@@ -60,14 +62,14 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
     )
 
 
-def test_an_unknown_key_is_named_with_its_neighbour(tmp_path: Path) -> None:
-    error = complaint(tmp_path, MINIMAL + 'packges = ["zsh"]\n')
+def test_an_unknown_key_is_named_with_a_suggestion(tmp_path: Path) -> None:
+    error = error_of(tmp_path, MINIMAL + 'packges = ["zsh"]\n')
     assert "packges" in error.message
     assert "packages" in error.hint
 
 
-def test_an_unknown_key_inside_a_table_too(tmp_path: Path) -> None:
-    error = complaint(tmp_path, MINIMAL + '[layers.x]\nprogramm = "x"\nnpm = "y"\n')
+def test_an_unknown_key_in_a_table_is_named_with_a_suggestion(tmp_path: Path) -> None:
+    error = error_of(tmp_path, MINIMAL + '[layers.x]\nprogramm = "x"\nnpm = "y"\n')
     assert "layers.x.programm" in error.message
     assert "layers.x.program" in error.hint
 
@@ -94,8 +96,8 @@ def test_an_unknown_key_inside_a_table_too(tmp_path: Path) -> None:
         MINIMAL + '[files]\n"/etc/x" = { text = "", mode = "755" }\n',
     ],
 )
-def test_nonsense_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
-    complaint(tmp_path, text)
+def test_an_invalid_recipe_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    error_of(tmp_path, text)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ KEYS = st.sampled_from(["suite", "packages", "modules", "layers", "files", "comp
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
-def test_no_table_gets_past_the_checks_by_raising_something_else(table: dict[str, object]) -> None:
+def test_any_table_is_parsed_or_raises_an_image_error(table: dict[str, object]) -> None:
     from ccvm_tui.image.recipe import _Reader
 
     try:
@@ -123,7 +125,7 @@ def test_no_table_gets_past_the_checks_by_raising_something_else(table: dict[str
         assert recipe.suite == table["suite"]
 
 
-def test_unknown_layers_are_named_with_the_known_ones() -> None:
+def test_the_hint_for_an_unknown_layer_lists_the_known_ones() -> None:
     with pytest.raises(ImageError) as caught:
         load_recipe().layer("cloud")
     assert "claude" in caught.value.hint

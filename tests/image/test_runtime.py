@@ -1,4 +1,4 @@
-"""The runtime: what is taken out of packages, how it is published, kept and checked."""
+"""Runtimes: extraction from packages, publication, removal and verification."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def recipe() -> Recipe:
 # --- the real one -----------------------------------------------------------------------------------------------
 
 
-def test_the_real_runtime_is_sound_small_and_whole(runtime: Runtime) -> None:
+def test_the_real_runtime_is_intact_small_and_complete(runtime: Runtime) -> None:
     assert runtime.verify() == []
     assert runtime.size < 100 << 20
     assert runtime.firmware.joinpath("bios-256k.bin").is_file()
-    said = subprocess.run([*runtime.command, "--version"], capture_output=True, text=True, check=True, env={}).stdout
-    assert f"QEMU emulator version {runtime.version}" in said
+    output = subprocess.run([*runtime.command, "--version"], capture_output=True, text=True, check=True, env={}).stdout
+    assert f"QEMU emulator version {runtime.version}" in output
 
 
-def test_an_update_with_nothing_new_leaves_everything_in_place(runtime: Runtime) -> None:
+def test_an_update_without_new_packages_changes_nothing(runtime: Runtime) -> None:
     store, recipe = Store(), load_recipe()
     before = runtime.program.stat()
     seen: list[str] = []
@@ -50,18 +50,18 @@ def test_an_update_with_nothing_new_leaves_everything_in_place(runtime: Runtime)
     assert "runtime" in seen
     after = store.runtime(recipe)
     assert after is not None
-    if after.digest == runtime.digest:  # else there are newer packages since it was unpacked
+    if after.digest == runtime.digest:  # otherwise there are newer packages since it was unpacked
         assert after.program.stat() == before
     assert after.verify() == []
 
 
-def test_it_runs_from_awkward_places_and_with_its_own_libraries_only(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_runtime_runs_in_any_directory_and_with_its_own_libraries_only(runtime: Runtime, tmp_path: Path) -> None:
     place = tmp_path / "a:b;c $LIB, 文字"
     shutil.copytree(runtime.directory, place, copy_function=os.link if _same_disk(runtime, tmp_path) else shutil.copy)
     moved = Runtime(place, runtime.manifest)
-    said = subprocess.run([*moved.command, "-machine", "help"], capture_output=True, text=True, check=True, env={})
-    assert "q35" in said.stdout
-    (place / LIB / "libz.so.1").unlink()  # this host has one too, but it is not ours
+    result = subprocess.run([*moved.command, "-machine", "help"], capture_output=True, text=True, check=True, env={})
+    assert "q35" in result.stdout
+    (place / LIB / "libz.so.1").unlink()  # the host's library must not replace it
     with pytest.raises(ImageError, match=r"lack the library libz\.so\.1"):
         _keep_only_needed(moved.loader, moved.program)
 
@@ -70,11 +70,11 @@ def _same_disk(runtime: Runtime, folder: Path) -> bool:
     return runtime.directory.stat().st_dev == folder.stat().st_dev
 
 
-# --- taking it out of an archive --------------------------------------------------------------------------------
+# --- extraction from an archive ---------------------------------------------------------------------------------
 
 
 def archive(*members: tuple[str, str]) -> tarfile.TarFile:
-    """Name and content of files; a content that begins with "-> " makes a symbolic link."""
+    """Return an archive of files, given as name and content. Content "-> TARGET" makes a symbolic link."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as out:
         for name, content in members:
@@ -92,7 +92,7 @@ def archive(*members: tuple[str, str]) -> tarfile.TarFile:
 QEMU = ("./usr/bin/qemu-system-x", "qemu")
 
 
-def test_only_what_runs_qemu_is_taken(tmp_path: Path) -> None:
+def test_only_the_files_that_qemu_needs_are_extracted(tmp_path: Path) -> None:
     members = archive(
         QEMU,
         ("./usr/lib/x86_64-linux-gnu/libx.so.1.2", "library"),
@@ -100,13 +100,13 @@ def test_only_what_runs_qemu_is_taken(tmp_path: Path) -> None:
         ("./lib/x86_64-linux-gnu/liby.so", "library too"),
         ("./usr/lib/x86_64-linux-gnu/sub/libz.so", "a plugin"),
         ("./usr/share/seabios/bios.bin", "firmware"),
-        ("./usr/share/qemu/QEMU,cgthree.bin", "not ours"),
+        ("./usr/share/qemu/QEMU,cgthree.bin", "of another machine"),
         ("./usr/bin/qemu-system-other", "other"),
         ("./etc/passwd", "root"),
     )
     assert _take(members, "qemu-system-x", tmp_path).read_text() == "qemu"
-    taken = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert taken == {"bin/qemu-system-x", "lib/libx.so.1", "lib/libx.so.1.2", "lib/liby.so", "share/bios.bin"}
+    extracted = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert extracted == {"bin/qemu-system-x", "lib/libx.so.1", "lib/libx.so.1.2", "lib/liby.so", "share/bios.bin"}
     assert (tmp_path / "lib/libx.so.1").read_text() == "library"
 
 
@@ -122,7 +122,7 @@ hostile = st.lists(names, min_size=1, max_size=6).map("/".join)
 
 
 @given(st.lists(st.tuples(hostile, st.one_of(st.just("x"), hostile.map("-> {}".format))), max_size=8))
-def test_no_archive_writes_or_links_outside(
+def test_no_archive_writes_or_links_outside_its_directory(
     tmp_path_factory: pytest.TempPathFactory, members: list[tuple[str, str]]
 ) -> None:
     outer = tmp_path_factory.mktemp("outer")
@@ -137,7 +137,7 @@ def test_no_archive_writes_or_links_outside(
 # --- the store --------------------------------------------------------------------------------------------------
 
 
-def test_what_was_published_is_found_and_is_sound(store: Store, recipe: Recipe) -> None:
+def test_a_published_runtime_is_found_and_intact(store: Store, recipe: Recipe) -> None:
     assert store.runtime(recipe) is None
     runtime = publish_runtime(store, recipe)
     assert store.runtime(recipe) == runtime
@@ -149,7 +149,7 @@ def test_what_was_published_is_found_and_is_sound(store: Store, recipe: Recipe) 
     assert store.runtime(replace(recipe, packages=("zsh",), name="other")) == runtime  # QEMU is the same for both
 
 
-def test_the_same_content_stays_and_damaged_content_is_replaced(store: Store, recipe: Recipe) -> None:
+def test_only_a_damaged_runtime_is_replaced_by_the_same_content(store: Store, recipe: Recipe) -> None:
     runtime = publish_runtime(store, recipe)
     before = runtime.program.stat().st_ino
     assert publish_runtime(store, recipe).program.stat().st_ino == before
@@ -158,11 +158,11 @@ def test_the_same_content_stays_and_damaged_content_is_replaced(store: Store, re
         runtime.quick_check()
     assert "image build --update" in caught.value.hint
     (problem,) = runtime.verify()
-    assert problem.mend == "ccvm-tui image build --update"
+    assert problem.fix == "ccvm-tui image build --update"
     assert publish_runtime(store, recipe).verify() == []
 
 
-def test_a_damaged_manifest_is_replaced_too(store: Store, recipe: Recipe) -> None:
+def test_a_damaged_manifest_is_replaced(store: Store, recipe: Recipe) -> None:
     runtime = publish_runtime(store, recipe)
     (runtime.directory / manifest.FILENAME).write_text("{")
     with pytest.raises(ImageError, match=manifest.FILENAME):
@@ -171,7 +171,7 @@ def test_a_damaged_manifest_is_replaced_too(store: Store, recipe: Recipe) -> Non
     assert store.runtimes() == [store.runtime(recipe)]
 
 
-def test_newer_content_takes_the_place_and_the_old_can_go(store: Store, recipe: Recipe) -> None:
+def test_a_newer_runtime_replaces_an_older_one_which_can_be_removed(store: Store, recipe: Recipe) -> None:
     old = publish_runtime(store, recipe)
     new = publish_runtime(store, recipe, b"newer")
     assert old.digest != new.digest
@@ -181,7 +181,7 @@ def test_newer_content_takes_the_place_and_the_old_can_go(store: Store, recipe: 
     assert store.runtimes() == [new]
 
 
-def test_other_recipes_runtimes_go_only_when_asked(store: Store, recipe: Recipe) -> None:
+def test_runtimes_of_other_recipes_are_outdated_only_for_given_recipes(store: Store, recipe: Recipe) -> None:
     other = replace(recipe, suite="sid")
     mine, theirs = publish_runtime(store, recipe), publish_runtime(store, other, b"of another suite")
     assert store.outdated_runtimes() == []
@@ -189,16 +189,16 @@ def test_other_recipes_runtimes_go_only_when_asked(store: Store, recipe: Recipe)
     assert store.outdated_runtimes(other) == [mine]
 
 
-def test_a_runtime_in_use_is_kept(store: Store, recipe: Recipe) -> None:
+def test_a_runtime_in_use_is_not_removed(store: Store, recipe: Recipe) -> None:
     old = publish_runtime(store, recipe)
     publish_runtime(store, recipe, b"newer")
-    held = old.hold()
-    assert old.held
+    fd = old.acquire()
+    assert old.in_use
     assert store.outdated_runtimes() == []
     with pytest.raises(ImageError, match="running guest"):
         store.remove(old.digest)
-    os.close(held)
+    os.close(fd)
     assert store.outdated_runtimes() == [old]
     store.remove(old.digest)
-    with pytest.raises(ImageError, match="gone"):
-        old.hold()
+    with pytest.raises(ImageError, match="missing"):
+        old.acquire()

@@ -1,4 +1,4 @@
-"""Publication, locking, cleaning and checking, with real files and a real second process."""
+"""The store: publication, locking, cleanup and verification, with real files and a second process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def recipe() -> Recipe:
 
 
 def publish(store: Store, recipe: Recipe, content: bytes = b"content") -> Image:
-    """An image whose files are small, published like any other."""
+    """Publish an image of small files."""
     from ccvm_tui.image import image_digest
 
     with store.locked(), store.workdir() as workdir:
@@ -59,7 +59,7 @@ def leftovers(store: Store) -> list[str]:
     return sorted(path.name for path in store.root.iterdir() if path.name.startswith(".building"))
 
 
-def test_what_was_published_is_found_and_is_sound(store: Store, recipe: Recipe) -> None:
+def test_a_published_image_is_found_and_intact(store: Store, recipe: Recipe) -> None:
     assert store.find(recipe) is None
     image = publish(store, recipe)
     assert store.find(recipe) == image
@@ -69,7 +69,7 @@ def test_what_was_published_is_found_and_is_sound(store: Store, recipe: Recipe) 
     assert leftovers(store) == []
 
 
-def test_an_image_with_a_layer_is_found_only_with_it(store: Store, recipe: Recipe) -> None:
+def test_an_image_with_a_layer_is_found_only_if_the_layer_exists(store: Store, recipe: Recipe) -> None:
     publish(store, recipe)
     assert store.find(recipe, "claude") is None
     publish_layer(store, "claude", "1")
@@ -82,7 +82,7 @@ def test_an_image_with_a_layer_is_found_only_with_it(store: Store, recipe: Recip
         image.drives("other")
 
 
-def test_a_newer_layer_takes_the_name_and_the_old_one_can_go(store: Store, recipe: Recipe) -> None:
+def test_a_newer_layer_replaces_an_older_one_which_can_be_removed(store: Store, recipe: Recipe) -> None:
     image = publish(store, recipe)
     publish_layer(store, "claude", "1")
     publish_layer(store, "claude", "2")
@@ -93,7 +93,7 @@ def test_a_newer_layer_takes_the_name_and_the_old_one_can_go(store: Store, recip
 
 
 @pytest.mark.parametrize("name", [KERNEL, INITRD, ROOTFS])
-def test_a_missing_file_is_named_with_what_mends_it(store: Store, recipe: Recipe, name: str) -> None:
+def test_a_missing_file_is_named_with_the_command_that_restores_it(store: Store, recipe: Recipe, name: str) -> None:
     image = publish(store, recipe)
     (image.directory / name).unlink()
     with pytest.raises(ImageError, match=name) as caught:
@@ -101,10 +101,10 @@ def test_a_missing_file_is_named_with_what_mends_it(store: Store, recipe: Recipe
     assert "ccvm-tui image build" in caught.value.hint
     (problem,) = verify(image)
     assert problem.path.name == name
-    assert "ccvm-tui image build" in problem.mend
+    assert "ccvm-tui image build" in problem.fix
 
 
-def test_a_truncated_file_is_found_at_once(store: Store, recipe: Recipe) -> None:
+def test_the_quick_check_detects_a_truncated_file(store: Store, recipe: Recipe) -> None:
     image = publish(store, recipe)
     with image.rootfs.open("r+b") as file:
         file.truncate(3)
@@ -112,7 +112,7 @@ def test_a_truncated_file_is_found_at_once(store: Store, recipe: Recipe) -> None
         quick_check(image)
 
 
-def test_a_flipped_byte_is_found_even_behind_the_same_size_and_time(store: Store, recipe: Recipe) -> None:
+def test_verification_detects_a_change_that_preserves_size_and_time(store: Store, recipe: Recipe) -> None:
     image = publish(store, recipe)
     before = image.kernel.stat()
     image.kernel.write_bytes(b"contenT")
@@ -123,7 +123,7 @@ def test_a_flipped_byte_is_found_even_behind_the_same_size_and_time(store: Store
     assert [problem.path for problem in verify(image)] == [image.kernel]
 
 
-def test_a_damaged_layer_is_found_when_it_is_wanted(store: Store, recipe: Recipe) -> None:
+def test_the_quick_check_includes_a_layer_only_if_it_is_used(store: Store, recipe: Recipe) -> None:
     image = publish(store, recipe)
     publish_layer(store, "claude", "1")
     image.layers[0].file.write_text("longer than it was")
@@ -134,7 +134,7 @@ def test_a_damaged_layer_is_found_when_it_is_wanted(store: Store, recipe: Recipe
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "digest": 3}'])
-def test_a_damaged_manifest_is_an_error_that_names_it(store: Store, recipe: Recipe, text: str) -> None:
+def test_a_damaged_manifest_is_named_in_the_error(store: Store, recipe: Recipe, text: str) -> None:
     image = publish(store, recipe)
     (image.directory / manifest.FILENAME).write_text(text)
     with pytest.raises(ImageError, match=manifest.FILENAME):
@@ -142,7 +142,7 @@ def test_a_damaged_manifest_is_an_error_that_names_it(store: Store, recipe: Reci
     assert store.list() == []
 
 
-def test_publishing_again_replaces_the_whole(store: Store, recipe: Recipe) -> None:
+def test_publishing_again_replaces_the_whole_image(store: Store, recipe: Recipe) -> None:
     publish(store, recipe)
     image = publish(store, recipe, b"newer")
     assert image.kernel.read_bytes() == b"newer"
@@ -150,7 +150,7 @@ def test_publishing_again_replaces_the_whole(store: Store, recipe: Recipe) -> No
     assert leftovers(store) == []
 
 
-def test_images_are_removed_by_the_beginning_of_their_digest(store: Store, recipe: Recipe) -> None:
+def test_images_are_removed_by_a_prefix_of_their_digest(store: Store, recipe: Recipe) -> None:
     image = publish(store, recipe)
     publish_layer(store, "claude", "1")
     for wrong in ("", "zz"):
@@ -162,13 +162,13 @@ def test_images_are_removed_by_the_beginning_of_their_digest(store: Store, recip
     assert list(store.layers_dir.iterdir()) == []
 
 
-def test_images_that_no_recipe_asks_for_are_outdated(store: Store, recipe: Recipe) -> None:
+def test_images_of_no_recipe_are_outdated(store: Store, recipe: Recipe) -> None:
     current, old = publish(store, recipe), publish(store, replace(recipe, suite="older"))
     assert store.outdated(recipe) == [old]
     assert store.outdated() == [current, old] or store.outdated() == [old, current]
 
 
-def test_an_unfinished_build_leaves_no_image_and_is_cleaned_up(store: Store, recipe: Recipe) -> None:
+def test_a_killed_build_leaves_no_image_and_is_cleaned_up(store: Store, recipe: Recipe) -> None:
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom ccvm_tui.image import Store\n"
         "with Store(Path(sys.argv[1])).locked(), Store(Path(sys.argv[1])).workdir() as workdir:\n"
@@ -183,13 +183,13 @@ def test_an_unfinished_build_leaves_no_image_and_is_cleaned_up(store: Store, rec
     assert leftovers(store) == []
 
 
-def test_cleaning_leaves_a_running_build_alone(store: Store) -> None:
+def test_cleanup_does_not_affect_a_running_build(store: Store) -> None:
     with store.locked(), store.workdir() as workdir:
         assert store.clean_stale() == 0
         assert workdir.is_dir()
 
 
-def test_a_second_builder_waits_and_says_so(store: Store) -> None:
+def test_a_second_build_waits_and_reports_it(store: Store) -> None:
     waited = threading.Event()
     entered = threading.Event()
 
@@ -206,13 +206,13 @@ def test_a_second_builder_waits_and_says_so(store: Store) -> None:
     thread.join()
 
 
-def test_waiting_can_be_given_up(store: Store) -> None:
+def test_waiting_can_be_cancelled(store: Store) -> None:
     cancel = threading.Event()
     with store.locked(), pytest.raises(BuildCancelled), Store(store.root).locked(cancel.set, cancel):
-        raise AssertionError("two at once")
+        raise AssertionError("two processes hold the lock")
 
 
-def test_programs_of_a_killed_build_keep_the_lock(store: Store) -> None:
+def test_programs_of_a_killed_build_hold_the_lock(store: Store) -> None:
     with store.locked() as lock:
         child = subprocess.Popen(["sleep", "60"], pass_fds=[lock])
     try:
@@ -225,7 +225,7 @@ def test_programs_of_a_killed_build_keep_the_lock(store: Store) -> None:
         pass
 
 
-def test_a_store_that_is_not_there_is_empty(tmp_path: Path, recipe: Recipe) -> None:
+def test_a_missing_store_is_empty(tmp_path: Path, recipe: Recipe) -> None:
     store = Store(tmp_path / "nowhere")
     assert store.list() == []
     assert store.layers() == []
@@ -233,7 +233,7 @@ def test_a_store_that_is_not_there_is_empty(tmp_path: Path, recipe: Recipe) -> N
     assert store.clean_stale() == 0
 
 
-def test_a_workdir_that_failed_is_gone(store: Store) -> None:
+def test_the_workdir_of_a_failed_build_is_removed(store: Store) -> None:
     with pytest.raises(RuntimeError), store.locked(), store.workdir() as workdir:
         (workdir / "x").mkdir()
         raise RuntimeError

@@ -1,4 +1,4 @@
-"""The program server's framing: every byte that Linux takes crosses, and nonsense is refused."""
+"""The program server's framing: all bytes that Linux accepts are transmitted, and invalid data is rejected."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 from ccvm_tui.image.guest.agent import program, wire
 
-WORD = st.binary(max_size=20).map(lambda word: word.replace(b"\0", b"?"))
-NAME = st.binary(min_size=1, max_size=8).map(lambda word: word.replace(b"\0", b"?").replace(b"=", b"?"))
+VALUE = st.binary(max_size=20).map(lambda value: value.replace(b"\0", b"?"))
+NAME = st.binary(min_size=1, max_size=8).map(lambda name: name.replace(b"\0", b"?").replace(b"=", b"?"))
 SIDE = st.integers(0, 65535)
 KIND = st.sampled_from([wire.START, wire.INPUT, wire.END_OF_INPUT, wire.OUTPUT, wire.ENDED])
 
 
 @given(
-    st.lists(WORD, max_size=6),
-    st.lists(st.tuples(NAME, WORD), max_size=4),
+    st.lists(VALUE, max_size=6),
+    st.lists(st.tuples(NAME, VALUE), max_size=4),
     st.none() | st.tuples(SIDE, SIDE, SIDE, SIDE),
 )
-def test_a_program_crosses_byte_for_byte(
+def test_a_start_message_is_preserved_byte_for_byte(
     argv: list[bytes], env: list[tuple[bytes, bytes]], size: tuple[int, int, int, int] | None
 ) -> None:
     start = wire.Start.parse(wire.Start(b"s1", b"exec", argv, env, size).pack())
@@ -30,11 +30,12 @@ def test_a_program_crosses_byte_for_byte(
 def test_frames_survive_any_chunking(frames: list[tuple[bytes, bytes]], size: int) -> None:
     sent = b"".join(wire.frame(kind, body) for kind, body in frames)
     decoder = wire.Frames()
-    assert [one for at in range(0, len(sent), size) for one in decoder.feed(sent[at : at + size])] == frames
+    received = [frame for at in range(0, len(sent), size) for frame in decoder.feed(sent[at : at + size])]
+    assert received == frames
 
 
 @given(st.binary(max_size=200))
-def test_nonsense_is_refused_and_no_other_error(data: bytes) -> None:
+def test_invalid_data_raises_only_wire_errors(data: bytes) -> None:
     for parse in (wire.Start.parse, wire.parse_number, wire.parse_size, wire.Frames().feed):
         try:
             parsed = parse(data)
@@ -44,7 +45,7 @@ def test_nonsense_is_refused_and_no_other_error(data: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from([b"s1", b"exec", b"1", b"-1", b"2", b"80 24 0 0", b"", b"a", b"A=b"]), max_size=8))
-def test_almost_a_program_is_refused_or_has_all_its_words(fields: list[bytes]) -> None:
+def test_a_malformed_start_message_is_rejected_or_keeps_all_fields(fields: list[bytes]) -> None:
     try:
         start = wire.Start.parse(b"\0".join(fields))
         program.command(start)
@@ -56,18 +57,18 @@ def test_almost_a_program_is_refused_or_has_all_its_words(fields: list[bytes]) -
 @pytest.mark.parametrize(
     ("argv", "env"), [([b"a\0b"], []), ([], [(b"", b"x")]), ([], [(b"a=b", b"x")]), ([], [(b"a", b"\0")])]
 )
-def test_what_no_program_can_be_given_is_refused(argv: list[bytes], env: list[tuple[bytes, bytes]]) -> None:
+def test_impossible_arguments_and_variables_are_rejected(argv: list[bytes], env: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(wire.WireError):
         wire.Start(b"s1", b"exec", argv, env, None).pack()
 
 
 @given(SIDE, SIDE, SIDE, SIDE)
-def test_sizes_and_numbers_cross(columns: int, rows: int, width: int, height: int) -> None:
+def test_sizes_and_numbers_are_preserved(columns: int, rows: int, width: int, height: int) -> None:
     assert wire.parse_size(wire.pack_size(columns, rows, width, height)) == (columns, rows, width, height)
     assert wire.parse_number(wire.number(columns)) == columns
 
 
-def test_a_frame_that_is_too_long_is_refused_before_it_is_there() -> None:
+def test_a_frame_that_is_too_long_is_rejected_before_it_is_complete() -> None:
     for kind, most in ((wire.START, wire.START_MAX), (wire.INPUT, 2 * wire.PIECE)):
         assert wire.Frames().feed(kind + most.to_bytes(4, "big")) == []
         with pytest.raises(wire.WireError):

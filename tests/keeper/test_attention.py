@@ -1,4 +1,4 @@
-"""Who waits for the user: facts and times in, activity and text out."""
+"""The attention of a session: activity and text, derived from events and times."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from ccvm_tui.guest import Activity, SessionKind
 from ccvm_tui.session.attention import Attention
 
 
-class Story:
-    """Tells an Attention what happens, second by second."""
+class Scenario:
+    """A simulated course of events for an Attention."""
 
     def __init__(self, kind: SessionKind) -> None:
         self.now = 1000.0
         self.attention = Attention(kind, self.now)
         self.wait(1)
 
-    def wait(self, seconds: float) -> Story:
+    def wait(self, seconds: float) -> Scenario:
         for _ in range(int(seconds)):
             self.now += 1
             self.attention.tick(self.now)
         return self
 
-    def prints(self, seconds: float) -> Story:
+    def prints(self, seconds: float) -> Scenario:
         for _ in range(int(seconds * 5)):
             self.now += 0.2
             self.attention.output(self.now)
@@ -34,21 +34,21 @@ class Story:
 
 
 @pytest.fixture
-def agent() -> Story:
-    return Story(SessionKind.AGENT)
+def agent() -> Scenario:
+    return Scenario(SessionKind.AGENT)
 
 
 @pytest.fixture
-def shell() -> Story:
-    return Story(SessionKind.SHELL)
+def shell() -> Scenario:
+    return Scenario(SessionKind.SHELL)
 
 
-def test_output_that_stops_is_a_guess_that_the_agent_waits(agent: Story) -> None:
+def test_output_that_stops_means_that_the_agent_probably_waits(agent: Scenario) -> None:
     assert agent.prints(5).state == (Activity.WORKING, "")
     assert agent.wait(10).state == (Activity.WAITING, "quiet after activity")
 
 
-def test_a_guess_that_was_looked_at_is_forgotten_what_was_told_is_not(agent: Story) -> None:
+def test_looking_clears_a_guess_but_not_the_report_of_a_hook(agent: Scenario) -> None:
     agent.prints(5).wait(10).attention.seen()
     assert agent.state == (Activity.IDLE, "")
     agent.attention.hook(Activity.WAITING, "may I run rm?", agent.now)
@@ -56,11 +56,11 @@ def test_a_guess_that_was_looked_at_is_forgotten_what_was_told_is_not(agent: Sto
     assert agent.state == (Activity.WAITING, "")
 
 
-def test_titles_tell_of_work_of_its_end_and_of_waiting() -> None:
+def test_titles_indicate_work_its_end_and_waiting() -> None:
     attention = Attention(SessionKind.AGENT, 0.0, ("(?i)action required",))
     attention.titled("⠋ refactoring", 1.0)
     attention.output(2.0)
-    attention.tick(60.0)  # a quiet minute means nothing while the title turns
+    attention.tick(60.0)  # silence for a minute has no meaning while the title shows a spinner
     assert (attention.activity, attention.text) == (Activity.WORKING, "")
     attention.titled("⠙ Action Required: delete it?", 61.0)
     assert (attention.activity, attention.text) == (Activity.WAITING, "⠙ Action Required: delete it?")
@@ -73,13 +73,13 @@ def test_titles_tell_of_work_of_its_end_and_of_waiting() -> None:
     assert (attention.activity, attention.text) == (Activity.WAITING, "merge?")
 
 
-def test_titles_mean_nothing_beside_hooks(agent: Story) -> None:
+def test_hooks_take_precedence_over_titles(agent: Scenario) -> None:
     agent.attention.hook(Activity.WORKING, "", agent.now)
     agent.attention.titled("✋ waiting", agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
-def test_hooks_silence_guesses(agent: Story) -> None:
+def test_hooks_take_precedence_over_guesses(agent: Scenario) -> None:
     agent.attention.hook(Activity.WORKING, "", agent.now)
     assert agent.prints(5).wait(60).state == (Activity.WORKING, "")
     agent.attention.hook(Activity.WAITING, "may I run rm?", agent.now)
@@ -89,19 +89,19 @@ def test_hooks_silence_guesses(agent: Story) -> None:
     assert agent.state == (Activity.WORKING, "")
 
 
-def test_an_answer_takes_the_mark_away(agent: Story) -> None:
+def test_an_answer_clears_the_mark(agent: Scenario) -> None:
     agent.attention.notified("look here", agent.now)
     agent.attention.typed(agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
-def test_looking_takes_the_mark_but_the_agent_still_waits(agent: Story) -> None:
+def test_looking_clears_the_mark_but_the_agent_still_waits(agent: Scenario) -> None:
     agent.attention.notified("look here", agent.now)
     agent.attention.seen()
     assert agent.state == (Activity.WAITING, "")
 
 
-def test_echo_is_no_work(shell: Story) -> None:
+def test_echo_does_not_count_as_work(shell: Scenario) -> None:
     for _ in range(30):
         shell.now += 0.2
         shell.attention.typed(shell.now)
@@ -109,7 +109,7 @@ def test_echo_is_no_work(shell: Story) -> None:
     assert shell.state == (Activity.IDLE, "")
 
 
-def test_a_bell_calls_unless_it_answers_a_key(shell: Story) -> None:
+def test_a_bell_asks_for_attention_unless_it_follows_a_key(shell: Scenario) -> None:
     shell.attention.typed(shell.now)
     shell.attention.rang(shell.now + 0.1)
     assert shell.state[1] == ""
@@ -126,7 +126,9 @@ def test_a_bell_calls_unless_it_answers_a_key(shell: Story) -> None:
         (60, 2, (Activity.FAILED, "command failed with status 2")),
     ],
 )
-def test_long_commands_report_their_end(shell: Story, took: int, status: int, expected: tuple[Activity, str]) -> None:
+def test_long_commands_report_their_end(
+    shell: Scenario, took: int, status: int, expected: tuple[Activity, str]
+) -> None:
     shell.attention.prompt("A", None, shell.now)
     shell.attention.prompt("C", None, shell.now)
     assert shell.state[0] is Activity.WORKING
@@ -135,12 +137,12 @@ def test_long_commands_report_their_end(shell: Story, took: int, status: int, ex
     assert shell.state == expected
 
 
-def test_an_editor_at_rest_is_idle_and_a_build_at_work_is_not(shell: Story) -> None:
+def test_an_idle_editor_is_idle_and_a_running_build_is_working(shell: Scenario) -> None:
     shell.attention.prompt("C", None, shell.now)
     assert shell.prints(1).wait(10).state == (Activity.IDLE, "")
     assert shell.prints(5).state == (Activity.WORKING, "")
 
 
-def test_a_prompt_that_is_drawn_again_is_no_work(shell: Story) -> None:
+def test_a_redrawn_prompt_does_not_count_as_work(shell: Scenario) -> None:
     shell.attention.prompt("A", None, shell.now)
     assert shell.prints(10).state == (Activity.IDLE, "")

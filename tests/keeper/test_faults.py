@@ -1,4 +1,4 @@
-"""What goes wrong around a keeper: clients that break, processes that are killed, two who come at once."""
+"""Faults around a keeper: misbehaving clients, killed processes, concurrent starts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _raw(name: str) -> socket.socket:
     return sock
 
 
-async def test_a_client_killed_in_the_middle_of_a_frame_harms_nobody(local: Launch) -> None:
+async def test_a_client_killed_in_the_middle_of_a_frame_affects_no_other_client(local: Launch) -> None:
     keeper = await local(*SHELL)
     async with attached(keeper.name) as terminal:
         broken = _raw(keeper.name)
@@ -47,20 +47,20 @@ async def test_a_client_killed_in_the_middle_of_a_frame_harms_nobody(local: Laun
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    "data",
     [b"\xff" * 64, struct.pack(">I", 5) + b"{}{}{", struct.pack(">I", 2) + b"[]", b"GET / HTTP/1.1\r\n\r\n", b""],
 )
-async def test_nonsense_ends_only_its_own_connection(local: Launch, nonsense: bytes) -> None:
+async def test_invalid_data_ends_only_its_own_connection(local: Launch, data: bytes) -> None:
     keeper = await local(*SHELL)
     sock = _raw(keeper.name)
-    sock.sendall(nonsense)
+    sock.sendall(data)
     sock.shutdown(socket.SHUT_WR)
     await asyncio.to_thread(lambda: [None for _ in iter(lambda: sock.recv(4096), b"")])
     sock.close()
     assert (await keeper.info()).name == keeper.name
 
 
-async def test_messages_that_do_not_belong_are_refused(local: Launch) -> None:
+async def test_a_connection_cannot_begin_with_another_message(local: Launch) -> None:
     keeper = await local(*SHELL)
     sock = _raw(keeper.name)
     sock.sendall(protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}) + protocol.pack(protocol.Ack()))
@@ -68,7 +68,9 @@ async def test_messages_that_do_not_belong_are_refused(local: Launch) -> None:
     assert (await keeper.info()).name == keeper.name
 
 
-async def test_another_version_is_named_and_can_be_stopped(local: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_guest_of_another_version_is_reported_and_can_be_stopped(
+    local: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keeper = await local(*SHELL)
     monkeypatch.setattr(protocol, "PROTOCOL", protocol.PROTOCOL + 1)
     with pytest.raises(VersionMismatch, match=r"0\."):
@@ -78,7 +80,7 @@ async def test_another_version_is_named_and_can_be_stopped(local: Launch, monkey
     assert keeper.name not in listing.names()
 
 
-async def test_a_killed_keeper_leaves_no_process_and_a_clean_list(local: Launch) -> None:
+async def test_a_killed_keeper_leaves_no_processes_and_no_directory(local: Launch) -> None:
     keeper = await local("sleep", "1000")
     info = await keeper.info()
     children = psutil.Process(info.keeper_pid).children(recursive=True)
@@ -97,7 +99,7 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-async def test_a_killed_screen_process_costs_no_session(local: Launch) -> None:
+async def test_sessions_survive_a_killed_screen_process(local: Launch) -> None:
     keeper = await local(*SHELL)
     async with attached(keeper.name) as terminal:
         terminal.type("trap 'echo re''drawn' WINCH; echo be''fore\r")
@@ -109,7 +111,7 @@ async def test_a_killed_screen_process_costs_no_session(local: Launch) -> None:
         )
         screen.kill()
         terminal.type("\r")
-        await terminal.until("redrawn")  # its size changed and changed back
+        await terminal.until("redrawn")  # the session's size was changed and restored
         terminal.type("echo af''ter\r")
         await terminal.until("after")
     async with attached(keeper.name) as again:
@@ -117,7 +119,7 @@ async def test_a_killed_screen_process_costs_no_session(local: Launch) -> None:
         await again.until("24 80")
 
 
-async def test_two_launches_at_once_make_one_keeper(home: Path) -> None:
+async def test_concurrent_launches_start_one_keeper(home: Path) -> None:
     specs = [
         LaunchSpec(name="twin", project=str(home), session=SessionSpec(SessionKind.COMMAND, ("cat",))) for _ in range(4)
     ]
@@ -126,26 +128,26 @@ async def test_two_launches_at_once_make_one_keeper(home: Path) -> None:
     assert listing.names() == ["twin"]
 
 
-async def test_twenty_visits_during_a_flood_leave_nothing_behind(local: Launch) -> None:
+async def test_twenty_attachments_during_a_flood_of_output_leak_nothing(local: Launch) -> None:
     flood = "while :; do printf '\\e[3%dm%s ' $((RANDOM % 8)) $RANDOM; done"
-    keeper = await local("bash", "-c", flood, scrollback=200)  # small, so that it is full at once
+    keeper = await local("bash", "-c", flood, scrollback=200)  # a small scrollback, which is soon full
     process = psutil.Process((await keeper.info()).keeper_pid)
 
-    async def visit() -> None:
+    async def attach() -> None:
         async with attached(keeper.name, cols=80, rows=24) as terminal:
             await terminal.until(lambda: len(terminal.received) > 20_000)
 
-    for _ in range(10):  # buffers and caches find their size
-        await visit()
+    for _ in range(10):  # until buffers and caches have reached their final size
+        await attach()
     descriptors, memory = process.num_fds(), process.memory_info().rss
     for _ in range(20):
-        await visit()
+        await attach()
     await eventually(lambda: process.num_fds() <= descriptors)
     assert process.memory_info().rss - memory < 16 << 20
 
 
-async def test_a_runtime_directory_that_was_removed_is_made_anew(local: Launch) -> None:
-    """As when the user logs out and in again, and the system has cleared his directory meanwhile."""
+async def test_a_removed_runtime_directory_is_recreated(local: Launch) -> None:
+    """The system removes the directory when the user logs out."""
     keeper = await local(*SHELL)
     runtime = GuestPaths(keeper.name).runtime
     shutil.rmtree(runtime)
@@ -163,7 +165,7 @@ async def test_the_socket_is_private(local: Launch) -> None:
 
 
 async def test_the_environment_of_a_session_is_in_no_process_and_no_file(local: Launch, home: Path) -> None:
-    """A key travels to the program and is nowhere else: not in the keeper, its arguments, its files."""
+    """An API key reaches the program only: it is in no file, and in no arguments or environment of other processes."""
     secret = "sk-ant-" + "x1y2z3" * 5
     keeper = await local(*SHELL)
     spec = SessionSpec(SessionKind.COMMAND, ("sh", "-c", "echo ${#THE_KEY}; cat"), {"THE_KEY": secret})
@@ -180,8 +182,8 @@ async def test_the_environment_of_a_session_is_in_no_process_and_no_file(local: 
             assert secret.encode() not in file.read_bytes()
 
 
-async def test_a_full_disk_costs_the_logs_and_nothing_else(home: Path) -> None:
-    """The runtime directory on a tmpfs of a few pages, filled to the brim, in a namespace of its own."""
+async def test_a_full_disk_stops_only_the_logs(home: Path) -> None:
+    """The runtime directory is a full tmpfs of a few pages in its own mount namespace."""
     script = f"""
 import asyncio, json, os, subprocess, sys
 sys.path.insert(0, {str(Path.cwd())!r})
@@ -214,7 +216,7 @@ print(json.dumps("fine"))
     assert json.loads(output.splitlines()[-1]) == "fine", output.decode()
 
 
-async def test_size_zero_is_refused(local: Launch) -> None:
+async def test_a_terminal_of_size_zero_is_rejected(local: Launch) -> None:
     keeper = await local(*SHELL)
     sock = _raw(keeper.name)
     sock.sendall(protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))

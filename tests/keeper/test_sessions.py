@@ -1,4 +1,4 @@
-"""Sessions and their clients, through a real keeper and a real screen process; only the guest is missing."""
+"""Sessions and their clients with a real keeper and a real screen process, but without a virtual machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_the_guest_ends_with_its_last_session(local: Launch) -> None:
     await eventually(lambda: keeper.name not in listing.names())
 
 
-async def test_a_stopped_guest_says_so_to_who_is_attached(local: Launch) -> None:
+async def test_attached_clients_receive_the_reason_of_a_guests_end(local: Launch) -> None:
     keeper = await local(*SHELL)
     async with attached(keeper.name) as terminal:
         await terminal.until("$")
@@ -40,16 +40,16 @@ async def test_a_stopped_guest_says_so_to_who_is_attached(local: Launch) -> None
         assert (await terminal.ended()).reason == "stopped"
 
 
-async def test_the_last_words_come_before_the_end_however_slow_a_view_is(local: Launch) -> None:
-    keeper = await local("sh", "-c", "read go; echo before; read go; echo last words; exit 3", linger=True)
+async def test_a_slow_view_receives_the_last_output_before_the_end(local: Launch) -> None:
+    keeper = await local("sh", "-c", "read go; echo before; read go; echo last output; exit 3", linger=True)
     stream = await connection.view(keeper.name, "s1", TermSize(80, 24))
     async with stream, asyncio.timeout(20):
-        stream.send(Input(b"\n\n"))  # and no frame is acknowledged
+        stream.send(Input(b"\n\n"))  # no frame is acknowledged
         shown = ""
         while isinstance(message := await stream.receive(), FrameData):
             shown += "".join(run.text for line in cells.decode_frame(message.frame).lines for run in line.runs)
         assert message == Exited(3)
-        assert "last words" in shown
+        assert "last output" in shown
 
 
 async def test_an_exec_outlives_the_last_session(local: Launch) -> None:
@@ -73,7 +73,7 @@ async def test_a_lingering_guest_outlives_its_sessions(local: Launch) -> None:
     assert (await keeper.info()).state is GuestState.RUNNING
 
 
-async def test_who_comes_back_finds_screen_modes_and_title(local: Launch) -> None:
+async def test_a_new_client_receives_screen_modes_and_title(local: Launch) -> None:
     keeper = await local(*SHELL)
     async with attached(keeper.name) as terminal:
         terminal.type(r"printf '\e]2;the title\a\e[?2004h\e[31mred\n'; for i in {1..100}; do echo line $i; done" "\r")
@@ -87,7 +87,7 @@ async def test_who_comes_back_finds_screen_modes_and_title(local: Launch) -> Non
     assert (await keeper.info()).sessions[0].title == "the title"
 
 
-async def test_the_size_follows_who_typed_last_and_others_see_a_window(local: Launch) -> None:
+async def test_the_size_is_that_of_the_client_that_typed_last_and_others_see_a_window(local: Launch) -> None:
     keeper = await local(*SHELL)
     async with attached(keeper.name, cols=100, rows=30) as big, attached(keeper.name, cols=40, rows=10) as small:
         small.type("stty size\r")
@@ -99,28 +99,28 @@ async def test_the_size_follows_who_typed_last_and_others_see_a_window(local: La
         assert (await keeper.info()).sessions[0].size == TermSize(100, 30)
 
 
-async def test_a_terminal_that_only_answers_does_not_lead(local: Launch) -> None:
+async def test_a_terminal_that_only_sends_reports_does_not_become_the_leader(local: Launch) -> None:
     keeper = await local(*SHELL)
-    async with attached(keeper.name, cols=90, rows=20) as looker, attached(keeper.name, cols=80, rows=24) as leader:
+    async with attached(keeper.name, cols=90, rows=20) as other, attached(keeper.name, cols=80, rows=24) as leader:
         leader.type("echo leading\r")
         await leader.until("leading")
-        looker.type(b"\x1b[?62;22c\x1b[I\x1b[12;40R")
+        other.type(b"\x1b[?62;22c\x1b[I\x1b[12;40R")
         leader.type("stty size\r")
         await leader.until("24 80")
         assert "62;22c" not in leader.text
 
 
-async def test_a_report_in_two_pieces_makes_nobody_the_leader_and_a_lone_escape_does(local: Launch) -> None:
+async def test_an_escape_key_changes_the_leader_but_a_report_in_two_parts_does_not(local: Launch) -> None:
     keeper = await local(*SHELL)
-    async with attached(keeper.name, cols=90, rows=20) as looker, attached(keeper.name, cols=80, rows=24) as leader:
+    async with attached(keeper.name, cols=90, rows=20) as other, attached(keeper.name, cols=80, rows=24) as leader:
         leader.type("stty -echo -icanon; printf ready; cat -v\r")
         await leader.until("ready")
-        looker.type(b"\x1b[?6")
-        looker.type(b"2;22c")
+        other.type(b"\x1b[?6")
+        other.type(b"2;22c")
         leader.type("x")
         await leader.until("readyx")
         assert keeper_size(await keeper.info()) == (80, 24)
-        looker.type(b"\x1b")
+        other.type(b"\x1b")
         await leader.until("readyx^[")
         assert keeper_size(await keeper.info()) == (90, 20)
 
@@ -129,7 +129,7 @@ def keeper_size(info: GuestInfo) -> tuple[int, int]:
     return info.sessions[0].size.cols, info.sessions[0].size.rows
 
 
-async def test_queries_are_answered_once_by_the_leader_or_else_by_the_screen(local: Launch) -> None:
+async def test_the_screen_answers_queries_if_the_leader_is_a_view(local: Launch) -> None:
     keeper = await local(*SHELL)
     ask = r"printf '\e[5n'; IFS= read -rs -d n -t 5 answer; printf '%q\n' \"$answer\"; cat -v" "\r"
     view = await connection.view(keeper.name, "s1", TermSize(80, 24))
@@ -146,8 +146,8 @@ async def test_queries_are_answered_once_by_the_leader_or_else_by_the_screen(loc
 
 
 @pytest.mark.parametrize(("kind", "column"), [(SessionKind.AGENT, 5), (SessionKind.COMMAND, 8)])
-async def test_an_agents_emoji_are_as_wide_as_they_look(local: Launch, kind: SessionKind, column: int) -> None:
-    """Agents lay out their text by what looks like one character, other programs count as wcwidth(3) does."""
+async def test_the_width_of_emoji_depends_on_the_kind_of_session(local: Launch, kind: SessionKind, column: int) -> None:
+    """Agents lay out their text by grapheme clusters, other programs by wcwidth(3)."""
     keeper = await local(*SHELL)
     ask = "printf '⚠️👩‍👩‍👧\\e[6n'; IFS= read -rs -d R -t 5 answer; printf '\\n%q\\n' \"$answer\"; exec cat"
     size = TermSize(80, 24)
@@ -161,7 +161,7 @@ async def test_an_agents_emoji_are_as_wide_as_they_look(local: Launch, kind: Ses
             view.send(Ack())
 
 
-async def test_watching_changes_nothing(local: Launch) -> None:
+async def test_a_watching_client_changes_neither_input_nor_size(local: Launch) -> None:
     keeper = await local(*SHELL)
     async with attached(keeper.name) as terminal, attached(keeper.name, cols=30, rows=5, watch_only=True) as watcher:
         watcher.type("echo intruder\r")
@@ -170,7 +170,7 @@ async def test_watching_changes_nothing(local: Launch) -> None:
         assert "intruder" not in terminal.text
 
 
-async def test_several_sessions_live_and_end_apart(local: Launch) -> None:
+async def test_sessions_are_independent(local: Launch) -> None:
     keeper = await local(*SHELL)
     second = await keeper.start_session(SessionSpec(SessionKind.COMMAND, ("sh", "-c", "echo second; cat")))
     assert second.id == "s2"
@@ -184,7 +184,7 @@ async def test_several_sessions_live_and_end_apart(local: Launch) -> None:
         await stream.receive()
 
 
-async def test_a_view_gets_frames_and_the_newest_only(local: Launch) -> None:
+async def test_a_view_receives_only_the_newest_frames(local: Launch) -> None:
     keeper = await local("bash", "-c", "for i in {1..20000}; do echo $i; done; cat")
     stream = await connection.view(keeper.name, "s1", TermSize())
     frames = 0
@@ -200,8 +200,8 @@ async def test_a_view_gets_frames_and_the_newest_only(local: Launch) -> None:
     assert frames < 2000
 
 
-async def test_who_never_reads_delays_nobody_and_gets_the_newest_screen(local: Launch) -> None:
-    """20 MB for a client that sleeps: the keeper does not wait for it, and does not keep it all either."""
+async def test_a_client_that_does_not_read_delays_no_other_and_gets_the_newest_screen(local: Launch) -> None:
+    """Of 20 MB of output for a client that does not read, the keeper queues only a part, and does not wait."""
     keeper = await local(*SHELL)
     sleeper = await connection.attach(keeper.name, "s1", TermSize())
     async with attached(keeper.name) as terminal:
@@ -214,7 +214,7 @@ async def test_who_never_reads_delays_nobody_and_gets_the_newest_screen(local: L
     assert len(received) < 12_000_000
 
 
-async def test_rows_text_and_search_reach_into_the_scrollback(local: Launch) -> None:
+async def test_text_and_search_include_the_scrollback(local: Launch) -> None:
     keeper = await local("bash", "-c", "for i in {1..200}; do echo needle $i; done; printf '%.0sx' {1..100}; cat")
     async with attached(keeper.name) as terminal:
         await terminal.until("xxxx")
@@ -225,7 +225,7 @@ async def test_rows_text_and_search_reach_into_the_scrollback(local: Launch) -> 
     assert "x" * 100 in (await keeper.text("s1", line + 190, line + 196))
 
 
-async def test_exec_keeps_the_streams_apart_and_passes_the_status(local: Launch) -> None:
+async def test_exec_separates_the_streams_and_returns_the_status(local: Launch) -> None:
     keeper = await local(*SHELL)
     data = bytes(range(256)) * 4096
     async with running(keeper.name, "sh", "-c", "cat; echo problem >&2; exit 9") as program:
@@ -235,7 +235,7 @@ async def test_exec_keeps_the_streams_apart_and_passes_the_status(local: Launch)
     assert program.printed == {1: data, 2: b"problem\n"}
 
 
-async def test_attention_by_notification_until_somebody_answers(local: Launch) -> None:
+async def test_a_notification_asks_for_attention_until_the_user_types(local: Launch) -> None:
     keeper = await local(*SHELL)
     async with attached(keeper.name) as terminal:
         terminal.type(r"printf '\e]9;please look\a'" "\r")
@@ -249,12 +249,12 @@ async def test_attention_by_notification_until_somebody_answers(local: Launch) -
         await eventually(lambda: not listing.ask_once(keeper.name)["sessions"][0]["attention"])
 
 
-async def test_an_unknown_guest_is_named(local: Launch) -> None:
+async def test_an_unknown_guest_is_named_in_the_error(local: Launch) -> None:
     with pytest.raises(NoSuchGuest, match="nothing"):
         await connection.connect("nothing")
 
 
-async def test_the_shortest_program_is_seen(local: Launch) -> None:
+async def test_the_output_of_a_short_program_is_shown(local: Launch) -> None:
     keeper = await local("echo", "short")
     await eventually(lambda: listing.ask_once(keeper.name)["sessions"][0]["exit_status"] == 0)
     async with attached(keeper.name) as terminal:
@@ -262,7 +262,7 @@ async def test_the_shortest_program_is_seen(local: Launch) -> None:
         assert (await terminal.ended()).status == 0
 
 
-async def test_a_program_that_does_not_exist_is_said_to_whoever_asked(local: Launch) -> None:
+async def test_a_missing_program_is_reported_in_its_session(local: Launch) -> None:
     keeper = await local(*SHELL)
     started = await keeper.start_session(SessionSpec(SessionKind.COMMAND, ("/no/such/program",)))
     async with attached(keeper.name, started.id) as terminal:

@@ -1,4 +1,4 @@
-"""Machines for tests: real QEMU, kernels of a few bytes."""
+"""Machines for tests: real QEMU with kernels of a few bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def paths(tmp_path: Path) -> GuestPaths:
 
 @pytest.fixture
 async def start(tmp_path: Path, paths: GuestPaths) -> AsyncIterator[StartMachine]:
-    """Start a small machine that prints ``text`` and then does ``then``; other arguments go to MachineSpec."""
+    """Return a function that starts a small machine.
+
+    Its kernel prints ``text`` and then does ``then``; further arguments are passed to MachineSpec.
+    """
     machines: list[Machine] = []
 
     async def started(text: str = "alive\n", then: Then = Then.HANG, **more: Any) -> Machine:

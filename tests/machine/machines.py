@@ -1,4 +1,4 @@
-"""What tests of machines share: the type of the ``start`` fixture, and waiting with a deadline."""
+"""Shared by tests of machines: the type of the fixture ``start``, and waiting with a deadline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ StartMachine = Callable[..., Awaitable[Machine]]
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Return once ``condition()`` is true; TimeoutError when that does not happen within ``seconds``."""
+    """Return once ``condition()`` is true. Raises TimeoutError if it is not within ``seconds``."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What confined processes can and cannot do, asked of the kernel and of QEMU itself."""
+"""Permissions of confined processes, checked with the kernel and with QEMU itself."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tiny_kernel import tiny_kernel
 from ccvm_tui.machine import launch
 from ccvm_tui.machine.confine import Access, Rule, available
 from ccvm_tui.machine.grants import elf_interpreter, find_program, qemu_rules
-from ccvm_tui.machine.launch import Order
+from ccvm_tui.machine.launch import LaunchRequest
 from ccvm_tui.machine.monitor import MonitorError
 from ccvm_tui.machine.spec import Drive, MachineSpec
 
 
 async def open_in_qemu(vm: object, path: Path, *, read_only: bool = True) -> None:
-    """Make QEMU open a file as a disk. Raises MonitorError with QEMU's reason when it cannot."""
+    """Make QEMU open a file as a disk. Raises MonitorError with QEMU's reason if it cannot."""
     await vm.monitor.execute(  # type: ignore[attr-defined]
         "blockdev-add",
         {"driver": "file", "node-name": "probe", "filename": str(path), "read-only": read_only},
     )
 
 
-async def test_qemu_opens_nothing_outside_its_grants(start: StartMachine, tmp_path: Path) -> None:
+async def test_qemu_cannot_open_files_outside_its_grants(start: StartMachine, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(4096))
     vm = await start()
@@ -42,8 +42,8 @@ async def test_qemu_opens_nothing_outside_its_grants(start: StartMachine, tmp_pa
             await open_in_qemu(vm, path)
 
 
-async def test_without_landlock_that_file_opens(start: StartMachine, tmp_path: Path) -> None:
-    """The control experiment: it is Landlock that says no above."""
+async def test_qemu_can_open_any_file_without_landlock(start: StartMachine, tmp_path: Path) -> None:
+    """The control experiment for the previous test."""
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(4096))
     vm = await start(confine=False)
@@ -61,7 +61,7 @@ async def test_images_are_read_only(start: StartMachine, tmp_path: Path) -> None
 
 async def test_qemu_cannot_listen_on_tcp(start: StartMachine) -> None:
     if not available().tcp:
-        return  # this kernel's Landlock knows no networks
+        return  # this kernel's Landlock does not support TCP
     vm = await start(network="user")
     with pytest.raises(MonitorError, match="Permission denied"):
         await vm.monitor.execute(
@@ -76,7 +76,7 @@ async def test_qemu_cannot_listen_on_tcp(start: StartMachine) -> None:
         )
 
 
-async def test_qemu_starts_clean(start: StartMachine) -> None:
+async def test_qemu_has_no_environment_no_privileges_and_no_core_file(start: StartMachine) -> None:
     vm = await start()
     process = Path(f"/proc/{vm.pid}")
     assert (process / "environ").read_bytes() == b""
@@ -88,7 +88,7 @@ async def test_qemu_starts_clean(start: StartMachine) -> None:
     assert [line.split()[4:6] for line in limits.splitlines() if "core file" in line] == [["0", "0"]]
 
 
-async def test_qemu_inherits_no_descriptor_that_is_not_meant_for_it(start: StartMachine, tmp_path: Path) -> None:
+async def test_qemu_inherits_no_other_descriptors(start: StartMachine, tmp_path: Path) -> None:
     with (tmp_path / "keepers own file").open("w") as own:
         os.set_inheritable(own.fileno(), True)
         vm = await start()
@@ -97,7 +97,7 @@ async def test_qemu_inherits_no_descriptor_that_is_not_meant_for_it(start: Start
 
 
 def confined(program: str, *rules: Rule, **more: bool) -> subprocess.CompletedProcess[str]:
-    """Run a line of Python in a process that has confined itself to ``rules``."""
+    """Run Python code in a process that has confined itself to ``rules``."""
     listed = [(str(rule.path), rule.access.value) for rule in rules]
     setup = (
         "import os, socket, sys, json, encodings.idna\n"
@@ -109,13 +109,13 @@ def confined(program: str, *rules: Rule, **more: bool) -> subprocess.CompletedPr
     return subprocess.run([sys.executable, "-P", "-c", setup + program], capture_output=True, text=True, timeout=30)
 
 
-def test_no_rules_means_no_files(tmp_path: Path) -> None:
+def test_no_file_can_be_opened_without_rules(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     ended = confined(f"open({str(tmp_path / 'file')!r})")
     assert "PermissionError" in ended.stderr
 
 
-def test_rules_on_single_files_and_on_trees(tmp_path: Path) -> None:
+def test_rules_apply_to_single_files_and_to_trees(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tmp_path / "file").write_text("content")
@@ -133,7 +133,7 @@ def test_rules_on_single_files_and_on_trees(tmp_path: Path) -> None:
     assert (tree / "moved").read_text() == "x"
 
 
-def test_tcp_is_closed_and_connecting_can_be_left_open() -> None:
+def test_tcp_is_denied_and_connecting_can_be_allowed() -> None:
     if not available().tcp:
         return
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -150,25 +150,25 @@ def test_other_processes_cannot_be_signalled() -> None:
     assert "PermissionError" in confined(f"os.kill({os.getpid()}, 0)").stderr
 
 
-def launched(order: Order) -> subprocess.CompletedProcess[str]:
+def launched(request: LaunchRequest) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        launch.command(order), env=launch.environment(), capture_output=True, text=True, timeout=30, cwd="/"
+        launch.command(request), env=launch.environment(), capture_output=True, text=True, timeout=30, cwd="/"
     )
 
 
-def test_a_launcher_whose_parent_is_gone_does_not_run() -> None:
-    ended = launched(Order(parent=1, program="/bin/true", argv=("true",), rules=None))
+def test_a_launcher_whose_parent_has_exited_is_killed() -> None:
+    ended = launched(LaunchRequest(parent=1, program="/bin/true", argv=("true",), rules=None))
     assert ended.returncode == -signal.SIGKILL
 
 
-def test_a_program_that_cannot_be_run_is_named() -> None:
-    ended = launched(Order(parent=os.getpid(), program="/nowhere/qemu", argv=("qemu",), rules=()))
+def test_a_program_that_cannot_be_executed_is_named() -> None:
+    ended = launched(LaunchRequest(parent=os.getpid(), program="/nowhere/qemu", argv=("qemu",), rules=()))
     assert ended.returncode == launch.CANNOT_EXECUTE
     assert "/nowhere/qemu" in ended.stderr
 
 
-def test_only_granted_programs_are_executed() -> None:
-    ended = launched(Order(parent=os.getpid(), program="/bin/true", argv=("true",), rules=()))
+def test_only_granted_programs_can_be_executed() -> None:
+    ended = launched(LaunchRequest(parent=os.getpid(), program="/bin/true", argv=("true",), rules=()))
     assert ended.returncode == launch.CANNOT_EXECUTE
     assert "Permission denied" in ended.stderr
 
@@ -177,19 +177,19 @@ paths = st.binary(max_size=30).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"
 
 
 @given(st.lists(paths), st.lists(st.tuples(paths, st.sampled_from(Access))), st.booleans())
-def test_an_order_arrives_as_it_was_given(argv: list[str], rules: list[tuple[str, Access]], connect: bool) -> None:
-    order = Order(
+def test_a_launch_request_survives_json(argv: list[str], rules: list[tuple[str, Access]], connect: bool) -> None:
+    request = LaunchRequest(
         parent=7,
         program="/usr/bin/qemu",
         argv=tuple(argv),
         rules=tuple(Rule(Path(path), access) for path, access in rules),
         connect_tcp=connect,
     )
-    assert order.encoded().isascii()
-    assert Order.decoded(order.encoded()) == order
+    assert request.to_json().isascii()
+    assert LaunchRequest.from_json(request.to_json()) == request
 
 
-def test_grants_follow_the_machine(tmp_path: Path) -> None:
+def test_grants_depend_on_the_machine(tmp_path: Path) -> None:
     kernel = tiny_kernel(tmp_path / "kernel", "x")
     spec = MachineSpec(kernel=kernel, accel="kvm", network="none")
     granted = {rule.path: rule.access for rule in qemu_rules(spec, find_program(spec))}
@@ -201,15 +201,15 @@ def test_grants_follow_the_machine(tmp_path: Path) -> None:
     assert executables == {find_program(spec), elf_interpreter(find_program(spec))}
 
 
-def test_a_wrapper_script_is_no_elf(tmp_path: Path) -> None:
+def test_a_wrapper_script_may_execute_the_system_trees(tmp_path: Path) -> None:
     script = tmp_path / "qemu-system-x86_64"
     script.write_text("#!/bin/sh\nexec qemu\n")
     assert elf_interpreter(script) is None
     assert Rule(Path("/usr"), Access.EXECUTE) in qemu_rules(MachineSpec(kernel=None), script)
 
 
-async def test_landlock_and_seccomp_stay_out_of_the_way(start: StartMachine) -> None:
+async def test_a_machine_runs_under_landlock_and_seccomp(start: StartMachine) -> None:
     vm = await start(machine="q35", network="user")
     async with asyncio.timeout(20):
-        await vm.first_sign_of_life.wait()
+        await vm.first_console_output.wait()
     assert await vm.monitor.status() == "running"

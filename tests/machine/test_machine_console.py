@@ -1,4 +1,4 @@
-"""Logs that a guest cannot fill the disk with."""
+"""Bounded logs: a guest cannot fill the disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ccvm_tui.machine.console import BoundedLog
 
 
-def test_two_files_at_most(tmp_path: Path) -> None:
+def test_a_log_has_at_most_two_files(tmp_path: Path) -> None:
     log = BoundedLog(tmp_path / "log", limit=100, tail=20)
     for number in range(100):
         log.write(b"%08d\n" % number)
@@ -22,7 +22,7 @@ def test_two_files_at_most(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_new_log_forgets_the_old_one(tmp_path: Path) -> None:
+def test_a_new_log_replaces_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("old")
     (tmp_path / "log.1").write_text("older")
     log = BoundedLog(tmp_path / "log", limit=100)
@@ -32,11 +32,11 @@ def test_a_new_log_forgets_the_old_one(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_disk_without_room_costs_the_log_not_the_guest(tmp_path: Path) -> None:
+def test_the_tail_survives_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "full").symlink_to("/dev/full")
     log = BoundedLog(tmp_path / "full", limit=100)
-    log.write(b"remembered\n")
-    assert log.tail() == "remembered\n"
+    log.write(b"in memory\n")
+    assert log.tail() == "in memory\n"
     log.close()
     nowhere = BoundedLog(tmp_path / "no such directory" / "log", limit=10)
     nowhere.write(b"x" * 50)
@@ -44,7 +44,7 @@ def test_a_disk_without_room_costs_the_log_not_the_guest(tmp_path: Path) -> None
     nowhere.close()
 
 
-def test_the_directory_vanishes_under_a_running_guest(tmp_path: Path) -> None:
+def test_the_tail_survives_removal_of_the_directory(tmp_path: Path) -> None:
     home = tmp_path / "run"
     home.mkdir()
     log = BoundedLog(home / "log", limit=10)
@@ -56,7 +56,7 @@ def test_the_directory_vanishes_under_a_running_guest(tmp_path: Path) -> None:
     log.close()
 
 
-def test_tail_counts_lines(tmp_path: Path) -> None:
+def test_the_tail_has_the_last_lines(tmp_path: Path) -> None:
     log = BoundedLog(tmp_path / "log", limit=1000)
     log.write(b"one\r\ntwo\r\nthree \xff\r\n")
     assert log.tail(2) == "two\nthree \N{REPLACEMENT CHARACTER}"
@@ -65,19 +65,19 @@ def test_tail_counts_lines(tmp_path: Path) -> None:
     log.close()
 
 
-def test_tail_begins_where_it_says_why(tmp_path: Path) -> None:
+def test_the_tail_begins_at_the_marker(tmp_path: Path) -> None:
     log = BoundedLog(tmp_path / "log", limit=1000)
     log.write(b"one\nwhy: first\ntwo\nwhy: last\nthree\nfour\nfive\n")
-    assert log.tail(2, showing="why:") == "why: last\nthree"
-    assert log.tail(5, showing="why:") == "two\nwhy: last\nthree\nfour\nfive"
-    assert log.tail(2, showing="nowhere") == "four\nfive"
+    assert log.tail(2, marker="why:") == "why: last\nthree"
+    assert log.tail(5, marker="why:") == "two\nwhy: last\nthree\nfour\nfive"
+    assert log.tail(2, marker="nowhere") == "four\nfive"
     log.close()
 
 
 @given(st.lists(st.binary(max_size=50)))
-def test_the_tail_is_the_end_of_all_that_was_written(chunks: list[bytes]) -> None:
+def test_the_tail_is_the_end_of_everything_written(chunks: list[bytes]) -> None:
     log = BoundedLog(Path("/dev/null"), limit=1 << 40, tail=64)
     for chunk in chunks:
         log.write(chunk)
-    assert log.remembered() == b"".join(chunks)[-64:]
+    assert log.tail_bytes() == b"".join(chunks)[-64:]
     log.close()

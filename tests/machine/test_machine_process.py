@@ -1,4 +1,4 @@
-"""A machine's life: started, watched, paused, stopped, and reaped whatever happens."""
+"""A machine is started, watched, paused and stopped, and is always reaped."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from ccvm_tui.paths import GuestPaths
 
 
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
-async def test_a_machine_runs_speaks_and_stops(start: StartMachine, machine: str, paths: GuestPaths) -> None:
+async def test_a_machine_runs_prints_and_stops(start: StartMachine, machine: str, paths: GuestPaths) -> None:
     vm = await start("hello from inside\n", machine=machine)
     assert await vm.monitor.status() == "running"
     await eventually(lambda: "hello from inside" in vm.console_tail())
-    assert vm.first_sign_of_life.is_set()
+    assert vm.first_console_output.is_set()
     ended = await vm.stop()
     assert ended.reason is ExitReason.STOPPED
     assert not psutil.pid_exists(vm.pid)
@@ -39,16 +39,16 @@ async def test_a_machine_runs_speaks_and_stops(start: StartMachine, machine: str
     assert not paths.ssh_socket.exists()
 
 
-async def test_a_listener_hears_the_console_from_its_first_byte(start: StartMachine) -> None:
+async def test_a_listener_receives_the_console_from_its_first_byte(start: StartMachine) -> None:
     vm = await start("one two three\n", Then.RESET)
-    heard = bytearray()
-    vm.on_console(heard.extend)
+    received = bytearray()
+    vm.on_console(received.extend)
     async with asyncio.timeout(20):
         await vm.wait()
-    assert bytes(heard) == b"one two three\n"
+    assert bytes(received) == b"one two three\n"
 
 
-async def test_the_guest_ends_the_machine(start: StartMachine) -> None:
+async def test_a_reset_by_the_guest_ends_the_machine(start: StartMachine) -> None:
     vm = await start("bye\n", Then.RESET)
     async with asyncio.timeout(20):
         ended = await vm.wait()
@@ -56,18 +56,18 @@ async def test_the_guest_ends_the_machine(start: StartMachine) -> None:
     assert vm.console_tail() == "bye"
 
 
-async def test_a_panic_is_told_from_a_power_off(start: StartMachine) -> None:
+async def test_a_panic_is_not_reported_as_a_power_off(start: StartMachine) -> None:
     vm = await start("[1.0] Kernel panic - not syncing: for a test\n", Then.RESET)
     async with asyncio.timeout(20):
         assert (await vm.wait()).reason is ExitReason.PANIC
 
 
-async def test_an_emulated_machine_knows_the_counters_frequency(start: StartMachine) -> None:
+async def test_an_emulated_machine_gets_the_counters_frequency(start: StartMachine) -> None:
     vm = await start()
     assert vm.spec.tsc_khz == (await tsc.host_khz() or 0)
 
 
-async def test_pause_and_resume(start: StartMachine) -> None:
+async def test_a_machine_can_be_paused_and_resumed(start: StartMachine) -> None:
     vm = await start()
     await vm.pause()
     assert (vm.state, await vm.monitor.status()) == (State.PAUSED, "paused")
@@ -79,7 +79,7 @@ async def test_pause_and_resume(start: StartMachine) -> None:
         await vm.resume()
 
 
-async def test_a_paused_machine_is_not_given_a_grace_it_cannot_use(start: StartMachine) -> None:
+async def test_a_paused_machine_is_stopped_without_a_grace_period(start: StartMachine) -> None:
     vm = await start()
     await vm.pause()
     began = time.monotonic()
@@ -87,7 +87,7 @@ async def test_a_paused_machine_is_not_given_a_grace_it_cannot_use(start: StartM
     assert time.monotonic() - began < 10
 
 
-async def test_events_reach_every_listener_and_end_with_qemu(start: StartMachine) -> None:
+async def test_events_reach_every_listener_and_end_when_qemu_exits(start: StartMachine) -> None:
     vm = await start()
 
     async def names() -> list[str]:
@@ -99,12 +99,12 @@ async def test_events_reach_every_listener_and_end_with_qemu(start: StartMachine
     await vm.resume()
     await vm.stop()
     async with asyncio.timeout(5):
-        heard = await asyncio.gather(*listeners)
-    assert heard[0] == heard[1]
-    assert heard[0][:2] == ["STOP", "RESUME"]
+        received = await asyncio.gather(*listeners)
+    assert received[0] == received[1]
+    assert received[0][:2] == ["STOP", "RESUME"]
 
 
-async def test_replies_find_the_command_they_answer(start: StartMachine) -> None:
+async def test_replies_are_matched_to_their_commands(start: StartMachine) -> None:
     vm = await start()
     commands = ["query-status", "query-name", "query-version", "query-kvm"] * 5
     answers = await asyncio.gather(*(vm.monitor.execute(command) for command in commands))
@@ -120,7 +120,7 @@ async def test_a_refused_command_leaves_the_monitor_usable(start: StartMachine) 
     assert await vm.monitor.status() == "running"
 
 
-async def test_qemu_killed_from_outside(start: StartMachine) -> None:
+async def test_a_kill_from_outside_is_reported(start: StartMachine) -> None:
     vm = await start()
     os.kill(vm.pid, signal.SIGKILL)
     async with asyncio.timeout(5):
@@ -131,7 +131,7 @@ async def test_qemu_killed_from_outside(start: StartMachine) -> None:
     assert (await vm.stop()).reason is ExitReason.KILLED
 
 
-async def test_qemu_that_does_not_answer_is_killed(start: StartMachine) -> None:
+async def test_a_qemu_that_does_not_answer_is_killed(start: StartMachine) -> None:
     vm = await start()
     os.kill(vm.pid, signal.SIGSTOP)
     async with asyncio.timeout(20):
@@ -161,11 +161,11 @@ async def test_a_cancelled_start_leaves_nothing_behind(tmp_path: Path, paths: Gu
                 await (await Machine.start(spec, paths)).stop()
         assert me.children() == []
         assert not paths.ssh_socket.exists()
-    await asyncio.sleep(0)  # transports that were aborted close their sockets in the next round of the loop
+    await asyncio.sleep(0)  # aborted transports close their sockets in the next iteration of the event loop
     assert me.num_fds() <= descriptors
 
 
-async def test_qemu_that_gives_up_says_why(tmp_path: Path, paths: GuestPaths) -> None:
+async def test_a_qemu_that_fails_to_start_is_quoted(tmp_path: Path, paths: GuestPaths) -> None:
     spec = MachineSpec(kernel=tmp_path / "missing", memory_mib=64, cores=1)
     with pytest.raises(BootError) as caught:
         await Machine.start(spec, paths)
@@ -173,7 +173,7 @@ async def test_qemu_that_gives_up_says_why(tmp_path: Path, paths: GuestPaths) ->
     assert caught.value.console_tail
 
 
-async def test_qemu_that_is_not_installed(paths: GuestPaths) -> None:
+async def test_a_missing_qemu_is_reported(paths: GuestPaths) -> None:
     with pytest.raises(PrerequisiteError, match="is not installed"):
         await Machine.start(MachineSpec(kernel=None, qemu="qemu-system-nowhere"), paths)
 
@@ -188,10 +188,10 @@ async def test_the_ssh_port_is_private_and_serves_one_connection_after_the_other
 
 
 async def _stays_open(path: Path) -> bool:
-    """Whether QEMU keeps a connection. It closes one that comes too soon after the end of the last."""
+    """Return whether QEMU keeps a connection open. It closes one made too soon after the end of the previous one."""
     reader, writer = await asyncio.open_unix_connection(path)
     try:
-        writer.write(b"nobody reads this, the guest has no driver")
+        writer.write(b"never read: the guest has no driver")
         await writer.drain()
         async with asyncio.timeout(0.05):
             return await reader.read(1) != b""
@@ -227,7 +227,7 @@ async def test_the_console_log_is_bounded(
     assert paths.console_log.stat().st_size <= 10_000
 
 
-async def test_usage(start: StartMachine) -> None:
+async def test_usage_is_measured_until_qemu_exits(start: StartMachine) -> None:
     vm = await start("x" * 64, Then.REPEAT)
     vm.usage()
     await eventually(lambda: vm.usage().cpu > 0)
@@ -252,7 +252,7 @@ asyncio.run(main())
 """
 
 
-def test_qemu_dies_with_a_keeper_killed_outright(tmp_path: Path, paths: GuestPaths) -> None:
+def test_qemu_is_killed_together_with_its_keeper(tmp_path: Path, paths: GuestPaths) -> None:
     kernel = tiny_kernel(tmp_path / "kernel", "x")
     keeper = subprocess.Popen(
         [sys.executable, "-P", "-c", _KEEPER, paths.runtime, kernel], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""A machine that a runtime's QEMU runs: it needs and may touch nothing else of the host."""
+"""A machine run by a runtime's QEMU: it needs no other files of the host and may access none."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ccvm_tui.machine.spec import MachineSpec
 
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
 @pytest.mark.parametrize("confine", [True, False])
-async def test_it_runs_guests_with_its_own_files_only(
+async def test_a_runtime_runs_guests_with_its_own_files_only(
     start: StartMachine, tmp_path: Path, runtime: Runtime, machine: str, confine: bool
 ) -> None:
     vm = await start(runtime=runtime, machine=machine, confine=confine, network="user")
     async with asyncio.timeout(20):
-        await vm.first_sign_of_life.wait()
+        await vm.first_console_output.wait()
     process = Path(f"/proc/{vm.pid}")
     mapped = {line.split(maxsplit=5)[5] for line in (process / "maps").read_text().splitlines() if "/" in line}
     files = {path.rstrip("\n") for path in mapped if path.startswith("/") and not path.startswith(("/dev/", "/memfd:"))}
@@ -35,11 +35,11 @@ async def test_it_runs_guests_with_its_own_files_only(
 
 
 async def version(vm: object) -> list[int]:
-    told = (await vm.monitor.execute("query-version"))["qemu"]  # type: ignore[attr-defined]
-    return [told["major"], told["minor"], told["micro"]]
+    reply = (await vm.monitor.execute("query-version"))["qemu"]  # type: ignore[attr-defined]
+    return [reply["major"], reply["minor"], reply["micro"]]
 
 
-async def test_the_hosts_libraries_do_not_exist_for_it(start: StartMachine, runtime: Runtime) -> None:
+async def test_a_runtime_cannot_open_the_hosts_libraries(start: StartMachine, runtime: Runtime) -> None:
     vm = await start(runtime=runtime)
     for path in (Path("/usr/lib/os-release"), Path("/etc/ld.so.cache"), Path("/etc/passwd")):
         with pytest.raises(MonitorError, match="Permission denied"):
@@ -48,7 +48,7 @@ async def test_the_hosts_libraries_do_not_exist_for_it(start: StartMachine, runt
             )
 
 
-def test_its_grants_are_one_directory(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_runtime_is_granted_only_its_directory(runtime: Runtime, tmp_path: Path) -> None:
     kernel = tiny_kernel(tmp_path / "kernel", "x")
     spec = MachineSpec(kernel=kernel, network="none", runtime=runtime)
     granted = {rule.path: rule.access for rule in qemu_rules(spec, find_program(spec))}

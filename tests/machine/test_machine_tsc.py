@@ -1,4 +1,4 @@
-"""The counter's frequency: measured well enough, every time, on a busy host too."""
+"""Repeated measurements of the counter's frequency agree, even on a busy host."""
 
 from __future__ import annotations
 

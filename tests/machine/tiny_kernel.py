@@ -1,7 +1,7 @@
-"""Kernels of a few bytes: print a text on the first serial port, then do one thing.
+"""Kernels of a few bytes that print a text on the first serial port and then do one thing.
 
-A 64-bit ELF with a PVH entry point (Xen's docs/misc/pvh.pandoc): QEMU starts it in 32-bit protected mode, flat
-segments, paging off. They boot in a tenth of a second and need no image.
+A kernel is a 64-bit ELF with a PVH entry point (Xen's docs/misc/pvh.pandoc): QEMU starts it in 32-bit protected mode
+with flat segments and paging off. It boots in a tenth of a second and needs no image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NOTE = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", LOAD)  # XEN_ELFNOTE_PHYS32_E
 
 
 class Then(Enum):
-    """What comes after the text, as machine code."""
+    """The machine code that runs after the text was printed."""
 
     HANG = b"\xf4\xeb\xfd"  # hlt; jmp back to it
     RESET = b"\x0f\x01\x1d\x00\x00\x00\x00\xcc"  # an empty interrupt table and an interrupt: a triple fault

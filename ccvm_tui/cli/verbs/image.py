@@ -141,7 +141,7 @@ def _verify(args: argparse.Namespace) -> int:
     ]:
         for problem in problems:
             status = 1
-            print(f"{problem}\n  → `{problem.mend}`", file=sys.stderr)
+            print(f"{problem}\n  → `{problem.fix}`", file=sys.stderr)
         if not problems:
             print(f"{digest[:12]} is as it was built")
     return status

@@ -53,7 +53,7 @@ def _stop(name: str, *, force: bool) -> None:
     from ccvm_tui.errors import KeeperLost
 
     try:
-        listing.stop_any(name, force=force, within=5.0 if force else listing.STOP_WITHIN)
+        listing.stop_any(name, force=force, within=5.0 if force else listing.STOP_TIMEOUT)
     except KeeperLost:
         if not force:
             raise

@@ -1,1 +1,1 @@
-"""Files that go into the guest. Nothing here runs on the host, except `agent.wire` and in tests."""
+"""Files of the guest. On the host only ``agent.wire`` and tests import them."""

@@ -1,2 +1,5 @@
-"""The guest agent: root's end of the control port. Runs under the guest's own Python with the standard library
-only, and imports as little of it as it can: under emulation each module costs tens of milliseconds."""
+"""The guest agent, which runs as root and serves the control port.
+
+It runs on the guest's Python and uses only the standard library, of which it imports as little as possible: under
+emulation each module takes tens of milliseconds.
+"""

@@ -1,4 +1,4 @@
-"""The guest's one user: same uid and gid as the person on the host, home in memory."""
+"""The guest's user, with the uid and gid of the user on the host, and a home in memory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import os
 from .files import make_directories, write
 
 HOME = "/home/dev"
+"""The user's home directory."""
+
 SHELL = "/usr/bin/zsh"
+"""The user's login shell."""
 
 
 class User:
+    """The guest's user. With ``sudo``, the user may become root without a password."""
+
     __slots__ = ("gid", "name", "sudo", "uid")
 
     def __init__(self, name: str, uid: int, gid: int, sudo: bool) -> None:
@@ -18,12 +23,15 @@ class User:
 
     @property
     def owner(self) -> tuple[int, int]:
+        """The uid and gid, as a pair for chown."""
         return self.uid, self.gid
 
 
 def create(user: User, root: str = "") -> None:
-    """Add the user to the account files under ``root``. Its lines come first: where the host's ids are those of
-    one of the guest's own accounts, they mean the user."""
+    """Add the user to the account files under ``root``.
+
+    The user's lines come first, so that they take precedence over accounts of the guest with the same ids.
+    """
     _prepend(f"{root}/etc/passwd", f"{user.name}:x:{user.uid}:{user.gid}:{user.name}:{HOME}:{SHELL}\n", 0o644)
     _prepend(f"{root}/etc/group", f"{user.name}:x:{user.gid}:\n", 0o644)
     _prepend(f"{root}/etc/shadow", f"{user.name}:*:20000:0:99999:7:::\n", 0o640)
@@ -31,8 +39,8 @@ def create(user: User, root: str = "") -> None:
         write(f"{root}/etc/sudoers.d/ccvm", f"{user.name} ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
 
 
-def own_home(user: User) -> None:
-    """Hand the home over, with what keeps the shell from greeting a new user with questions."""
+def prepare_home(user: User) -> None:
+    """Make the user the owner of the home, and add a ``.zshrc``, without which zsh starts its setup dialog."""
     make_directories(HOME)
     os.chown(HOME, *user.owner)
     os.chmod(HOME, 0o750)

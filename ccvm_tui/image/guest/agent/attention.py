@@ -1,4 +1,4 @@
-"""Hooks report through a named pipe: `STATE SESSION TEXT` in one line, written by /usr/lib/ccvm/notify."""
+"""The named pipe for reports of hooks: lines of ``STATE SESSION TEXT``, written by /usr/lib/ccvm/notify."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import os
 from .jsontext import loads
 
 PIPE = "/run/ccvm/notify"
+"""The path of the pipe."""
+
 STATES = ("waiting", "done", "working")
+"""The states that hooks can report."""
+
 _TEXT_MAX = 500
 
 
 def open_pipe(gid: int) -> int:
-    """Make the pipe, writable for the user, and return our end. It is open both ways so that it never ends."""
+    """Create the pipe, writable for the group ``gid``, and return a descriptor.
+
+    The descriptor is open for reading and writing, so that it never reaches end-of-file.
+    """
     if not os.path.exists(PIPE):
         os.mkfifo(PIPE, 0o600)
     os.chown(PIPE, 0, gid)
@@ -21,7 +28,7 @@ def open_pipe(gid: int) -> int:
 
 
 def parse(line: str) -> dict[str, object] | None:
-    """The event that a line reports; None for a line that reports none."""
+    """Return the event that a line reports, or None if the line is not valid."""
     state, _, rest = line.strip().partition(" ")
     session, _, text = rest.partition(" ")
     if state not in STATES:
@@ -36,11 +43,11 @@ def parse(line: str) -> dict[str, object] | None:
 
 
 def _text(text: str) -> str:
-    """Claude Code's hooks get a JSON object, whose `message` is what it wants to say."""
+    """Return the ``message`` of the JSON object that Claude Code passes to its hooks, or else ``text``."""
     try:
-        told = loads(text)
+        report = loads(text)
     except ValueError:
         return text
-    if isinstance(told, dict):
-        return str(told.get("message", ""))
+    if isinstance(report, dict):
+        return str(report.get("message", ""))
     return text

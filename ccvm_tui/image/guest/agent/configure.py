@@ -1,5 +1,7 @@
-"""One `configure` message → a guest that can be worked in. The order is the order of waiting: sshd takes longest
-to start, so it starts first, and the rest is done meanwhile."""
+"""Configuration of the guest by the ``configure`` message.
+
+sshd takes longest to start, so it is started as early as possible, and the other steps run meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,17 @@ import time
 
 from . import account, home_files, login, machine, network, programs, workspace
 
-TYPE_CHECKING = False  # importing typing costs more than it says
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 _PREPARED = "/run/ccvm/prepared"
-_PATIENCE = 20.0
+_PREPARE_TIMEOUT = 20.0
 
 
 class CannotConfigure(Exception):
-    """The guest cannot be made what the host asked for. ``hint`` is what a person could do."""
+    """The configuration failed. ``hint`` tells the user how to fix it, and may be empty."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -27,7 +29,10 @@ class CannotConfigure(Exception):
 
 
 class Settings:
-    """A `configure` message. Raises KeyError, TypeError or ValueError when something is missing or of a wrong kind."""
+    """The content of a ``configure`` message.
+
+    Raises KeyError, TypeError, ValueError or AttributeError if a member is missing or has the wrong type.
+    """
 
     def __init__(self, message: dict[str, Any]) -> None:
         user, ssh = message["user"], message["ssh"]
@@ -46,7 +51,7 @@ class Settings:
 
 
 def parse(message: dict[str, Any]) -> Settings:
-    """Raises CannotConfigure when something is missing or of the wrong kind."""
+    """Parse a ``configure`` message. Raises CannotConfigure if a member is missing or has the wrong type."""
     try:
         return Settings(message)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -54,7 +59,11 @@ def parse(message: dict[str, Any]) -> Settings:
 
 
 def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Callable[[], None]) -> None:
-    """Make it so. ``start_login`` starts the SSH server. Raises CannotConfigure."""
+    """Configure the guest.
+
+    ``on_phase`` is called at the start of each phase, and ``start_login`` to start the SSH server. Raises
+    CannotConfigure if a step fails.
+    """
     user = settings.user
     machine.seed(settings.entropy)
     machine.set_clock(settings.time_ns)
@@ -67,7 +76,7 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     machine.set_timezone(*settings.timezone)
     machine.harden()
     _await_preparation()
-    account.own_home(user)
+    account.prepare_home(user)
     os.chown("/run/ccvm/sessions", *user.owner)
     on_phase("mounts")
     _mount_workspace(settings)
@@ -107,7 +116,7 @@ def _mount_workspace(settings: Settings) -> None:
 
 
 def _await_preparation() -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _PREPARE_TIMEOUT
     while not os.path.exists(_PREPARED):
         if time.monotonic() > deadline:
             raise CannotConfigure("the guest's modules and mounts were not ready in time")

@@ -1,4 +1,4 @@
-"""Writing files of the guest, never through a link that somebody else may have placed."""
+"""Functions that write files of the guest without following symbolic links, and that run programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def write(path: str, data: bytes | str, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> None:
-    """Create or replace ``path`` whole. The directory has to exist."""
+    """Create or replace the file ``path`` atomically. Its directory must exist."""
     fresh = f"{path}.ccvm-new"
     content = data.encode() if isinstance(data, str) else data
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -18,7 +18,7 @@ def write(path: str, data: bytes | str, mode: int = 0o644, owner: tuple[int, int
 
 
 def make_directories(path: str, owner: tuple[int, int] = (0, 0)) -> None:
-    """Like mkdir -p, with mode 0755; the directories that are made, and only those, belong to ``owner``."""
+    """Create ``path`` and its missing parents with mode 0755. Only the new directories belong to ``owner``."""
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
@@ -29,7 +29,7 @@ def make_directories(path: str, owner: tuple[int, int] = (0, 0)) -> None:
 
 
 def set_sysctl(name: str, value: str) -> None:
-    """Set a kernel parameter; one that this kernel lacks is passed over."""
+    """Set a kernel parameter. A parameter that this kernel lacks is ignored."""
     try:
         with open(f"/proc/sys/{name}", "w") as file:
             file.write(value)
@@ -38,7 +38,7 @@ def set_sysctl(name: str, value: str) -> None:
 
 
 def run(*argv: str) -> None:
-    """Run a program to its end. Raises OSError with its name when it fails."""
+    """Run a program and wait for its exit. Raises OSError with the command line if it fails."""
     pid = os.posix_spawn(argv[0], argv, {"PATH": "/usr/bin:/usr/sbin"})
     _, status = os.waitpid(pid, 0)
     if status:

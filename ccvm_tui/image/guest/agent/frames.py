@@ -1,4 +1,4 @@
-"""The control port's framing: a 32-bit big-endian length, then that many bytes of JSON."""
+"""The framing of the control port: a 32-bit big-endian length, followed by that many bytes of JSON."""
 
 from __future__ import annotations
 
@@ -7,26 +7,33 @@ from .jsontext import dumps, loads
 Message = dict[str, object]
 
 LENGTH_BYTES = 4
+"""Bytes of the length."""
+
 FRAME_MAX = 8 << 20
+"""Maximum length of the JSON in bytes."""
 
 
 class FramingError(Exception):
-    """The host sent what is no frame. There is no way to find the next one."""
+    """The host sent an invalid frame. The start of the next frame cannot be determined."""
 
 
 def encode(message: Message) -> bytes:
+    """Return the frame of a message."""
     body = dumps(message).encode()
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
 class Decoder:
-    """Bytes in, whole messages out."""
+    """An incremental decoder of frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that ``data`` completes. What is no JSON object is skipped; raises FramingError."""
+        """Return the messages that ``data`` completes. Frames that are not JSON objects are skipped.
+
+        Raises FramingError if a frame is too long.
+        """
         self._buffer += data
         messages = []
         while len(self._buffer) >= LENGTH_BYTES:

@@ -1,4 +1,4 @@
-"""Files that the host sends along, and the agent's hooks among them."""
+"""Files sent by the host, and the hooks in the settings of Claude Code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .account import HOME, User
 from .files import make_directories, write
 from .jsontext import dumps, loads
 
-TYPE_CHECKING = False  # importing typing costs more than it says
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
@@ -20,11 +20,14 @@ _HOOKS = {
     "Notification": f"{_NOTIFY} waiting -",
     "Stop": f"{_NOTIFY} done",
 }
-"""Events of Claude Code, and what tells the guest agent about them; "-" is: the text is in the JSON on stdin."""
+"""Events of Claude Code, and the commands that report them. The argument "-" reads the text from standard input."""
 
 
 def place(files: list[dict[str, Any]], user: User) -> None:
-    """Write the files of a `configure` message. Raises ValueError for one that is malformed."""
+    """Write the files of a ``configure`` message.
+
+    Raises KeyError or ValueError if an entry is malformed, OSError if a file cannot be written.
+    """
     for file in files:
         path = str(file["path"])
         in_home = path.startswith("~/")
@@ -38,7 +41,7 @@ def place(files: list[dict[str, Any]], user: User) -> None:
 
 
 def add_hooks(user: User, path: str = _SETTINGS) -> None:
-    """Put our hooks into Claude Code's settings, beside the user's own."""
+    """Add the hooks to Claude Code's settings, which keep the user's own hooks."""
     settings = with_hooks(_read(path))
     if settings is not None:
         make_directories(os.path.dirname(path), user.owner)
@@ -47,7 +50,7 @@ def add_hooks(user: User, path: str = _SETTINGS) -> None:
 
 
 def with_hooks(settings: Any) -> dict[str, Any] | None:
-    """``settings`` with our hooks; None when they are not in a form that could take them, and so are left alone."""
+    """Return ``settings`` with the hooks added, or None if their structure is not the expected one."""
     if not isinstance(settings, dict):
         return None
     hooks = settings.get("hooks", {})

@@ -1,5 +1,7 @@
-"""JSON by the C half of Python's json package. The half in Python imports `re` and `enum`, which takes a guest
-under emulation longer than everything else the agent imports."""
+"""JSON by the C part of Python's ``json`` package.
+
+The Python part imports ``re`` and ``enum``. Under emulation this takes longer than all other imports of the agent.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from _json import encode_basestring_ascii, make_encoder, make_scanner
 
 
 class _Rules:
-    """What json.decoder.JSONDecoder would tell the scanner."""
+    """The attributes of ``json.decoder.JSONDecoder`` that the scanner reads."""
 
     strict = True
     object_hook = None
@@ -27,7 +29,7 @@ _encode = make_encoder(None, _refuse, encode_basestring_ascii, None, ":", ",", F
 
 
 def loads(text: str) -> object:
-    """Raises ValueError for what is no JSON."""
+    """Decode ``text``. Raises ValueError if it is not exactly one JSON value."""
     stripped = text.strip(" \t\r\n")
     try:
         value, end = _scan(stripped, 0)
@@ -39,5 +41,5 @@ def loads(text: str) -> object:
 
 
 def dumps(value: object) -> str:
-    """Raises TypeError for what JSON cannot say."""
+    """Encode ``value``. Raises TypeError if a part of it cannot be represented in JSON."""
     return "".join(_encode(value, 0))

@@ -1,5 +1,7 @@
-"""The SSH server. It speaks over the port `ccvm.ssh`, one connection after the other, with keys that the host made
-for this guest alone."""
+"""The SSH server on the port ``ccvm.ssh``.
+
+It serves one connection at a time, with keys that the host generated for this guest only.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,11 @@ _AUTHORIZED = f"{_DIRECTORY}/authorized_keys"
 _CONFIG = f"{_DIRECTORY}/config"
 _ENDED = f"{_DIRECTORY}/ended"
 _SSHD = "/usr/sbin/sshd"
-_DESCRIPTORS = 64  # far more than an agent has open
+_DESCRIPTORS = 64  # more than an agent ever has open
 _SIGKILL = 9
 _CHUNK = 1 << 16
 
-# Only what differs from OpenSSH's defaults. The port is reached by nobody but the keeper.
+# Only options that differ from OpenSSH's defaults. Only the keeper can connect to the port.
 _OPTIONS = f"""\
 HostKey {_HOST_KEY}
 AuthorizedKeysFile {_AUTHORIZED}
@@ -51,7 +53,7 @@ Subsystem sftp internal-sftp
 
 
 def write_settings(host_key: str, authorized_key: str, user: str, uid: int) -> None:
-    """Everything sshd reads, in memory and root's."""
+    """Write sshd's keys and configuration into memory, owned by root."""
     make_directories(_DIRECTORY)
     write(_HOST_KEY, host_key.rstrip("\n") + "\n", 0o600)
     write(_AUTHORIZED, authorized_key.rstrip("\n") + "\n", 0o644)
@@ -59,39 +61,41 @@ def write_settings(host_key: str, authorized_key: str, user: str, uid: int) -> N
     write(_CONFIG, f"{_OPTIONS}AllowUsers {user}\nPermitRootLogin {root_login}\n", 0o600)
 
 
-def open_ended() -> int:
-    """A descriptor on which is told: "e" when a server has ended, and "f" when the host has hung up as well, and the
-    port is free for its next connection."""
+def open_status() -> int:
+    """Return a descriptor that reports the status of the SSH port.
+
+    "e" means that a server has exited, "f" that the host has hung up too and the port is free for a new connection.
+    """
     if not os.path.exists(_ENDED):
         os.mkfifo(_ENDED, 0o600)
     return os.open(_ENDED, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def serve(port: int) -> None:
-    """Start the process that serves the port for ever, and that outlives this one."""
+    """Fork a process that serves the port indefinitely and outlives this one."""
     if os.fork():
         os.close(port)
         return
     try:
-        # The control port above all: it can be opened once only, and its agent may have to start again.
+        # In particular the control port: it can be opened only once, and a restarted agent must be able to open it.
         os.closerange(3, port)
         os.closerange(port + 1, _DESCRIPTORS)
         os.setsid()
         make_directories("/run/sshd")
-        ended = open_ended()
+        status = open_status()
         while True:
-            # Each server starts before anybody calls, and waits where it would greet: by then it is ready to answer.
+            # Each server starts before the host connects, so that it can answer immediately.
             _serve_one(port)
-            os.write(ended, b"e")
+            os.write(status, b"e")
             _discard(port)
-            os.write(ended, b"f")
+            os.write(status, b"f")
     finally:
         os._exit(1)
 
 
 def _discard(port: int) -> None:
-    """Until the host hangs up. What it sent to the server that ended would be nonsense to the next one."""
-    os.set_blocking(port, True)  # the server made it otherwise, and shares the open file with us
+    """Discard input until the host hangs up: data for the previous server would confuse the next one."""
+    os.set_blocking(port, True)  # the server made the shared open file non-blocking
     while os.read(port, _CHUNK):
         pass
 
@@ -112,6 +116,6 @@ def _serve_one(port: int) -> None:
     os.close(log)
     os.waitpid(pid, 0)
     try:
-        os.killpg(pid, _SIGKILL)  # a server that was killed leaves its other half behind, which still has the port
+        os.killpg(pid, _SIGKILL)  # a killed server leaves its child process running, which has the port open
     except ProcessLookupError:
         pass

@@ -1,4 +1,4 @@
-"""What makes this guest itself: randomness, clock, names, hardening, time zone."""
+"""Settings of the guest's system: randomness, clock, host name, hardening, time zone."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _HARDENING = {
     "kernel/sysrq": "0",
 }
 _COMFORT = {
-    # what is written to the workspace reaches the host within a second, even while the file stays open
+    # data written to the workspace reaches the host within a second, even while the file is open
     "vm/dirty_writeback_centisecs": "50",
     "vm/dirty_expire_centisecs": "50",
-    # the defaults follow the memory at boot and are too few for file watchers of larger projects
+    # the defaults depend on the memory and are too low for file watchers of large projects
     "fs/inotify/max_user_watches": "524288",
     "fs/inotify/max_user_instances": "1024",
     "net/ipv4/ping_group_range": "0 2147483647",
@@ -33,7 +33,7 @@ _COMFORT = {
 
 
 def seed(entropy: bytes) -> None:
-    """Credit ``entropy`` in full and make the kernel's generator start anew from it (random(4))."""
+    """Add ``entropy``, credit it in full, and reseed the kernel's random number generator (random(4))."""
     if not entropy:
         return
     with open("/dev/random", "wb") as device:
@@ -48,7 +48,7 @@ def set_clock(nanoseconds: int) -> None:
 
 
 def name(hostname: str) -> None:
-    """Set host name and machine id."""
+    """Set the host name and a random machine id."""
     set_sysctl("kernel/hostname", hostname)
     write("/etc/hostname", hostname + "\n")
     write("/etc/hosts", f"127.0.0.1 localhost {hostname}\n::1 localhost ip6-localhost {hostname}\n")
@@ -56,15 +56,16 @@ def name(hostname: str) -> None:
 
 
 def harden() -> None:
-    """Nothing here keeps the host safe; it keeps the guest's programs from each other."""
+    """Set kernel parameters that protect the guest's programs from each other. The host does not depend on them."""
     for parameter, value in {**_HARDENING, **_COMFORT}.items():
         set_sysctl(parameter, value)
 
 
 def set_timezone(name: str, rules: bytes, root: str = "") -> None:
-    """``name`` as in "Europe/Berlin"; ``rules`` (TZif, tzfile(5)) hold if this guest has no zone of that name.
+    """Set the time zone ``name``, such as "Europe/Berlin".
 
-    Without either it is UTC.
+    If the guest does not know the name, the time zone is set to ``rules`` (TZif, tzfile(5)). If these are not valid
+    either, it stays UTC.
     """
     path = os.path.normpath(f"{_ZONES}/{name}")
     if name and path.startswith(_ZONES + "/") and os.path.isfile(root + path):

@@ -1,4 +1,4 @@
-"""The guest agent's one loop: the control port, the hooks' pipe, the kernel's log."""
+"""The guest agent's event loop: the control port, the pipe of the hooks, and the kernel's log."""
 
 from __future__ import annotations
 
@@ -7,53 +7,59 @@ import select
 
 from . import oom, ports
 
-TYPE_CHECKING = False  # importing typing costs more than it says
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 VERSION = 1
+"""The version of the control protocol."""
+
 _CHUNK = 1 << 16
 _CONFIGURED = "/run/ccvm/configured"
 
 
 def main() -> None:
-    """Serve until the host says `stop`. Never returns."""
+    """Run the agent until the host sends ``stop``. Never returns."""
     oom.protect()
     os.umask(0o022)
     Agent(ports.open_port(ports.CONTROL)).run()
 
 
 class Agent:
+    """The guest agent. ``control`` is the descriptor of the control port."""
+
     def __init__(self, control: int) -> None:
         self._control = control
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._uid = 0
         self._hooks = b""
-        self._say_hello()
-        # The host prepares its answer while this is imported.
+        self._send_hello()
+        # imported after hello, while the host prepares its answer
         from .frames import Decoder
 
         self._decoder = Decoder()
-        # Edge-triggered, since the port reports "hung up" for as long as the host's side is closed.
+        # Edge-triggered, because the port reports EPOLLHUP as long as the host's side is closed.
         self._watch(control, self._read_control, select.EPOLLET)
         if os.path.exists(_CONFIGURED):
-            self._attend()
+            self._watch_services()
         self._watch(oom_log := oom.open_log(), lambda: self._report_oom(oom_log))
 
     def run(self) -> None:
+        """Dispatch events. Never returns."""
         while True:
             for descriptor, _ in self._poll.poll():
                 self._handlers[descriptor]()
 
     def send(self, message: dict[str, object]) -> None:
+        """Send a message to the host. Blocks until it is written."""
         from .frames import encode
 
         self._write(encode(message))
 
-    def _say_hello(self) -> None:
-        """By hand: the json module would delay the first sign of the guest's life."""
+    def _send_hello(self) -> None:
+        """Send ``hello`` without a JSON encoder, whose import would delay it."""
         with open("/run/ccvm/image") as file:
             image = file.read().strip()
         configured = "true" if os.path.exists(_CONFIGURED) else "false"
@@ -83,9 +89,9 @@ class Agent:
         finally:
             os.set_blocking(self._control, True)
         for message in self._decoder.feed(bytes(received)):
-            self._take(message)
+            self._dispatch(message)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _dispatch(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "configure":
                 self._configure(message)
@@ -107,44 +113,44 @@ class Agent:
         except configure.CannotConfigure as error:
             self.send({"type": "failed", "message": str(error), "hint": error.hint})
             return
-        except Exception as error:  # whatever it is, the host has to hear of it: it waits
+        except Exception as error:  # the host waits, so every error must be reported
             self.send({"type": "failed", "message": repr(error), "hint": ""})
             return
         with open(_CONFIGURED, "w") as file:
             file.write(f"{settings.user.uid} {settings.user.gid}")
-        self._attend()
+        self._watch_services()
         self.send({"type": "ready"})
 
-    def _attend(self) -> None:
-        """Watch what a configured guest reports. An agent that had to start again takes over from here."""
+    def _watch_services(self) -> None:
+        """Watch the reports and servers of a configured guest. A restarted agent takes them over here."""
         from . import attention, login, programs, refresh
 
         with open(_CONFIGURED) as file:
-            self._uid, gid = (int(word) for word in file.read().split())
-        pipe, ended = attention.open_pipe(gid), login.open_ended()
+            self._uid, gid = (int(number) for number in file.read().split())
+        pipe, ssh_status = attention.open_pipe(gid), login.open_status()
         self._watch(pipe, lambda: self._report_hooks(pipe))
-        self._watch(ended, lambda: self._report_login(ended))
-        self._keep(programs.RECORD, programs.start)
+        self._watch(ssh_status, lambda: self._report_ssh(ssh_status))
+        self._keep_running(programs.RECORD, programs.start)
         if refresh.is_needed():
-            self._keep(refresh.RECORD, refresh.start)
+            self._keep_running(refresh.RECORD, refresh.start)
 
-    def _keep(self, record: str, start: Callable[[], int]) -> None:
-        """Start a server unless it runs, and again whenever it ends."""
+    def _keep_running(self, record: str, start: Callable[[], int]) -> None:
+        """Start a server unless it runs, and restart it whenever it exits."""
         from . import servers
 
-        server = servers.running(record, start)
+        server = servers.ensure_running(record, start)
 
-        def start_again() -> None:
+        def restart() -> None:
             self._poll.unregister(server)
             os.close(server)
-            servers.ended(record)
-            self._keep(record, start)
+            servers.reap(record)
+            self._keep_running(record, start)
 
-        self._watch(server, start_again)
+        self._watch(server, restart)
 
     def _phase(self, name: str) -> None:
         self.send({"type": "phase", "name": name})
-        with open("/dev/kmsg", "w") as console:  # as the initrd does
+        with open("/dev/kmsg", "w") as console:  # in the format of the initrd's messages
             console.write(f"<2>ccvm: setting up {name}\n")
 
     def _start_login(self) -> None:
@@ -152,9 +158,9 @@ class Agent:
 
         login.serve(ports.open_port(ports.SSH))
 
-    def _report_login(self, ended: int) -> None:
-        for sign in os.read(ended, _CHUNK).decode():
-            self.send({"type": "event", "kind": "ssh_ended" if sign == "e" else "ssh_free"})
+    def _report_ssh(self, ssh_status: int) -> None:
+        for status in os.read(ssh_status, _CHUNK).decode():
+            self.send({"type": "event", "kind": "ssh_ended" if status == "e" else "ssh_free"})
 
     def _report_oom(self, log: int) -> None:
         for text in oom.killed(log):

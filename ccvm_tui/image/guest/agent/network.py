@@ -1,4 +1,4 @@
-"""The one network card, with QEMU's fixed addresses (slirp): no DHCP to wait for."""
+"""Configuration of the network card with the fixed addresses of QEMU's user network (slirp), without DHCP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import os
 import struct
 
-# The socket module proper takes ten times as long to import.
+# The socket module takes ten times as long to import.
 from _socket import AF_INET, SOCK_DGRAM, inet_aton, socket
 
 from .files import write
@@ -25,13 +25,14 @@ _RTENTRY = "@L16s16s16sHhLPhPLLH6x"
 
 
 def raise_loopback() -> None:
+    """Bring up the loopback interface."""
     control = socket(AF_INET, SOCK_DGRAM, 0)
     _up(control, "lo")
     control.close()
 
 
 def configure() -> None:
-    """Give the card its address and the guest its route and name server. Raises OSError without a card."""
+    """Set up the card's address, the default route and the name server. Raises OSError if there is no card."""
     card = next((name for name in sorted(os.listdir("/sys/class/net")) if name != "lo"), None)
     if card is None:
         raise OSError("the host gave this guest no network card")
@@ -39,8 +40,8 @@ def configure() -> None:
     fcntl.ioctl(control.fileno(), _SIOCSIFADDR, _request(card, _address(ADDRESS)))
     fcntl.ioctl(control.fileno(), _SIOCSIFNETMASK, _request(card, _address(NETMASK)))
     _up(control, card)
-    anywhere, gateway = _address("0.0.0.0"), _address(GATEWAY)
-    route = struct.pack(_RTENTRY, 0, anywhere, gateway, anywhere, _RTF_UP_GATEWAY, 0, 0, 0, 0, 0, 0, 0, 0)
+    default, gateway = _address("0.0.0.0"), _address(GATEWAY)
+    route = struct.pack(_RTENTRY, 0, default, gateway, default, _RTF_UP_GATEWAY, 0, 0, 0, 0, 0, 0, 0, 0)
     fcntl.ioctl(control.fileno(), _SIOCADDRT, route)
     control.close()
     write("/etc/resolv.conf", f"nameserver {NAMESERVER}\n")

@@ -1,4 +1,4 @@
-"""The virtio-serial ports, which the host names; their numbers mean nothing."""
+"""The virtio-serial ports, found by the names that the host gave them. Their numbers may change."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import os
 import time
 
 CONTROL = "ccvm.control"
+"""The name of the control port."""
+
 SSH = "ccvm.ssh"
+"""The name of the SSH port."""
 
 _SYSFS = "/sys/class/virtio-ports"
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 
 
 def open_port(name: str, sysfs: str = _SYSFS) -> int:
-    """Open the port read-write and return the descriptor. To be called once: the host sees every close.
+    """Open a port for reading and writing and return the descriptor. Call it once: the host notices every close.
 
-    Raises FileNotFoundError when the port does not appear within seconds.
+    Raises FileNotFoundError if the port does not appear within ten seconds.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while (device := _find(name, sysfs)) is None:
         if time.monotonic() > deadline:
             raise FileNotFoundError(f"the host gave this guest no port {name}")
@@ -35,6 +38,6 @@ def _find(name: str, sysfs: str) -> str | None:
             with open(f"{sysfs}/{device}/name") as file:
                 if file.read().strip() == name:
                     return device
-        except OSError:  # not complete yet
+        except OSError:  # the port is still being created
             continue
     return None

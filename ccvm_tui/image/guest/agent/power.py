@@ -1,4 +1,4 @@
-"""The end of a guest."""
+"""Power-off of the guest."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _SIGHUP, _SIGTERM, _SIGCONT = 1, 15, 18  # signal(7); the signal module is slow 
 
 
 def off(uid: int) -> None:
-    """End the user's programs, write back what they left to the host, and reset the machine, which ends QEMU."""
+    """Terminate the user's programs, flush their files to the host, and reset the machine, so that QEMU exits."""
     if uid > 0:
-        _end_all(uid)
+        _terminate_all(uid)
     os.sync()
     os.execv("/usr/bin/busybox", ["busybox", "reboot", "-f"])
 
 
-def _end_all(uid: int) -> None:
+def _terminate_all(uid: int) -> None:
     for number in (_SIGHUP, _SIGCONT, _SIGTERM):
         for pid in _pids(uid):
             try:

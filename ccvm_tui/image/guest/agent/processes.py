@@ -1,4 +1,4 @@
-"""What the guest's processes are doing: totals, and per session."""
+"""Statistics of the guest's processes, and the foreground processes of sessions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ _PROC = "/proc"
 
 
 class Process:
-    """The fields of /proc/PID/stat that matter here (proc(5)). ``foreground`` is the process group that has the
-    terminal, -1 without one."""
+    """Fields of ``/proc/PID/stat`` (proc(5)).
+
+    ``foreground`` is the foreground process group of the process's terminal, or -1 without a terminal.
+    """
 
     def __init__(self, pid: int, command: str, group: int, foreground: int) -> None:
         self.pid, self.command, self.group, self.foreground = pid, command, group, foreground
 
 
 def parse_stat(text: str) -> Process:
-    """Raises ValueError for what is no stat line. The command may itself contain parentheses and spaces."""
+    """Parse the content of ``/proc/PID/stat``, in which the command may contain parentheses and spaces.
+
+    Raises ValueError if the text is malformed.
+    """
     opening, closing = text.index("("), text.rindex(")")
     fields = text[closing + 2 :].split()
     if len(fields) < 6:
@@ -32,7 +37,7 @@ def parse_stat(text: str) -> Process:
 
 
 def stats(proc: str = _PROC) -> dict[str, object]:
-    """Memory in bytes, one-minute load, uptime in seconds, number of processes."""
+    """Return memory in bytes, the one-minute load, the uptime in seconds, and the number of processes."""
     memory = {}
     for line in _read(f"{proc}/meminfo").splitlines():
         key, _, value = line.partition(":")
@@ -47,7 +52,7 @@ def stats(proc: str = _PROC) -> dict[str, object]:
 
 
 def of_session(session: str) -> dict[str, object]:
-    """Whether a program other than the session's shell has the session's terminal, and its name."""
+    """Return whether a program other than the session's own is in the foreground, and that program's name."""
     leader = _process(_leader(session))
     if leader is None or leader.foreground in (-1, leader.group):
         return {"busy": False, "command": ""}
@@ -56,7 +61,10 @@ def of_session(session: str) -> dict[str, object]:
 
 
 def signal_session(session: str, name: str) -> None:
-    """Send a signal to the program in the foreground of a session. Raises ValueError, ProcessLookupError."""
+    """Send a signal to the foreground process group of a session.
+
+    Raises ValueError if the signal or the session's name is not valid, ProcessLookupError if there is no such session.
+    """
     number = getattr(signal, f"SIG{name}", None)
     if not isinstance(number, signal.Signals):
         raise ValueError(f"no signal {name}")

@@ -1,7 +1,7 @@
-"""The program server: starts what the keeper asks for, each program under a supervisor of its own.
+"""The program server, which starts programs for the keeper, each with its own supervisor.
 
-It listens on a socket that only the user may connect to, and the keeper does so through the SSH connection. It is a
-process of its own, forked from the agent, that has everything imported already: a program costs two forks.
+It listens on a socket that only the user may connect to; the keeper connects through SSH. The server is a process
+forked from the agent with all modules imported, so that the start of a program costs two forks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from _signal import SIG_DFL, SIG_IGN, SIGCHLD, signal  # type: ignore[import-not-found]  # signal is slow to import
-from _socket import socket  # and so does socket
+from _socket import socket  # the socket module is slow to import
 
 from . import wire
 from .account import HOME, SHELL, User
@@ -18,15 +18,21 @@ from .jsontext import dumps, loads
 
 _SETTINGS = "/run/ccvm/programs.json"
 RECORD = "/run/ccvm/programs.pid"
+"""The file with the pid of the program server."""
+
 _CGROUPS = "/sys/fs/cgroup/ccvm"
-_DESCRIPTORS = 64  # far more than an agent has open
+_DESCRIPTORS = 64  # more than an agent ever has open
 _BACKLOG = 128
 
 _AF_UNIX, _SOCK_STREAM = 1, 1
 
 
-class World:
-    """The settings of every program's start. ``env`` is the environment, before the caller's own."""
+class ProgramContext:
+    """User, working directories and environment that are common to all programs.
+
+    A program starts in the first of the ``directories`` that it can enter. ``env`` takes precedence over the caller's
+    environment.
+    """
 
     __slots__ = ("directories", "env", "gid", "name", "uid")
 
@@ -45,40 +51,40 @@ class World:
 
 
 def configure(user: User, guest: str, workspace: str) -> None:
-    """Settle what programs are started with, for this server and those that may have to follow it."""
+    """Write the settings of the program context, which restarted program servers read too."""
     write(_SETTINGS, dumps([user.name, user.uid, user.gid, guest, workspace]), 0o600)
 
 
 def start() -> int:
-    """Start the server; returns its process number."""
-    world = _world()
-    listener = _listen(world)  # before anybody is told that programs can be started
+    """Start the program server and return its pid."""
+    context = _load_context()
+    listener = _listen(context)  # before the agent reports that the guest is ready
     pid = os.fork()
     if pid == 0:
         try:
-            # the agent's control port above all: it can be opened once only, and the agent may have to start again
+            # In particular the control port: it can be opened only once, and a restarted agent must be able to open it.
             os.closerange(3, listener.fileno())
             os.closerange(listener.fileno() + 1, _DESCRIPTORS)
             os.setsid()
-            _serve(listener, world)
+            _serve(listener, context)
         finally:
             os._exit(1)
     listener.close()
     return pid
 
 
-def _world() -> World:
+def _load_context() -> ProgramContext:
     with open(_SETTINGS) as file:
-        return World(*loads(file.read()))  # type: ignore[misc]  # as `configure` wrote it
+        return ProgramContext(*loads(file.read()))  # type: ignore[misc]  # written by ``configure``
 
 
-def _serve(listener: socket, world: World) -> None:
+def _serve(listener: socket, context: ProgramContext) -> None:
     from . import supervisor
 
     os.makedirs(_CGROUPS, exist_ok=True)
     signal(SIGCHLD, SIG_IGN)  # supervisors are reaped by the kernel
     while True:
-        connection, _ = listener._accept()  # type: ignore[attr-defined]  # what socket.accept calls
+        connection, _ = listener._accept()  # type: ignore[attr-defined]  # the method that socket.accept calls
         if os.fork():
             os.close(connection)
             _sweep()
@@ -86,12 +92,12 @@ def _serve(listener: socket, world: World) -> None:
         try:
             listener.close()
             signal(SIGCHLD, SIG_DFL)
-            supervisor.run(connection, world, f"{_CGROUPS}/{os.getpid()}.{time.monotonic_ns()}")
+            supervisor.run(connection, context, f"{_CGROUPS}/{os.getpid()}.{time.monotonic_ns()}")
         finally:
             os._exit(1)
 
 
-def _listen(world: World) -> socket:
+def _listen(context: ProgramContext) -> socket:
     listener = socket(_AF_UNIX, _SOCK_STREAM)
     fresh = wire.SOCKET + ".new"
     try:
@@ -99,7 +105,7 @@ def _listen(world: World) -> socket:
     except FileNotFoundError:
         pass
     listener.bind(fresh)
-    os.chown(fresh, world.uid, world.gid)
+    os.chown(fresh, context.uid, context.gid)
     os.chmod(fresh, 0o600)
     listener.listen(_BACKLOG)
     os.rename(fresh, wire.SOCKET)
@@ -107,11 +113,11 @@ def _listen(world: World) -> socket:
 
 
 def _sweep() -> None:
-    """Remove the cgroups of programs that left something behind which has ended since."""
+    """Remove empty cgroups of programs whose supervisor has exited."""
     for name in os.listdir(_CGROUPS):
         supervisor, dot, _ = name.partition(".")
         if dot and not os.path.exists(f"/proc/{supervisor}"):
             try:
                 os.rmdir(f"{_CGROUPS}/{name}")
-            except OSError:  # something of it still runs
+            except OSError:  # it still has processes
                 pass

@@ -1,10 +1,10 @@
-"""The host's questions, one function each."""
+"""The host's requests, one function each."""
 
 from __future__ import annotations
 
 from . import machine, processes, terminfo
 
-TYPE_CHECKING = False  # importing typing costs more than it says
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def answer(request: Request) -> Answer:
-    """The reply to ``request``; one that says why, when it cannot be done."""
+    """Execute ``request`` and return the reply, which contains an error message if it failed."""
     reply: Answer = {"type": "reply", "id": request.get("id")}
     operation = _OPERATIONS.get(str(request.get("op")))
     if operation is None:

@@ -1,6 +1,6 @@
-"""Processes that are forked from the agent, outlive it, and are started again when they end.
+"""Server processes that are forked from the agent, outlive it, and are restarted when they exit.
 
-The file ``record`` of each has its process number, for an agent that had to start again itself.
+The file ``record`` of a server contains its pid, for an agent that was itself restarted.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import time
 
 from .files import write
 
-TYPE_CHECKING = False  # importing typing costs more than it says
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_AGAIN_AFTER = 0.2
+_RESTART_DELAY = 0.2
 
 
-def running(record: str, start: Callable[[], int]) -> int:
-    """A pidfd of the process; ``start`` starts it, and returns its number, unless it runs already.
+def ensure_running(record: str, start: Callable[[], int]) -> int:
+    """Start a server with ``start``, which returns its pid, unless it runs already.
 
-    It becomes readable when the process ends.
+    Returns a pidfd, which becomes readable when the process exits.
     """
     try:
         with open(record) as file:
@@ -32,8 +32,8 @@ def running(record: str, start: Callable[[], int]) -> int:
     return os.pidfd_open(pid)
 
 
-def ended(record: str) -> None:
-    """Reap a process that has ended, and keep one that cannot start from being started all the time."""
+def reap(record: str) -> None:
+    """Reap a server that has exited, and delay the restart, in case it cannot start at all."""
     try:
         os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -42,4 +42,4 @@ def ended(record: str) -> None:
         os.unlink(record)
     except FileNotFoundError:
         pass
-    time.sleep(_AGAIN_AFTER)
+    time.sleep(_RESTART_DELAY)

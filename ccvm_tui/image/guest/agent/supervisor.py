@@ -1,4 +1,4 @@
-"""One program in the guest, from its start to the end of everything it started, should its caller go away."""
+"""Supervision of one program: its streams, and the termination of everything it started when its caller leaves."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from _signal import SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM  # type: ignore[im
 from . import wire
 from .program import Program, command
 
-TYPE_CHECKING = False  # importing typing costs more than it says
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .programs import World
+    from .programs import ProgramContext
 
     Handlers = dict[int, tuple[int, Callable[[], object]]]
 
 GRACE = 5.0
-"""Seconds between the signal that ends a program and the end of whatever is left of it."""
+"""Seconds between a signal that asks a program to end and SIGKILL for all its processes."""
 
 LEFT_BEHIND = 0.5
-"""Seconds for which a program that has ended is waited for on behalf of those that still hold its output."""
+"""Seconds after a program's exit during which output of processes that it left behind is still read."""
 
 _BACKLOG = 1 << 18
-"""Bytes that may wait for a slow caller before the program has to."""
+"""Bytes of output queued for a slow caller, beyond which the program's output is not read (back pressure)."""
 
-_LAST_WORDS = 1 << 21
-"""Bytes that may wait beyond that once the program has ended: twice what a pipe holds at most (pipe(7))."""
+_FINAL_BACKLOG = 1 << 21
+"""Additional bytes that may be queued after the program's exit: twice the maximum capacity of a pipe (pipe(7))."""
 
 _CHUNK = 1 << 16
 _ENDING = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 
 
-def run(connection: int, world: World, cgroup: str) -> None:
-    """Serve one caller, from its START on."""
+def run(connection: int, context: ProgramContext, cgroup: str) -> None:
+    """Serve one caller: start the requested program, and supervise it until it and the caller are finished."""
     frames = wire.Frames()
     received: list[tuple[bytes, bytes]] = []
     try:
@@ -52,13 +52,13 @@ def run(connection: int, world: World, cgroup: str) -> None:
         start = wire.Start.parse(body)
         argv = command(start)
         os.mkdir(cgroup)
-        program = Program(start, argv, world, cgroup)
+        program = Program(start, argv, context, cgroup)
     except (wire.WireError, OSError) as error:
         os.write(connection, wire.frame(wire.REFUSED, str(error).encode()))
         return
     try:
         Supervisor(connection, program, frames).run(received)
-    except BaseException:  # whatever it is, nothing may be left that nobody ends
+    except BaseException:  # on any error, no process may be left running without a supervisor
         program.kill()
         raise
     finally:
@@ -66,7 +66,7 @@ def run(connection: int, world: World, cgroup: str) -> None:
 
 
 class Supervisor:
-    """Passes bytes between a program and its caller, and ends what the caller leaves behind by going away."""
+    """The supervisor of a program: it passes bytes to and from the caller, and ends the program if that disconnects."""
 
     def __init__(self, connection: int, program: Program, frames: wire.Frames) -> None:
         self._connection = connection
@@ -74,41 +74,45 @@ class Supervisor:
         self._frames = frames
         self._out = bytearray(wire.frame(wire.STARTED))
         self._input = bytearray()
-        self._input_ends = False
-        self._taken = 0
+        self._input_ended = False
+        self._consumed = 0
         self._running = True
-        self._ends_at = 0.0  # when what is left is killed; 0 while the program goes on
-        self._drained_at = 0.0  # when output is no longer waited for; 0 while the program goes on
-        self._told = False
+        self._kill_at = 0.0  # the time at which remaining processes are killed; 0 if not scheduled
+        self._drain_until = 0.0  # the time until which output is read after the program's exit; 0 before it
+        self._end_reported = False
         os.set_blocking(connection, False)
 
     def run(self, received: list[tuple[bytes, bytes]]) -> None:
+        """Run until the program has exited and the caller has its status or has disconnected.
+
+        ``received`` contains the frames that were received after START.
+        """
         try:
-            self._take(received)
+            self._dispatch(received)
         except wire.WireError:
-            self._caller_is_gone()
+            self._disconnect()
         while not self._finished():
             poll, handlers = select.poll(), self._handlers()
             for fd, (events, _) in handlers.items():
                 poll.register(fd, events)
-            for fd, _ in poll.poll(self._patience()):
+            for fd, _ in poll.poll(self._poll_timeout()):
                 handlers[fd][1]()
-            self._look_at_clock()
+            self._kill_if_due()
             self._finish_output()
-        self._end_the_rest()
+        self._end_remaining()
 
     def _handlers(self) -> Handlers:
-        """The descriptors to wait for, each with its events and what to do then."""
+        """Return the descriptors to poll, each with its events and its handler."""
         program = self._program
         handlers: Handlers = {}
         if self._running:
-            handlers[program.pidfd] = (select.POLLIN, self._program_ended)
+            handlers[program.pidfd] = (select.POLLIN, self._program_exited)
         if program.stderr >= 0 and self._wants_output():
             handlers[program.stderr] = (select.POLLIN, self._read_errors)
         if program.stdin >= 0 and self._input:
             handlers[program.stdin] = (select.POLLOUT, self._write_input)
         if program.stdout >= 0 and self._wants_output():
-            if program.stdout in handlers:  # a terminal: one descriptor for both directions
+            if program.stdout in handlers:  # a terminal has one descriptor for both directions
                 handlers[program.stdout] = (select.POLLIN | select.POLLOUT, self._use_terminal)
             else:
                 handlers[program.stdout] = (select.POLLIN, self._read_output)
@@ -118,41 +122,44 @@ class Supervisor:
         return handlers
 
     def _wants_output(self) -> bool:
-        return not self._told and len(self._out) < (_BACKLOG if self._running else _BACKLOG + _LAST_WORDS)
+        limit = _BACKLOG if self._running else _BACKLOG + _FINAL_BACKLOG
+        return not self._end_reported and len(self._out) < limit
 
-    def _patience(self) -> float | None:
-        """Milliseconds until the clock has to be looked at."""
-        moments = [moment for moment in (self._ends_at, 0.0 if self._told else self._drained_at) if moment]
-        return max(0.0, min(moments) - time.monotonic()) * 1000 + 1 if moments else None
+    def _poll_timeout(self) -> float | None:
+        """Return the milliseconds until the next deadline, or None if there is none."""
+        deadlines = [
+            deadline for deadline in (self._kill_at, 0.0 if self._end_reported else self._drain_until) if deadline
+        ]
+        return max(0.0, min(deadlines) - time.monotonic()) * 1000 + 1 if deadlines else None
 
-    def _look_at_clock(self) -> None:
-        if self._ends_at and time.monotonic() >= self._ends_at:
+    def _kill_if_due(self) -> None:
+        if self._kill_at and time.monotonic() >= self._kill_at:
             self._program.kill()
-            self._ends_at = 0.0
+            self._kill_at = 0.0
 
     def _finished(self) -> bool:
-        """Whether the program has ended, and the caller has been told or is gone."""
-        return not self._running and (self._connection < 0 or (self._told and not self._out))
+        """Return whether the program has exited, and the caller has its status or has disconnected."""
+        return not self._running and (self._connection < 0 or (self._end_reported and not self._out))
 
     # --- the program --------------------------------------------------------------------------------------
 
-    def _program_ended(self) -> None:
+    def _program_exited(self) -> None:
         self._program.reap()
         self._running = False
-        self._drained_at = time.monotonic() + LEFT_BEHIND
-        # what it had printed when it ended is kept in any case, however slowly the caller reads
+        self._drain_until = time.monotonic() + LEFT_BEHIND
+        # output from before the exit is queued completely, even if the caller reads slowly
         for fd, kind in ((self._program.stdout, wire.OUTPUT), (self._program.stderr, wire.ERRORS)):
-            left = _LAST_WORDS if self._program.terminal else _waiting(fd) if fd >= 0 else 0
+            left = _FINAL_BACKLOG if self._program.terminal else _readable(fd) if fd >= 0 else 0
             while left > 0 and (count := self._read(fd, kind)):
                 left -= count
 
     def _finish_output(self) -> None:
-        """Once all is read, or was waited for long enough, tell the program's end."""
-        if self._running or self._told:
+        """Report the exit status once all output is read, or the time for reading it is over."""
+        if self._running or self._end_reported:
             return
         program = self._program
-        if (program.stdout < 0 and program.stderr < 0) or time.monotonic() >= self._drained_at:
-            self._told = True
+        if (program.stdout < 0 and program.stderr < 0) or time.monotonic() >= self._drain_until:
+            self._end_reported = True
             if self._connection >= 0:
                 self._out += wire.frame(wire.ENDED, wire.number(program.status))
 
@@ -163,14 +170,14 @@ class Supervisor:
         self._read(self._program.stderr, wire.ERRORS)
 
     def _read(self, fd: int, kind: bytes) -> int:
-        """Read once and pass it on; returns how much there was."""
+        """Read once, queue the data for the caller, and return its length."""
         if fd < 0:
             return 0
         try:
             data = os.read(fd, wire.PIECE)
         except BlockingIOError:
             return 0
-        except OSError:  # EIO: the last process has closed the terminal
+        except OSError:  # EIO: the last process closed the terminal
             data = b""
         if not data:
             self._program.close(fd)
@@ -190,23 +197,23 @@ class Supervisor:
             count = os.write(self._program.stdin, self._input[:_CHUNK])
         except BlockingIOError:
             return
-        except OSError:  # nobody reads it any more
+        except OSError:  # the last reader closed the pipe
             if not self._program.terminal:
                 self._program.close(self._program.stdin)
         del self._input[:count]
-        self._took(count)
-        self._end_input()
+        self._report_consumed(count)
+        self._close_input()
 
-    def _took(self, count: int) -> None:
-        """Tell now and then how much of the input is taken."""
-        self._taken += count
-        if self._taken and (self._taken >= wire.PIECE or not self._input):
-            self._out += wire.frame(wire.TAKEN, wire.number(self._taken))
-            self._taken = 0
+    def _report_consumed(self, count: int) -> None:
+        """Report the consumed input to the caller in larger steps."""
+        self._consumed += count
+        if self._consumed and (self._consumed >= wire.PIECE or not self._input):
+            self._out += wire.frame(wire.TAKEN, wire.number(self._consumed))
+            self._consumed = 0
 
-    def _end_input(self) -> None:
+    def _close_input(self) -> None:
         program = self._program
-        if self._input_ends and not self._input and program.stdin >= 0 and not program.terminal:
+        if self._input_ended and not self._input and program.stdin >= 0 and not program.terminal:
             program.close(program.stdin)
 
     # --- the caller ---------------------------------------------------------------------------------------
@@ -218,7 +225,7 @@ class Supervisor:
         except BlockingIOError:
             pass
         except OSError:
-            self._caller_is_gone()
+            self._disconnect()
             return
         try:
             data = os.read(self._connection, _CHUNK)
@@ -227,48 +234,51 @@ class Supervisor:
         except OSError:
             data = b""
         if not data:
-            self._caller_is_gone()
+            self._disconnect()
             return
         try:
-            self._take(self._frames.feed(data))
+            self._dispatch(self._frames.feed(data))
         except wire.WireError:
-            self._caller_is_gone()
+            self._disconnect()
 
-    def _take(self, received: list[tuple[bytes, bytes]]) -> None:
-        """Raises wire.WireError for what a caller that is in its right mind does not send."""
+    def _dispatch(self, received: list[tuple[bytes, bytes]]) -> None:
+        """Handle frames of the caller. Raises wire.WireError if one violates the protocol."""
         for kind, body in received:
             if kind == wire.INPUT:
-                self._take_input(body)
+                self._queue_input(body)
             elif kind == wire.END_OF_INPUT:
-                self._input_ends = True
-                self._end_input()
+                self._input_ended = True
+                self._close_input()
             elif kind == wire.SIGNAL:
-                self._take_signal(wire.parse_number(body))
+                self._send_signal(wire.parse_number(body))
             elif kind == wire.SIZE:
                 self._program.resize(wire.parse_size(body))
             else:
-                raise wire.WireError("a frame that does not belong here")
+                raise wire.WireError("an unexpected frame")
 
-    def _take_input(self, data: bytes) -> None:
+    def _queue_input(self, data: bytes) -> None:
         if len(self._input) + len(data) > wire.INPUT_WINDOW:
-            raise wire.WireError("more input than there is room for")
+            raise wire.WireError("the input exceeds the window")
         if self._program.stdin < 0:
-            self._took(len(data))
+            self._report_consumed(len(data))
         else:
             self._input += data
 
-    def _take_signal(self, number: int) -> None:
+    def _send_signal(self, number: int) -> None:
         if not self._running:
             return
         self._program.signal(number)
         if number in _ENDING:
-            self._end_later()
+            self._schedule_kill()
 
-    def _end_later(self) -> None:
-        self._ends_at = self._ends_at or time.monotonic() + GRACE
+    def _schedule_kill(self) -> None:
+        self._kill_at = self._kill_at or time.monotonic() + GRACE
 
-    def _caller_is_gone(self) -> None:
-        """Hang up: the kernel does it for a terminal; what a program without one prints is read to its end."""
+    def _disconnect(self) -> None:
+        """Drop the caller and hang up on the program. The kernel does so for a terminal that is closed.
+
+        The output of a program without a terminal is still read, and discarded.
+        """
         os.close(self._connection)
         self._connection = -1
         self._out.clear()
@@ -279,30 +289,30 @@ class Supervisor:
         if self._running and not program.terminal:
             program.signal(SIGHUP)
             program.signal(SIGCONT)
-        self._end_later()
+        self._schedule_kill()
 
-    def _end_the_rest(self) -> None:
-        """The program has ended. If that was asked for, so is the end of all that it started."""
+    def _end_remaining(self) -> None:
+        """Wait for the remaining processes of a program that was asked to end, and kill them after the grace period."""
         if self._connection >= 0:
             os.close(self._connection)
         program = self._program
         for fd in {program.stdin, program.stdout, program.stderr} - {-1}:
             program.close(fd)
-        if not self._ends_at:
+        if not self._kill_at:
             return
         events = program.watch_populated()
         poll = select.poll()
         poll.register(events, select.POLLPRI)
         while program.populated():
-            left = self._ends_at - time.monotonic()
+            left = self._kill_at - time.monotonic()
             if left <= 0:
                 program.kill()
-                left = GRACE  # as the kernel does it, but for processes in uninterruptible sleep
-                self._ends_at += 2 * GRACE
+                left = GRACE  # killed processes exit at once, unless they are in uninterruptible sleep
+                self._kill_at += 2 * GRACE
             poll.poll(left * 1000)
             os.pread(events, _CHUNK, 0)
 
 
-def _waiting(fd: int) -> int:
-    """Bytes that can be read at once."""
+def _readable(fd: int) -> int:
+    """Return the number of bytes that can be read without blocking."""
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"), "little")

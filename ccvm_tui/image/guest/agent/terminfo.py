@@ -1,4 +1,4 @@
-"""Terminal descriptions that the guest lacks and the host has."""
+"""Installation of terminal descriptions from the host."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ _PLACES = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo")
 
 
 def known(name: str, places: tuple[str, ...] = _PLACES) -> bool:
-    """Whether programs here find an entry of that name."""
+    """Return whether the guest has a terminfo entry ``name``."""
     return any(os.path.exists(f"{place}/{name[:1]}/{name}") for place in places)
 
 
 def install(name: str, data: str, places: tuple[str, ...] = _PLACES) -> bool:
-    """Install the compiled entry ``data`` (base64) unless ``name`` is known already or ``data`` is empty.
+    """Install the compiled entry ``data`` (base64) unless ``name`` is known or ``data`` is empty.
 
-    Returns whether it was installed.
-
-    Raises ValueError for a name that could be more than a file name.
+    Returns whether the entry was installed. Raises ValueError if the name is not a plain file name.
     """
     if not name or not name[0].isalnum() or not all(c.isalnum() or c in "+-._" for c in name):
         raise ValueError(f"not a terminal's name: {name!r}")

@@ -1,39 +1,44 @@
-"""The protocol of the keeper and the guest's program server, on one connection for each program.
+"""The protocol between the keeper and the guest's program server. Each program has its own connection.
 
-A frame is a kind (one byte), a 32-bit big-endian length and that many bytes. The keeper begins with START. Input is
-sent within a window, so that signals and sizes never wait behind what the program does not read. The connection's
-end, at any time, is the caller's end.
+A frame consists of a kind (one byte), a 32-bit big-endian length and a body of that many bytes. The first frame from
+the keeper is START. Input is limited by a window, so that signals and sizes are never queued behind unread input. If
+the keeper closes the connection, the program is hung up.
 """
 
 from __future__ import annotations
 
 SOCKET = "/run/ccvm/programs.sock"
+"""The socket of the program server in the guest."""
 
 START, INPUT, END_OF_INPUT, SIGNAL, SIZE = b"S", b"I", b"E", b"K", b"W"
-"""From the keeper: what to run; bytes for its input, and their end; a signal's number; the terminal's size."""
+"""Kinds from the keeper: the program to run; input, and its end; the number of a signal; the terminal's size."""
 
 STARTED, REFUSED, OUTPUT, ERRORS, TAKEN, ENDED = b"s", b"r", b"o", b"e", b"t", b"x"
-"""From the guest: it runs, or the text why not; what it printed; how many bytes of input it took; its status."""
+"""Kinds from the guest: the program runs; an error message; standard output; standard error; the number of input bytes
+consumed; the exit status."""
 
 INPUT_WINDOW = 1 << 18
-"""Bytes of input that may be sent before the program has taken them."""
+"""Maximum number of input bytes that were sent but not yet consumed."""
 
 PIECE = 1 << 15
-"""Bytes in one frame of input or output, at most."""
+"""Maximum number of bytes in a frame of input or output."""
 
 START_MAX = 8 << 20
-"""Bytes of a START. Linux itself takes 6 MiB of arguments and environment at most (execve(2)), mostly 2 MiB."""
+"""Maximum length of a START in bytes. Linux limits arguments and environment to 6 MiB, usually 2 MiB (execve(2))."""
 
 _HEAD = 5
 
 
 class WireError(Exception):
-    """The peer sent what is no frame, or no START. There is no way to find the next one."""
+    """The peer sent an invalid frame or START. The start of the next frame cannot be determined."""
 
 
 class Start:
-    """A program to run. ``argv`` empty means a login shell; ``size`` is columns, rows, and pixels across and down,
-    or None for a program without a terminal. Nothing here can hold a NUL byte."""
+    """A program to run.
+
+    An empty ``argv`` means a login shell. ``size`` is columns, rows, and pixels across and down, or None for a program
+    without a terminal. No value can contain a NUL byte.
+    """
 
     __slots__ = ("argv", "env", "kind", "session", "size")
 
@@ -48,7 +53,7 @@ class Start:
         self.session, self.kind, self.argv, self.env, self.size = session, kind, argv, env, size
 
     def pack(self) -> bytes:
-        """The frame's body. Raises WireError for a NUL byte, or a variable's name that cannot be one."""
+        """Return the frame's body. Raises WireError if a value has a NUL byte or a variable's name is not valid."""
         if any(not name or b"=" in name for name, _ in self.env):
             raise WireError("a variable's name is empty or has = in it")
         size = b"" if self.size is None else b"%d %d %d %d" % self.size
@@ -60,7 +65,7 @@ class Start:
 
     @classmethod
     def parse(cls, body: bytes) -> Start:
-        """Raises WireError."""
+        """Parse a frame's body. Raises WireError if it is malformed."""
         try:
             session, kind, size, count, *rest = body.split(b"\0")
             argv, pairs = rest[: int(count)], rest[int(count) :]
@@ -76,26 +81,29 @@ class Start:
 
 
 def frame(kind: bytes, body: bytes = b"") -> bytes:
+    """Return a frame."""
     return kind + len(body).to_bytes(4, "big") + body
 
 
 def number(value: int) -> bytes:
+    """Encode a number as the body of a frame."""
     return value.to_bytes(4, "big")
 
 
 def parse_number(body: bytes) -> int:
-    """Raises WireError."""
+    """Decode a number. Raises WireError if the body is not four bytes long."""
     if len(body) != 4:
         raise WireError("not a number")
     return int.from_bytes(body, "big")
 
 
 def pack_size(columns: int, rows: int, width: int = 0, height: int = 0) -> bytes:
+    """Encode a terminal's size in cells and in pixels as the body of a frame."""
     return b"".join(value.to_bytes(2, "big") for value in (columns, rows, width, height))
 
 
 def parse_size(body: bytes) -> tuple[int, int, int, int]:
-    """Raises WireError."""
+    """Decode a terminal's size. Raises WireError if the body is not eight bytes long."""
     if len(body) != 8:
         raise WireError("not a terminal's size")
     columns, rows, width, height = (int.from_bytes(body[at : at + 2], "big") for at in range(0, 8, 2))
@@ -103,13 +111,13 @@ def parse_size(body: bytes) -> tuple[int, int, int, int]:
 
 
 class Frames:
-    """Bytes in, whole frames out."""
+    """An incremental decoder of frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
-        """(kind, body) of each frame that ``data`` completes. Raises WireError for one that is too long."""
+        """Return (kind, body) of each frame that ``data`` completes. Raises WireError if a frame is too long."""
         self._buffer += data
         frames = []
         at = 0

@@ -1,4 +1,4 @@
-"""The project's directory, at the same absolute path as on the host."""
+"""The mount of the project's directory, at the same absolute path as on the host."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _READ_AHEAD_KIB = 1024
 
 
 def mount(tag: str, path: str) -> None:
-    """Mount the share ``tag`` at ``path``. Raises OSError when it cannot be mounted."""
+    """Mount the share ``tag`` at ``path``. Raises OSError if the mount fails."""
     make_directories(path)
-    # The helper has a mount of its own, in which nothing that is mounted over the project is in its way.
+    # The helper uses a separate mount, in which mounts over directories of the project do not hide them.
     os.makedirs(os.path.dirname(MOUNTED), 0o700, exist_ok=True)
     os.mkdir(MOUNTED)
     _mount("-t", "virtiofs", "-o", _SAFE, tag, MOUNTED)
@@ -24,18 +24,21 @@ def mount(tag: str, path: str) -> None:
 
 
 def keep_local(project: str, name: str, owner: tuple[int, int]) -> None:
-    """Put a directory of this guest's own over ``name`` of the project. Raises OSError when it is no directory."""
+    """Mount a directory in the guest's memory over the directory ``name`` of the project.
+
+    Raises OSError if ``name`` is not a directory or the mount fails.
+    """
     path = f"{project}/{name}"
     if os.path.realpath(path) != path:
         raise NotADirectoryError("it is, or lies behind, a symbolic link")
     os.makedirs(path, exist_ok=True)
-    kept = f"{_LOCAL}/{name.replace('/', '-')}"
-    while os.path.exists(kept):
-        kept += "+"
+    local = f"{_LOCAL}/{name.replace('/', '-')}"
+    while os.path.exists(local):
+        local += "+"
     os.makedirs(_LOCAL, 0o755, exist_ok=True)
-    os.mkdir(kept, 0o755)
-    os.chown(kept, *owner)
-    _mount("-o", "bind", kept, path)
+    os.mkdir(local, 0o755)
+    os.chown(local, *owner)
+    _mount("-o", "bind", local, path)
 
 
 def _mount(*arguments: str) -> None:
@@ -43,10 +46,10 @@ def _mount(*arguments: str) -> None:
 
 
 def _read_ahead(path: str) -> None:
-    """Read as much ahead as one request may carry."""
+    """Set the read-ahead to the maximum size of a request."""
     device = os.stat(path).st_dev
     try:
         with open(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb", "w") as file:
             file.write(str(_READ_AHEAD_KIB))
-    except OSError:  # slower, but not wrong
+    except OSError:  # reading is then slower, but correct
         pass

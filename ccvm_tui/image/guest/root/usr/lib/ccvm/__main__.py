@@ -1,5 +1,5 @@
-"""`python3 /usr/lib/ccvm`: the guest agent, as /etc/inittab starts it."""
+"""The guest agent, which /etc/inittab starts as ``python3 /usr/lib/ccvm``."""
 
-from agent.main import main  # type: ignore[import-not-found]  # the directory is the path there
+from agent.main import main  # type: ignore[import-not-found]  # in the guest, this directory is the import path
 
 main()

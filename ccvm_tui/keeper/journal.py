@@ -1,4 +1,4 @@
-"""What outlives a guest's moment: its log of events while it runs, and why it ended afterwards."""
+"""The guest's journal: the log of events while it runs, and the record of its end."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from ccvm_tui.protocol import Happened
 log = logging.getLogger(__name__)
 
 EVENTS_MAX = 1 << 20
-"""Bytes of the events log. What is older than its newer half goes when it is reached."""
+"""Maximum size of the log of events in bytes. When it is reached, the older half is removed."""
 
 
-UNMET = (AccelError, ImageError, PrerequisiteError)
-"""What was missing for a boot."""
+UNMET_PREREQUISITES = (AccelError, ImageError, PrerequisiteError)
+"""Errors that mean that something was missing for a boot."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a guest ended. ``failed`` is what people must be told without asking."""
+    """The end of a guest. ``failed`` is true if no user requested it.
+
+    ``error`` is set if something was missing for the boot.
+    """
 
     failed: bool
     reason: str
@@ -34,17 +37,21 @@ class Ending:
     error: UserError | None = None
 
     def as_error(self) -> UserError:
-        """For those who wait for the boot. What was missing for it keeps its own kind, and so its exit status."""
+        """Return the error for callers that wait for the boot.
+
+        ``error`` keeps its type, which determines the exit status. All other endings become BootError.
+        """
         return self.error or BootError(self.reason, self.hint, self.console_tail)
 
 
 class EventLog:
-    """JSON lines in the runtime directory. A full disk costs the log, never the guest."""
+    """A log of events as JSON lines. A full disk stops the log and never affects the guest."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def write(self, event: Happened) -> None:
+        """Append an event. A failure is logged and otherwise ignored."""
         line = json.dumps({"time": event.time, "kind": event.kind, "session": event.session, "text": event.text})
         try:
             with open(self._path, "a", opener=_private) as file:
@@ -63,13 +70,14 @@ class EventLog:
         temporary.replace(self._path)
 
 
-def last_run_file(name: str) -> Path:
+def end_record_file(name: str) -> Path:
+    """Return the file with the record of the last end of the guest ``name``."""
     return state_dir() / "last" / f"{name}.json"
 
 
 def record_end(name: str, project: str, ending: Ending) -> None:
-    """Keep why the guest ended, for whoever comes when it is gone. Best effort: the guest has ended either way."""
-    path = last_run_file(name)
+    """Store the record of a guest's end. A failure is logged and otherwise ignored."""
+    path = end_record_file(name)
     record = {
         "name": name,
         "project": project,

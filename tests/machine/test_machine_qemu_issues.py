@@ -1,4 +1,4 @@
-"""Known damage of QEMU's versions."""
+"""Known issues of QEMU versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccvm_tui.machine import damage
+from ccvm_tui.machine import qemu_issues
 from ccvm_tui.machine.status import Status
 
 
@@ -19,8 +19,8 @@ from ccvm_tui.machine.status import Status
         ("QEMU emulator", None),
     ],
 )
-def test_versions_are_read_from_what_qemu_says(text: str, version: damage.Version | None) -> None:
-    assert damage.parse(text) == version
+def test_versions_are_parsed_from_qemus_output(text: str, version: qemu_issues.Version | None) -> None:
+    assert qemu_issues.parse_version(text) == version
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,19 @@ def test_versions_are_read_from_what_qemu_says(text: str, version: damage.Versio
         ("7.2.22", False, None),
         ("8.1.0", True, None),
         ("10.0.13", True, None),
-        ("of our own making", True, None),
+        ("no version number", True, None),
     ],
 )
-def test_what_is_known_of_a_version(version: str, emulated: bool, status: Status | None) -> None:
-    found = damage.worst(version, emulated=emulated)
-    assert (found.status if found else None) is status
+def test_the_worst_issue_of_a_version(version: str, emulated: bool, status: Status | None) -> None:
+    issue = qemu_issues.worst_issue(version, emulated=emulated)
+    assert (issue.status if issue else None) is status
 
 
 @given(st.tuples(st.integers(0, 12), st.integers(0, 9)), st.booleans())
 def test_a_newer_version_is_never_worse(version: tuple[int, int], emulated: bool) -> None:
     order = {None: 0, Status.WARN: 1, Status.FAIL: 2}
     older, newer = (
-        damage.worst(f"{major}.{minor}", emulated=emulated) for major, minor in (version, (version[0], version[1] + 1))
+        qemu_issues.worst_issue(f"{major}.{minor}", emulated=emulated)
+        for major, minor in (version, (version[0], version[1] + 1))
     )
     assert order[newer.status if newer else None] <= order[older.status if older else None]

@@ -1,7 +1,7 @@
-"""What this host has and lacks for running guests, found out by trying. Data; ``doctor`` shows it.
+"""Checks of this host for ``doctor``: whether it can run guests, and how to fix what is missing.
 
-A version number says what ought to work. So user namespaces are entered, a machine is started behind its
-confinement, files are written, and KVM gets a guest to run. All at once, since each is mostly waiting.
+Version numbers only indicate what should work, so the checks try it: they enter user namespaces, start a confined
+machine, write files, and run a guest on KVM. They run concurrently, because each mostly waits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ccvm_tui.errors import CcvmError, PrerequisiteError, UserError
 from ccvm_tui.image.runtime import Runtime
-from ccvm_tui.machine import accel, confine, damage
+from ccvm_tui.machine import accel, confine, qemu_issues
 from ccvm_tui.machine.limits import Host
 from ccvm_tui.machine.process import Machine
 from ccvm_tui.machine.spec import MachineSpec
@@ -27,7 +27,7 @@ from ccvm_tui.machine.status import Status
 from ccvm_tui.paths import GuestPaths, cache_dir, runtime_dir
 
 TIMEOUT = 10.0
-"""Seconds for one program that a check runs."""
+"""Seconds that a program may take when run by a check."""
 
 _NEEDED_MIB = 1024
 _BUILD_SPACE = 3 << 30
@@ -40,19 +40,21 @@ _ENOUGH_WATCHES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding. ``mend`` is what to do about it, and empty where nothing is to be done."""
+    """The result of one check. ``fix`` tells the user how to solve the problem; it is empty if there is none."""
 
     name: str
     status: Status
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
-async def host(kernel: Path | None = None, machine: str = "microvm", runtime: Runtime | None = None) -> list[Check]:
-    """All checks, in a fixed order, in about the time of the slowest.
+async def check_host(
+    kernel: Path | None = None, machine: str = "microvm", runtime: Runtime | None = None
+) -> list[Check]:
+    """Run all checks and return their results in a fixed order.
 
-    KVM is tried with ``kernel`` even when an earlier verdict is known; without a kernel it cannot be. With a
-    ``runtime`` it is that one's QEMU that is tried.
+    With a ``kernel``, KVM is probed even if an earlier verdict is cached; without one it cannot be probed. With a
+    ``runtime``, the checks run its QEMU instead of the host's.
     """
     kvm = asyncio.ensure_future(_kvm(kernel, machine, runtime))
     checks: list[Callable[[], Awaitable[Check]]] = [
@@ -77,7 +79,7 @@ async def host(kernel: Path | None = None, machine: str = "microvm", runtime: Ru
 
 
 async def _output(*command: str) -> tuple[int, str]:
-    """Status and output (both streams) of a program; -1 when it cannot be run or takes too long."""
+    """Return a program's exit status and combined output; the status is -1 if it cannot be run or takes too long."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -109,7 +111,7 @@ async def _user() -> Check:
     return Check(
         "user",
         Status.WARN if allowed else Status.FAIL,
-        "root: a guest that escapes would own the host",
+        "running as root: a guest that escapes would control the host",
         "run as an ordinary user" + ("" if allowed else ", or set CCVM_ALLOW_ROOT=1"),
     )
 
@@ -123,11 +125,11 @@ async def _kernel_version() -> Check:
     return Check("kernel", Status.OK, f"Linux {release}")
 
 
-_NO_QEMU = "`ccvm-tui image build` unpacks one of our own; or `apt install qemu-system-x86` on Debian-like systems"
+_NO_QEMU = "`ccvm-tui image build` unpacks a QEMU for guests; or `apt install qemu-system-x86` on Debian-like systems"
 
 
 async def _qemu(runtime: Runtime | None, kvm: asyncio.Future[Check]) -> Check:
-    """The host's QEMU. If a runtime's is used, it may be missing or old."""
+    """Check the host's QEMU, which may be missing or old if guests run in a runtime's QEMU."""
     program = MachineSpec(kernel=None).program
     found = shutil.which(program)
     if found is None and runtime is not None:
@@ -141,12 +143,15 @@ async def _qemu(runtime: Runtime | None, kvm: asyncio.Future[Check]) -> Check:
     if status != 0:
         return Check("qemu", Status.FAIL, f"{found} does not run: {version}", _NO_QEMU)
     emulated = (await kvm).status is not Status.OK
-    if known := damage.worst(version, emulated=emulated):
-        return Check("qemu", known.status, f"{version} ({found}): {known.what}", _BETTER_QEMU)
+    if issue := qemu_issues.worst_issue(version, emulated=emulated):
+        return Check("qemu", issue.status, f"{version} ({found}): {issue.summary}", _BETTER_QEMU)
     return Check("qemu", Status.OK, f"{version} ({found})")
 
 
-_BETTER_QEMU = 'use a newer QEMU: the distribution\'s, or one of our own with `runtime = "own"` in the settings'
+_BETTER_QEMU = (
+    "use a newer QEMU: from the distribution, or the one that `ccvm-tui image build` unpacks "
+    'if the settings have `runtime = "own"`'
+)
 
 
 async def _machine_type(machine: str, runtime: Runtime | None) -> Check:
@@ -155,29 +160,32 @@ async def _machine_type(machine: str, runtime: Runtime | None) -> Check:
     status, output = await _output(*spec.command, "-machine", "help")
     known = [line.split()[0] for line in output.splitlines() if line.strip()]
     if status == 0 and name in known:
-        return Check("machine type", Status.OK, f"QEMU knows {name}")
+        return Check("machine type", Status.OK, f"QEMU supports {name}")
     return Check(
-        "machine type", Status.FAIL, f"this QEMU has no machine {name}", "use `--machine q35`, or a fuller QEMU"
+        "machine type",
+        Status.FAIL,
+        f"this QEMU has no machine type {name}",
+        "use `--machine q35`, or a QEMU with all machine types",
     )
 
 
 async def _file_sharing(machine: str, runtime: Runtime | None) -> Check:
     spec = MachineSpec(kernel=None, machine=machine, runtime=runtime)
     device = f"vhost-user-fs-{spec.arch.machines[machine].bus}"
-    # asked for this one alone: a list of all devices loads modules, which a QEMU of our own would take from the host's
+    # only this device: to list all devices, QEMU loads modules, and a runtime's QEMU would load the host's
     status, _ = await _output(*spec.command, "-device", f"{device},help")
     if status != 0:
         return Check("file sharing", Status.FAIL, f"this QEMU has no device {device}", _BETTER_QEMU)
     watches = int(_WATCHES.read_text())
     detail = f"QEMU has {device}; {watches} directories can be watched"
     if watches < _ENOUGH_WATCHES:
-        mend = f"`sudo sysctl {_WATCHES_NAME}=524288`: what is not watched is slower in guests"
-        return Check("file sharing", Status.WARN, detail, mend)
+        fix = f"`sudo sysctl {_WATCHES_NAME}=524288`: directories that are not watched are slower in guests"
+        return Check("file sharing", Status.WARN, detail, fix)
     return Check("file sharing", Status.OK, detail)
 
 
 async def _machine_starts(machine: str, runtime: Runtime | None) -> Check:
-    """Start a machine with every device that guests have, behind seccomp and Landlock, without a kernel."""
+    """Start a machine with all the devices of a guest and no kernel, confined by seccomp and Landlock."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ccvm-doctor-") as directory:
         paths = GuestPaths("doctor", Path(directory))
@@ -194,12 +202,14 @@ async def _machine_starts(machine: str, runtime: Runtime | None) -> Check:
         vm.control.close()
         await vm.stop()
     if not filtered:
-        return Check("machine", Status.WARN, "QEMU started, but without its seccomp filter", "use a fuller QEMU")
-    return Check("machine", Status.OK, f"QEMU with all devices starts, seccomp filter on, in {took * 1000:.0f} ms")
+        return Check(
+            "machine", Status.WARN, "QEMU started without its seccomp filter", "use a QEMU built with seccomp support"
+        )
+    return Check("machine", Status.OK, f"QEMU started with all devices and seccomp in {took * 1000:.0f} ms")
 
 
 async def _kvm(kernel: Path | None, machine: str, runtime: Runtime | None) -> Check:
-    obstacle = accel.device_obstacle()
+    obstacle = accel.kvm_obstacle()
     try:
         verdict = await accel.choose("auto", kernel, machine, runtime=runtime, fresh=kernel is not None)
     except PrerequisiteError as error:
@@ -209,37 +219,42 @@ async def _kvm(kernel: Path | None, machine: str, runtime: Runtime | None) -> Ch
     detail = f"guests run under emulation (tcg), which is slower: {verdict.reason}"
     if obstacle is None and kernel is None:
         return Check("kvm", Status.WARN, verdict.reason, "build the image first: `ccvm-tui image build`")
-    return Check("kvm", Status.WARN, detail, _kvm_mend(obstacle is None))
+    return Check("kvm", Status.WARN, detail, _kvm_fix(obstacle is None))
 
 
-def _kvm_mend(tried: bool) -> str:
+def _kvm_fix(probed: bool) -> str:
     device = Path("/dev/kvm")
-    if tried:
-        return "nothing, if this host is a virtual machine itself; else look for firmware and kernel updates"
+    if probed:
+        return "nothing to do if this host is itself a virtual machine; otherwise check for firmware and kernel updates"
     if not device.exists():
-        return "switch on virtualization in the firmware and load kvm_intel or kvm_amd"
+        return "enable virtualization in the firmware and load kvm_intel or kvm_amd"
     with contextlib.suppress(OSError, KeyError):
         group = device.group()
         if group != "root":
             return f"`sudo usermod -aG {group} $USER`, then log in again"
-    return "let a group of yours read and write /dev/kvm (a udev rule of the package qemu-system does that)"
+    return "give one of your groups access to /dev/kvm (a udev rule of the package qemu-system does that)"
 
 
 async def _landlock() -> Check:
-    active = confine.available()
-    if not active.files:
-        return Check("landlock", Status.WARN, active.reason, "boot with `lsm=landlock,…`; QEMU then runs without it")
-    if not active.renames:
-        detail = f"ABI {active.abi} cannot allow renames: the file server runs without it, QEMU within it"
+    support = confine.available()
+    if not support.files:
+        fix = "boot with `lsm=landlock,…`; until then QEMU runs without it"
+        return Check("landlock", Status.WARN, support.reason, fix)
+    if not support.renames:
+        detail = f"ABI {support.abi} cannot allow renames: QEMU is confined by it, the file server is not"
         return Check("landlock", Status.WARN, detail, "use Linux 5.19 or newer")
-    parts = ["files", *(["TCP"] if active.tcp else []), *(["signals and abstract sockets"] if active.scopes else [])]
-    return Check("landlock", Status.OK, f"ABI {active.abi}: {', '.join(parts)}")
+    parts = ["files"]
+    if support.tcp:
+        parts.append("TCP")
+    if support.scopes:
+        parts.append("signals and abstract sockets")
+    return Check("landlock", Status.OK, f"ABI {support.abi}: {', '.join(parts)}")
 
 
 async def _memory() -> Check:
-    has = Host.here()
-    detail = f"{has.available_mib} MiB of {has.memory_mib} MiB free, {has.cores} cores"
-    if has.available_mib < _NEEDED_MIB:
+    host = Host.here()
+    detail = f"{host.available_mib} MiB of {host.memory_mib} MiB free, {host.cores} cores"
+    if host.available_mib < _NEEDED_MIB:
         return Check("memory", Status.WARN, detail, "stop a guest or another program, or use a smaller `--memory`")
     return Check("memory", Status.OK, detail)
 
@@ -254,10 +269,14 @@ async def _runtime_directory() -> Check:
             file.write(b"x")
             file.flush()
     except OSError as error:
-        return Check("runtime directory", Status.FAIL, f"{directory}: {error.strerror}", f"make room in {directory}")
+        return Check(
+            "runtime directory", Status.FAIL, f"{directory}: {error.strerror}", f"free some space in {directory}"
+        )
     free = shutil.disk_usage(directory).free
     if free < _RUN_SPACE:
-        return Check("runtime directory", Status.WARN, f"{directory} has {free >> 20} MiB left", "make room there")
+        return Check(
+            "runtime directory", Status.WARN, f"{directory} has {free >> 20} MiB left", "free some space there"
+        )
     if "XDG_RUNTIME_DIR" not in os.environ:
         return Check("runtime directory", Status.OK, f"{directory} (XDG_RUNTIME_DIR is not set)")
     return Check("runtime directory", Status.OK, str(directory))
@@ -272,7 +291,8 @@ async def _disk() -> Check:
         return Check("disk", Status.FAIL, f"{directory}: {error.strerror}", "set XDG_CACHE_HOME to a writable place")
     detail = f"{free >> 20} MiB free for images in {directory}"
     if free < _BUILD_SPACE:
-        return Check("disk", Status.WARN, detail, f"an image build wants {_BUILD_SPACE >> 20} MiB; `ccvm-tui image rm`")
+        fix = f"an image build needs {_BUILD_SPACE >> 20} MiB; `ccvm-tui image rm` removes images"
+        return Check("disk", Status.WARN, detail, fix)
     return Check("disk", Status.OK, detail)
 
 
@@ -280,13 +300,13 @@ _SUBIDS = "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535
 
 
 _ALLOW_NAMESPACES = (
-    "allow them: `sudo sysctl kernel.unprivileged_userns_clone=1`, or where AppArmor forbids them "
+    "allow them: `sudo sysctl kernel.unprivileged_userns_clone=1`, or if AppArmor forbids them, "
     "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
 )
 
 
 async def _user_namespaces() -> Check:
-    """mmdebstrap without root needs a namespace with a range of uids: make one."""
+    """Create a user namespace with a range of uids, which mmdebstrap needs when it does not run as root."""
     name = "user namespaces"
     if os.getuid() == 0:
         return Check(name, Status.OK, "not needed: images are built as root")
@@ -295,8 +315,8 @@ async def _user_namespaces() -> Check:
         return Check(name, Status.FAIL, f"not allowed: {_first_line(output)}", _ALLOW_NAMESPACES)
     status, output = await _output("unshare", "--user", "--map-auto", "--map-root-user", "chown", "--version")
     if status != 0:
-        return Check(name, Status.FAIL, f"no range of uids for you: {_first_line(output)}", _SUBIDS)
-    return Check(name, Status.OK, "work, with a range of uids")
+        return Check(name, Status.FAIL, f"you have no range of uids: {_first_line(output)}", _SUBIDS)
+    return Check(name, Status.OK, "available, with a range of uids")
 
 
 async def _program(name: str, package: str, purpose: str) -> Check:
@@ -306,7 +326,7 @@ async def _program(name: str, package: str, purpose: str) -> Check:
 
 
 async def _agent_source() -> Check:
-    """The agent's layer is taken from the user's own installation or, failing that, from npm."""
+    """Check the source of the agent's layer: the user's installation, or else npm."""
     for program in ("claude", "npm"):
         if (found := shutil.which(program)) is not None:
             return Check("agent", Status.OK, f"from {found}")
