@@ -39,6 +39,7 @@ class ScreenSession:
         self.emulator = emulator
         self.views: dict[str, View] = {}
         self.fed = 0
+        """Bytes of output that were fed."""
         self._filtered = filtered
         self._tap = Tap(emulator.outbox, LinkLimit(emulator), strict=strict, linked=emulator.links)
         self._version = 0
