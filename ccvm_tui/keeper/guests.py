@@ -12,7 +12,7 @@ from typing import Protocol
 from ccvm_tui.guest import Usage
 from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
-from ccvm_tui.session.local import LocalTransport, foreground_of
+from ccvm_tui.session.local import LocalTransport
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class LocalGuest:
         return Usage(uptime=time.monotonic() - self._started)
 
     async def busy(self, session: str) -> str:
-        return foreground_of(session)
+        return self._transport.foreground(session) if self._transport is not None else ""
 
     async def edits(self) -> Edits:
         return Edits(0)

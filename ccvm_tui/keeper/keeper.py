@@ -280,7 +280,7 @@ class Keeper:
 
     def _told(self, session: str, event: TermEvent) -> None:
         if session in self.sessions:
-            self.sessions[session].told(event)
+            self.sessions[session].handle_event(event)
 
     def _screen_lost(self, sessions: list[str]) -> None:
         self.happened(Happened(time.time(), "warning", "the screen process died and was started again"))

@@ -356,7 +356,7 @@ class VmGuest:
 
         assert self._machine is not None
         await self._machine.resume()
-        self._nudge(connection.NUDGE_EVERY)
+        self._nudge(connection.KEEPALIVE_EVERY)
         await self._agent.request("time", REPLY_WITHIN, time_ns=time.time_ns())
 
     def _nudge(self, every: float) -> None:

@@ -58,24 +58,24 @@ def test_a_guess_that_was_looked_at_is_forgotten_what_was_told_is_not(agent: Sto
 
 def test_titles_tell_of_work_of_its_end_and_of_waiting() -> None:
     attention = Attention(SessionKind.AGENT, 0.0, ("(?i)action required",))
-    attention.titled("⠋ refactoring", 1.0)
+    attention.title("⠋ refactoring", 1.0)
     attention.output(2.0)
     attention.tick(60.0)  # a quiet minute means nothing while the title turns
     assert (attention.activity, attention.text) == (Activity.WORKING, "")
-    attention.titled("⠙ Action Required: delete it?", 61.0)
+    attention.title("⠙ Action Required: delete it?", 61.0)
     assert (attention.activity, attention.text) == (Activity.WAITING, "⠙ Action Required: delete it?")
     attention.typed(62.0)
-    attention.titled("⠋ refactoring", 63.0)
-    attention.titled("my agent", 90.0)
+    attention.title("⠋ refactoring", 63.0)
+    attention.title("my agent", 90.0)
     assert (attention.activity, attention.text) == (Activity.DONE, "finished")
-    attention.notified("merge?", 91.0)
-    attention.titled("⠋ more", 92.0)
+    attention.notification("merge?", 91.0)
+    attention.title("⠋ more", 92.0)
     assert (attention.activity, attention.text) == (Activity.WAITING, "merge?")
 
 
 def test_titles_mean_nothing_beside_hooks(agent: Story) -> None:
     agent.attention.hook(Activity.WORKING, "", agent.now)
-    agent.attention.titled("✋ waiting", agent.now)
+    agent.attention.title("✋ waiting", agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
@@ -83,20 +83,20 @@ def test_hooks_silence_guesses(agent: Story) -> None:
     agent.attention.hook(Activity.WORKING, "", agent.now)
     assert agent.prints(5).wait(60).state == (Activity.WORKING, "")
     agent.attention.hook(Activity.WAITING, "may I run rm?", agent.now)
-    agent.attention.notified("something else", agent.now)
+    agent.attention.notification("something else", agent.now)
     assert agent.state == (Activity.WAITING, "may I run rm?")
     agent.attention.typed(agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
 def test_an_answer_takes_the_mark_away(agent: Story) -> None:
-    agent.attention.notified("look here", agent.now)
+    agent.attention.notification("look here", agent.now)
     agent.attention.typed(agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
 def test_looking_takes_the_mark_but_the_agent_still_waits(agent: Story) -> None:
-    agent.attention.notified("look here", agent.now)
+    agent.attention.notification("look here", agent.now)
     agent.attention.seen()
     assert agent.state == (Activity.WAITING, "")
 
@@ -111,9 +111,9 @@ def test_echo_is_no_work(shell: Story) -> None:
 
 def test_a_bell_calls_unless_it_answers_a_key(shell: Story) -> None:
     shell.attention.typed(shell.now)
-    shell.attention.rang(shell.now + 0.1)
+    shell.attention.bell(shell.now + 0.1)
     assert shell.state[1] == ""
-    shell.attention.rang(shell.now + 5)
+    shell.attention.bell(shell.now + 5)
     assert shell.state == (Activity.WAITING, "bell")
 
 
