@@ -1,4 +1,4 @@
-"""The filter in front of the emulator: interpreted, passed and dropped strings, whatever way the output is cut."""
+"""The filter in front of the emulator: interpreted, passed and dropped strings, independent of how the output is cut."""
 
 from __future__ import annotations
 
