@@ -12,7 +12,7 @@ from typing import Protocol
 from ccvm_tui.guest import Usage
 from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
-from ccvm_tui.session.local import LocalTransport, foreground_of
+from ccvm_tui.session.local import LocalTransport
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class LocalGuest:
 
     async def busy(self, session: str) -> str:
         """Return the command in the session's foreground, or an empty string if it is the session's own program."""
-        return foreground_of(session)
+        return self._transport.foreground(session) if self._transport is not None else ""
 
     async def edits(self) -> Edits:
         """Return no edits."""

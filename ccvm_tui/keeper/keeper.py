@@ -300,7 +300,7 @@ class Keeper:
 
     def _screen_event(self, session: str, event: TermEvent) -> None:
         if session in self.sessions:
-            self.sessions[session].told(event)
+            self.sessions[session].handle_event(event)
 
     def _screen_lost(self, sessions: list[str]) -> None:
         self.record_event(Happened(time.time(), "warning", "the screen process died and was restarted"))

@@ -253,7 +253,7 @@ async def _terminal(
                     if not watch_only:
                         session.typed(client, data)
                         if session.channel is not None:
-                            await session.channel.room()
+                            await session.channel.drain()
                 case protocol.Resize(size=size):
                     session.resized(client, size)
                 case protocol.Recolour(colours=colours):
@@ -286,12 +286,12 @@ class _ExecOutput:
         self._outbox.put(Data(stream, data))
         if self._outbox.queued > OUTPUT_BACKLOG and self.channel is not None and not self._held:
             self._held = True
-            self.channel.hold()
+            self.channel.pause_reading()
 
     def _flushed(self) -> None:
         if self._held and self.channel is not None:
             self._held = False
-            self.channel.release()
+            self.channel.resume_reading()
 
     def ended(self, status: int, reason: str) -> None:
         self._outbox.put(Exited(status, reason))
@@ -320,7 +320,7 @@ class _ExecInput:
     async def run(self) -> None:
         while data := await self._pieces.get():
             self._channel.write(data)
-            await self._channel.room()
+            await self._channel.drain()
             self._queued -= len(data)
             self._outbox.put(protocol.Taken(len(data)))
         self._channel.write_eof()

@@ -379,7 +379,7 @@ class VmGuest:
 
         assert self._machine is not None
         await self._machine.resume()
-        self._set_keepalive(connection.NUDGE_EVERY)
+        self._set_keepalive(connection.KEEPALIVE_EVERY)
         await self._agent.request("time", REPLY_TIMEOUT, time_ns=time.time_ns())
 
     def _set_keepalive(self, every: float) -> None:

@@ -1,4 +1,4 @@
-"""The screen process: bytes that sessions print go in; frames, restore bytes and events come out.
+"""The screen process, which turns the output of sessions into frames, restore bytes and events.
 
-`link` is the keeper's side of it, `messages` the words between the two, `__main__` the confined process.
+``link`` is the keeper's side of the connection, ``messages`` the protocol, and ``__main__`` the confined process.
 """

@@ -1,7 +1,7 @@
-"""`python -P -m ccvm_tui.screen PARENT BLAME`: the screen process, with the keeper's socket as fd 0.
+"""The screen process: ``python -P -m ccvm_tui.screen PARENT PAGE``, with the keeper's socket as file descriptor 0.
 
-`PARENT` is the keeper's pid, `BLAME` the fd of the shared page of `blame`. Everything is imported before the door
-is shut.
+``PARENT`` is the keeper's process id, ``PAGE`` the file descriptor of the shared page of ``current_session``. All
+modules are imported before the process is confined.
 """
 
 import gc
@@ -12,7 +12,7 @@ import zlib
 
 from ccvm_tui.guest import TermSize
 from ccvm_tui.machine.confine import confine, die_with_parent, no_core_dump
-from ccvm_tui.screen.blame import Blame
+from ccvm_tui.screen.current_session import CurrentSession
 from ccvm_tui.screen.process import ScreenProcess
 from ccvm_tui.screen.session import ScreenSession
 from ccvm_tui.screen.views import FrameView, WindowView
@@ -20,10 +20,11 @@ from ccvm_tui.terminal.emulator import Emulator
 from ccvm_tui.terminal.restore import restore_bytes, window_bytes
 
 MEMORY_MAX = 4 << 30
+"""Bytes of address space that the process may use."""
 
 
-def rehearse() -> None:
-    """Do everything once: codecs and other modules that load at first use cannot be read once confined."""
+def warm_up() -> None:
+    """Use everything once, because codecs and other lazily imported modules cannot be loaded after confinement."""
     emulator = Emulator(TermSize(20, 4), 10)
     screen = ScreenSession("", emulator, strict=False)
     screen.views["frame"], screen.views["window"] = (
@@ -49,17 +50,17 @@ def rehearse() -> None:
 
 
 def main() -> int:
-    """Confine the process, then serve."""
+    """Confine the process and run it until the keeper closes the socket. Returns the exit status."""
     die_with_parent(int(sys.argv[1]))
     no_core_dump()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
     connection = socket.socket(fileno=0)
-    process = ScreenProcess(connection, Blame(int(sys.argv[2])))
-    rehearse()
+    process = ScreenProcess(connection, CurrentSession(int(sys.argv[2])))
+    warm_up()
     active = confine(())
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     parts = [name for name, on in (("files", active.files), ("tcp", active.tcp), ("scopes", active.scopes)) if on]
-    # Frames are trees that die young; what lives long need not be looked at again.
+    # Exclude the long-lived objects from garbage collection; frames are short-lived.
     gc.freeze()
     process.run(",".join(parts))
     return 0

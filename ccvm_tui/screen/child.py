@@ -1,4 +1,4 @@
-"""The screen process as its parent sees it: started, spoken to over a socket, reaped."""
+"""The parent's side of a screen process: start, communication over a socket, and reaping."""
 
 import asyncio
 import os
@@ -12,17 +12,22 @@ import ccvm_tui
 from ccvm_tui import aio
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.screen import messages
-from ccvm_tui.screen.blame import Blame
+from ccvm_tui.screen.current_session import CurrentSession
 
 WRITE_HIGH: Final = 128 * 1024
 WRITE_LOW: Final = 32 * 1024
+"""Bytes in the write buffer at which writing is paused and resumed."""
+
 SOCKET_BUFFER: Final = 128 * 1024
+"""Bytes of the send buffer of each end of the socket."""
 
 
 class Child(asyncio.Protocol):
-    """One run of the process. `on_report` gets what it says, `on_end` is called once, when it is gone.
+    """One run of the screen process.
 
-    `writable` is cleared while more than `WRITE_HIGH` bytes wait for it.
+    ``on_report`` is called with each report of the process, and ``on_end`` once, after the connection has ended.
+    ``writable`` is cleared while more than ``WRITE_HIGH`` bytes wait to be sent. ``problem`` describes a violation of
+    the protocol by the process, or is empty.
     """
 
     def __init__(self, on_report: Callable[[messages.Report], None], on_end: Callable[["Child"], None]) -> None:
@@ -31,17 +36,16 @@ class Child(asyncio.Protocol):
         self._splitter = messages.Splitter()
         self._transport: asyncio.Transport | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._blame = Blame.create()
+        self._current = CurrentSession.create()
         self.writable = asyncio.Event()
         self.writable.set()
-        self.gone = asyncio.Event()
+        self.closed = asyncio.Event()
         self.problem = ""
 
     async def start(self, stderr: int | None) -> None:
-        """Start the process.
+        """Start the process. ``stderr`` is its standard error, as for ``asyncio.create_subprocess_exec``.
 
-        Raises:
-            OSError: it cannot be started.
+        Raises OSError if the process cannot be started.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -54,12 +58,12 @@ class Child(asyncio.Protocol):
                     "-m",
                     "ccvm_tui.screen",
                     str(os.getpid()),
-                    str(self._blame.fd),
+                    str(self._current.fd),
                     stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=stderr,
-                    pass_fds=(self._blame.fd,),
-                    # It needs to find this package, and nothing else of our environment.
+                    pass_fds=(self._current.fd,),
+                    # The process needs the path of this package and nothing else of the keeper's environment.
                     env={
                         "PYTHONPATH": str(Path(ccvm_tui.__file__).parent.parent),
                         **({"PYTHONPYCACHEPREFIX": sys.pycache_prefix} if sys.pycache_prefix else {}),
@@ -68,47 +72,47 @@ class Child(asyncio.Protocol):
                 )
             except OSError:
                 ours.close()
-                self._blame.close()
+                self._current.close()
                 raise
         ours.setblocking(False)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
         transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
 
     def send(self, order: messages.Order) -> None:
-        """Queue an order; one sent after the process has gone is lost."""
-        if self._transport is not None and not self.gone.is_set():
+        """Queue an order. Orders are discarded after the connection has ended."""
+        if self._transport is not None and not self.closed.is_set():
             self._transport.write(messages.encode(order))
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """The id of the process."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait to be taken by the process."""
+        """The number of bytes that wait to be sent to the process."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     async def reap(self, grace: float = 0.5) -> tuple[int, str]:
-        """End the process, which has `grace` seconds to go by itself now that its socket is closed.
+        """Close the connection and reap the process, which is killed if it does not exit within ``grace`` seconds.
 
-        Returns its status (negative: the signal) and the session it worked on last, or "".
+        Returns its exit status (negative for a signal) and the name of the session it worked on last, or "".
         """
         assert self._process is not None
         if self._transport is not None:
             self._transport.abort()
-        if await self._leaves(grace):
+        if await self._exits_within(grace):
             status = self._process.returncode
         else:
             process = aio.Child(self._process)
             status = await process.end(0)
             process.close()
-        session = self._blame.get()
-        self._blame.close()
+        session = self._current.get()
+        self._current.close()
         return status or 0, session
 
-    async def _leaves(self, grace: float) -> bool:
+    async def _exits_within(self, grace: float) -> bool:
         assert self._process is not None
         try:
             async with asyncio.timeout(grace):
@@ -120,10 +124,12 @@ class Child(asyncio.Protocol):
     # --- asyncio.Protocol --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Pass on complete reports; end the connection if the process violates the protocol."""
         try:
             for body in self._splitter.split(data):
                 self._on_report(messages.decode_report(body))
@@ -133,12 +139,15 @@ class Child(asyncio.Protocol):
             self._transport.abort()
 
     def pause_writing(self) -> None:
+        """Clear ``writable``."""
         self.writable.clear()
 
     def resume_writing(self) -> None:
+        """Set ``writable``."""
         self.writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.gone.set()
+        """Wake all waiters and call ``on_end``."""
+        self.closed.set()
         self.writable.set()
         self._on_end(self)

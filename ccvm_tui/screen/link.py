@@ -1,9 +1,9 @@
-"""The keeper's side of the screen process: sessions and views by name, and a process behind them that may die.
+"""The keeper's side of the screen process: sessions and views by name, and a process that is restarted if it crashes.
 
-What the emulators know is checkpointed here. When the process dies, another takes its place, the sessions go on
-from their checkpoints, and the bytes printed since are *not* fed again, for they may be what killed it: `on_lost`
-names the sessions that lost some, and the keeper makes their programs redraw. A session whose output kills the
-process again and again is first fed a stricter diet and then nothing at all, so that the others keep their screens.
+The process sends checkpoints of its emulators. After a crash, a new process continues from the checkpoints. Output that
+was fed after a checkpoint is *not* fed again, because it may have caused the crash; ``on_lost`` reports the sessions
+that have lost output, and the keeper makes their programs redraw. If the output of a session crashes the process
+repeatedly, it is first filtered strictly and then no longer fed, so that the other sessions keep their screens.
 """
 
 import asyncio
@@ -20,17 +20,18 @@ from ccvm_tui.errors import CcvmError
 from ccvm_tui.guest import UNKNOWN_COLOURS, TermColours, TermSize
 from ccvm_tui.screen import messages
 from ccvm_tui.screen.child import Child
-from ccvm_tui.screen.record import CRASH_WINDOW, Sentence, SessionRecord
+from ccvm_tui.screen.record import CRASH_WINDOW, CrashAction, SessionRecord
 from ccvm_tui.terminal.cells import Lines, Match
 from ccvm_tui.terminal.events import TermEvent
 
 log = logging.getLogger(__name__)
 
 BACKOFF_MAX: Final = 2.0
+"""Seconds between a crash and the restart, at most."""
 
 
 class ScreenError(CcvmError):
-    """The screen process could not carry out a request."""
+    """A request to the screen process has failed."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,17 @@ def _ignore(*_: object) -> None:
 
 
 class ScreenLink:
-    """Every method but the awaited ones returns at once; the callbacks come from the event loop.
+    """The connection to the screen process.
 
-    `on_reply(session, data)` has the emulator's answers to the program's queries, `on_event(session, event)` what
-    else it tells, `on_lost(sessions)` those whose screens are behind because the process died, `on_failed(session)`
-    one that is fed no more.
+    All methods except coroutines return at once. The callbacks are called from the event loop:
+
+    - ``on_reply(session, data)`` with the emulator's replies to queries of the program;
+    - ``on_event(session, event)`` with every other event;
+    - ``on_lost(sessions)`` with the sessions whose screens miss output because the process has crashed;
+    - ``on_failed(session)`` with a session that is no longer fed.
+
+    ``confined`` lists what the process cannot access; see ``messages.Ready``. ``restarts`` counts the restarts.
+    ``stderr`` is the standard error of the process, as for ``asyncio.create_subprocess_exec``.
     """
 
     def __init__(
@@ -75,7 +82,7 @@ class ScreenLink:
         self.confined = ""
         self.restarts = 0
         self.filtered = True
-        """Whether output is filtered before the emulator; only a test that wants it to die says no."""
+        """True if output is filtered in front of the emulator. Only tests that provoke a crash clear it."""
         self._stderr = stderr
         self._child: Child | None = None
         self._up = asyncio.Event()
@@ -85,6 +92,7 @@ class ScreenLink:
         self._views: dict[str, _View] = {}
         self._requests: dict[int, _Request] = {}
         self._numbers = itertools.count(1)
+        self._view_numbers = itertools.count(1)
         self._crashes: deque[float] = deque(maxlen=16)
 
     def __repr__(self) -> str:
@@ -93,15 +101,11 @@ class ScreenLink:
         return f"<ScreenLink {state}, {counts}>"
 
     async def start(self) -> None:
-        """Start the process.
-
-        Raises:
-            OSError: it cannot be started.
-        """
+        """Start the process. Raises OSError if it cannot be started."""
         await self._launch()
 
     async def close(self) -> None:
-        """End the process; requests that still wait fail."""
+        """End the process. Outstanding requests raise ScreenError."""
         self._closing = True
         self._up.clear()
         child, self._child = self._child, None
@@ -115,7 +119,7 @@ class ScreenLink:
 
     @property
     def pid(self) -> int:
-        """The process id, or 0 while there is no process."""
+        """The id of the process, or 0 while no process runs."""
         return self._child.pid if self._child is not None else 0
 
     # --- sessions ----------------------------------------------------------------------------------------------
@@ -129,48 +133,51 @@ class ScreenLink:
         *,
         graphemes: bool = False,
     ) -> None:
-        """A new session with an empty screen. `scrollback` is in lines; `graphemes` as `Emulator` takes them."""
-        known = self._sessions[session] = SessionRecord(size, scrollback, graphemes, colours=colours)
-        self._send(self._open_order(session, known))
+        """Open a session with an empty screen and ``scrollback`` lines of scrollback.
+
+        With ``graphemes``, text is laid out by grapheme clusters; see ``Emulator``.
+        """
+        record = self._sessions[session] = SessionRecord(size, scrollback, graphemes, colours=colours)
+        self._send(self._open_order(session, record))
 
     def feed(self, session: str, data: bytes) -> None:
-        """Output of the session's program. Look at `want_pause` afterwards."""
-        known = self._sessions.get(session)
-        if known is None or known.failed or not data:
+        """Feed output of the session's program. Check ``want_pause`` afterwards."""
+        record = self._sessions.get(session)
+        if record is None or record.failed or not data:
             return
         if self._up.is_set():
-            known.fed += len(data)
+            record.fed += len(data)
             self._send(messages.Feed(session, data))
         else:
-            known.keep(data)
+            record.keep(data)
 
     def resize(self, session: str, size: TermSize) -> None:
-        """The session's terminal has this size from here on."""
-        known = self._sessions.get(session)
-        if known is not None:
-            known.size = size
+        """Change the size of the session's screen."""
+        record = self._sessions.get(session)
+        if record is not None:
+            record.size = size
             self._send(messages.Resize(session, size))
 
     def close_session(self, session: str) -> None:
-        """Forget the session and its views."""
+        """Close a session and its views."""
         if self._sessions.pop(session, None) is not None:
             self._send(messages.Close(session))
             self._views = {name: view for name, view in self._views.items() if view.session != session}
 
     def set_colours(self, session: str, colours: TermColours) -> None:
-        """The colours that are reported to the session's programs when they ask, and when they change."""
-        known = self._sessions.get(session)
-        if known is not None and known.colours != colours:
-            known.colours = colours
+        """Set the colours that are reported to the session's program, on request and when they change."""
+        record = self._sessions.get(session)
+        if record is not None and record.colours != colours:
+            record.colours = colours
             self._send(messages.SetColours(session, colours))
 
     @property
     def want_pause(self) -> bool:
-        """Whether whoever feeds should stop until `drain` returns."""
+        """True if the caller of ``feed`` should pause until ``drain`` returns."""
         return not self._up.is_set() or (self._child is not None and not self._child.writable.is_set())
 
     async def drain(self) -> None:
-        """Returns when more output is welcome, or when the link is closed."""
+        """Wait until more output can be fed, or until the link is closed."""
         while self.want_pause and not self._closing:
             if self._up.is_set() and self._child is not None:
                 await self._child.writable.wait()
@@ -179,12 +186,22 @@ class ScreenLink:
 
     # --- views -------------------------------------------------------------------------------------------------
 
+    def view_name(self, prefix: str) -> str:
+        """Return a name for a view that no other call has returned."""
+        return f"{prefix}{next(self._view_numbers)}"
+
     def open_view(self, session: str, view: str, on_frame: Callable[[bytes], None]) -> None:
-        """Encoded frames from now on, the first at once and full; each further one after `ack_view`."""
+        """Open a view, which gets encoded frames.
+
+        The first frame is sent at once and is a full frame. Each later frame is sent after ``ack_view``.
+        """
         self._show(view, _View(session, on_frame))
 
     def open_window(self, session: str, view: str, window: TermSize, on_bytes: Callable[[bytes], None]) -> None:
-        """Like `open_view`, for a terminal of another size: VT bytes that draw what it can show."""
+        """Open a view for a terminal of size ``window``.
+
+        It gets VT bytes that draw the part of the screen that fits, and acknowledges them like frames.
+        """
         self._show(view, _View(session, on_bytes, window))
 
     def _show(self, name: str, view: _View) -> None:
@@ -192,72 +209,68 @@ class ScreenLink:
         self._send(self._view_order(name, view))
 
     def ack_view(self, session: str, view: str) -> None:
-        """The view is ready for its next frame."""
+        """Acknowledge the last frame, which makes the view ready for the next one."""
         if view in self._views:
             self._send(messages.AckView(view))
 
     def close_view(self, session: str, view: str) -> None:
-        """No more frames."""
+        """Close a view."""
         if self._views.pop(view, None) is not None:
             self._send(messages.CloseView(view))
 
     # --- requests ----------------------------------------------------------------------------------------------
 
     async def restore(self, session: str, scrollback: bool | int = True, window: TermSize | None = None) -> bytes:
-        """VT bytes that rebuild the session in a terminal of its size; all that was fed before is in them.
+        """Return VT bytes that rebuild the session in a terminal of its size, including all output fed before.
 
-        `scrollback` is how many lines of it at most, True for all. With a `window`: bytes that draw what a terminal
-        of that size can show.
+        ``scrollback`` is the maximum number of lines of scrollback, or True for all. With ``window``, return bytes that
+        draw the part of the screen that fits a terminal of that size.
 
-        Raises:
-            ScreenError: there is no such session, or the process could not do it.
+        Raises ScreenError if the session does not exist or the request fails.
         """
-        known = self._sessions.get(session)
-        lines = (known.scrollback if known is not None else 0) if scrollback is True else int(scrollback)
+        record = self._sessions.get(session)
+        lines = (record.scrollback if record is not None else 0) if scrollback is True else int(scrollback)
         cols, rows = (window.cols, window.rows) if window is not None else (0, 0)
         return await self._ask_bytes(messages.Restore(next(self._numbers), session, lines, cols, rows))
 
     async def lines(self, session: str, first: int, count: int) -> Lines:
-        """Lines by absolute number, as far as they exist.
+        """Return ``count`` lines by absolute number, without those that do not exist.
 
-        Raises:
-            ScreenError: as for `restore`.
+        Raises ScreenError if the session does not exist or the request fails.
         """
         report = await self._ask(messages.GetLines(next(self._numbers), session, first, count))
         assert isinstance(report, messages.LinesAnswer)
         return report.lines
 
     async def search(self, session: str, needle: str, limit: int = 1000) -> tuple[list[Match], int]:
-        """Places of a text in scrollback and screen, newest first, at most `limit`; and how many there are in all.
+        """Search scrollback and screen for a text, ignoring case.
 
-        Raises:
-            ScreenError: as for `restore`.
+        Returns at most ``limit`` matches, newest first, and the number of all matches.
+
+        Raises ScreenError if the session does not exist or the request fails.
         """
         report = await self._ask(messages.Search(next(self._numbers), session, needle, limit))
         assert isinstance(report, messages.MatchesAnswer)
         return report.matches, report.total
 
     async def text(self, session: str, first: int, last: int) -> str:
-        """The text of lines `first` to `last` inclusive by absolute number, soft-wrapped lines joined.
+        """Return the text of lines ``first`` to ``last`` (absolute, inclusive), with soft-wrapped lines joined.
 
-        Raises:
-            ScreenError: as for `restore`.
+        Raises ScreenError if the session does not exist or the request fails.
         """
         return (await self._ask_bytes(messages.GetText(next(self._numbers), session, first, last))).decode()
 
     async def sync(self, *, checkpoint: bool = False) -> None:
-        """Returns when everything fed so far has been interpreted, and with `checkpoint` also saved.
+        """Wait until all output fed before has been interpreted and, with ``checkpoint``, saved.
 
-        Raises:
-            ScreenError: the link was closed.
+        Raises ScreenError if the link is closed.
         """
         await self._ask(messages.Sync(next(self._numbers), checkpoint))
 
     async def show_last(self, session: str) -> None:
-        """Returns when every view of the session was given its newest state, ready for it or not.
+        """Send every view of the session its newest state, whether it is ready or not, and wait until that is done.
 
-        Raises:
-            ScreenError: the link was closed.
+        Raises ScreenError if the link is closed.
         """
         await self._ask(messages.Sync(next(self._numbers), show=session))
 
@@ -282,7 +295,7 @@ class ScreenLink:
     # --- the process -------------------------------------------------------------------------------------------
 
     def _send(self, order: messages.Order) -> None:
-        # While no process runs, what is asked for waits in our tables and is told to the next one.
+        # While no process runs, nothing is sent: the next process gets sessions, views and requests from the tables.
         if self._up.is_set() and self._child is not None:
             self._child.send(order)
 
@@ -332,9 +345,9 @@ class ScreenLink:
                     for event in events:
                         self.on_event(session, event)
             case messages.Checkpoint(session=session, state=state, fed=fed):
-                known = self._sessions.get(session)
-                if known is not None:
-                    known.state, known.saved = state, fed
+                record = self._sessions.get(session)
+                if record is not None:
+                    record.state, record.saved = state, fed
             case messages.Ready(confined=confined):
                 self.confined = confined
             case messages.Failed(request=number, message=message):
@@ -355,15 +368,20 @@ class ScreenLink:
     async def _recover(self, child: Child) -> None:
         status, culprit = await child.reap()
         now = time.monotonic()
-        log.warning("screen process ended with status %d over %s %s", status, culprit or "nothing", child.problem)
+        log.warning(
+            "the screen process exited with status %d while handling %s%s",
+            status,
+            f"session {culprit}" if culprit else "no session",
+            f": {child.problem}" if child.problem else "",
+        )
         for session in self._sessions.values():
             session.process_died()
         if culprit in self._sessions:
-            self._judge(culprit, self._sessions[culprit].convict(now))
+            self._restrict(culprit, self._sessions[culprit].record_crash(now))
         for number, request in list(self._requests.items()):
             request.tries += 1
             if request.tries > 2 and not request.future.done():
-                request.future.set_exception(ScreenError("the screen process died over this"))
+                request.future.set_exception(ScreenError("the screen process crashed twice while handling the request"))
                 self._requests.pop(number, None)
         recent = sum(1 for crash in self._crashes if now - crash < CRASH_WINDOW)
         self._crashes.append(now)
@@ -375,12 +393,12 @@ class ScreenLink:
                 await self._launch()
                 return
             except OSError as error:
-                log.error("the screen process does not start: %s", error)
+                log.error("cannot start the screen process: %s", error)
                 await asyncio.sleep(BACKOFF_MAX)
 
-    def _judge(self, culprit: str, sentence: Sentence) -> None:
-        if sentence is Sentence.DIET:
-            log.warning("session %s is fed strictly from now on", culprit)
-        elif sentence is Sentence.NOTHING:
-            log.error("session %s is not fed any more", culprit)
-            self.on_failed(culprit)
+    def _restrict(self, session: str, action: CrashAction) -> None:
+        if action is CrashAction.RESTRICT:
+            log.warning("the output of session %s is filtered strictly from now on", session)
+        elif action is CrashAction.DISABLE:
+            log.error("the output of session %s is discarded from now on", session)
+            self.on_failed(session)

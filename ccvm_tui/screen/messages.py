@@ -1,7 +1,8 @@
-"""What the keeper and its screen process say to each other: msgpack arrays, each behind its length (u32, big endian).
+"""The protocol between the keeper and its screen process.
 
-Orders are carried out in the order they were sent; so an answer knows of everything that was fed before it was
-asked for. Sessions, views and requests are named by whoever is the keeper's side.
+Messages are msgpack arrays, each preceded by its length (u32, big endian). The screen process handles orders in the
+order in which they were sent, so the answer to a request includes all output that was fed before. The keeper chooses
+the names of sessions and views and the numbers of requests.
 """
 
 import struct
@@ -16,6 +17,8 @@ from ccvm_tui.terminal.cells import Lines, Match
 from ccvm_tui.terminal.events import TermEvent
 
 MESSAGE_MAX: Final = 256 << 20
+"""Bytes of the longest message."""
+
 _LENGTH: Final = struct.Struct(">I")
 
 
@@ -27,10 +30,10 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Open(_Message, frozen=True, tag=1):
-    """A new session, or with `state` (a checkpoint, deflated) one to go on with.
+    """Open a session, or continue one from ``state``, a deflated checkpoint.
 
-    `strict` takes every sequence out of the stream that the emulator could do without.
-    `graphemes` is for programs that lay out their text by clusters instead of characters.
+    With ``strict``, the filter drops all strings that the emulator can do without. Without ``filtered``, there is no
+    filter. ``graphemes`` is for programs that lay out text by grapheme clusters instead of code points.
     """
 
     session: str
@@ -44,23 +47,27 @@ class Open(_Message, frozen=True, tag=1):
 
 
 class Feed(_Message, frozen=True, tag=2):
-    """Output of the session's program."""
+    """Feed output of the session's program."""
 
     session: str
     data: bytes
 
 
 class Resize(_Message, frozen=True, tag=3):
+    """Change the size of a session."""
+
     session: str
     size: TermSize
 
 
 class Close(_Message, frozen=True, tag=4):
+    """Close a session and its views."""
+
     session: str
 
 
 class OpenView(_Message, frozen=True, tag=5):
-    """Frames from now on. With a size: VT bytes that draw a window of that size instead."""
+    """Open a view, which gets frames. With a size, it gets VT bytes that draw a window of that size instead."""
 
     session: str
     view: str
@@ -69,24 +76,26 @@ class OpenView(_Message, frozen=True, tag=5):
 
 
 class AckView(_Message, frozen=True, tag=6):
-    """The view is ready for its next frame."""
+    """Acknowledge the last frame of a view, which makes it ready for the next one."""
 
     view: str
 
 
 class CloseView(_Message, frozen=True, tag=7):
+    """Close a view."""
+
     view: str
 
 
 class SetColours(_Message, frozen=True, tag=8):
-    """The colours of the terminal that shows the session, for programs that ask."""
+    """Set the colours of the host terminal, which queries of the program are answered with."""
 
     session: str
     colours: TermColours
 
 
 class Restore(_Message, frozen=True, tag=9):
-    """Asks for VT bytes that rebuild the session in a terminal of its size, or draw a window onto it."""
+    """Request VT bytes that rebuild the session in a terminal of its size, or draw a window of the given size."""
 
     request: int
     session: str
@@ -96,6 +105,8 @@ class Restore(_Message, frozen=True, tag=9):
 
 
 class GetLines(_Message, frozen=True, tag=10):
+    """Request ``count`` lines by absolute number."""
+
     request: int
     session: str
     first: int
@@ -103,7 +114,7 @@ class GetLines(_Message, frozen=True, tag=10):
 
 
 class Search(_Message, frozen=True, tag=11):
-    """Asks for the places of a text, newest first, at most `limit`."""
+    """Request at most ``limit`` matches of a text, newest first."""
 
     request: int
     session: str
@@ -112,7 +123,7 @@ class Search(_Message, frozen=True, tag=11):
 
 
 class GetText(_Message, frozen=True, tag=12):
-    """Asks for the text of lines `first` to `last` inclusive, with soft wraps joined."""
+    """Request the text of lines ``first`` to ``last`` inclusive, with soft-wrapped lines joined."""
 
     request: int
     session: str
@@ -121,9 +132,10 @@ class GetText(_Message, frozen=True, tag=12):
 
 
 class Sync(_Message, frozen=True, tag=13):
-    """Asks for an answer when all that was sent before is done; with `checkpoint` after checkpointing all.
+    """Request an answer after all earlier orders have been handled.
 
-    With a session to `show`, all its views are given what they have not seen first, ready or not.
+    If ``show`` names a session, its views first get their newest state, whether they are ready or not. With
+    ``checkpoint``, a checkpoint of every session is sent before the answer.
     """
 
     request: int
@@ -146,18 +158,21 @@ Order = (
     | GetText
     | Sync
 )
+"""Any message to the screen process."""
 
 # --- from the screen process -------------------------------------------------------------------------------------
 
 
 class Reply(_Message, frozen=True, tag=1):
-    """What the emulator answers to the program's queries."""
+    """The emulator's reply to queries of the program."""
 
     session: str
     data: bytes
 
 
 class Events(_Message, frozen=True, tag=2):
+    """Events of a session."""
+
     session: str
     events: list[TermEvent]
 
@@ -170,7 +185,7 @@ class ViewData(_Message, frozen=True, tag=3):
 
 
 class Checkpoint(_Message, frozen=True, tag=4):
-    """The session's state (deflated) after `fed` bytes in all since it was opened in this process."""
+    """The deflated state of a session, after ``fed`` bytes since it was opened in this process."""
 
     session: str
     state: bytes
@@ -178,17 +193,21 @@ class Checkpoint(_Message, frozen=True, tag=4):
 
 
 class Answer(_Message, frozen=True, tag=5):
+    """The answer to ``Restore``, ``GetText`` (as UTF-8) or ``Sync`` (empty)."""
+
     request: int
     data: bytes
 
 
 class LinesAnswer(_Message, frozen=True, tag=6):
+    """The answer to ``GetLines``."""
+
     request: int
     lines: Lines
 
 
 class MatchesAnswer(_Message, frozen=True, tag=7):
-    """Matches newest first, and how many there are in all."""
+    """The answer to ``Search``: matches, newest first, and the number of all matches."""
 
     request: int
     matches: list[Match]
@@ -196,19 +215,24 @@ class MatchesAnswer(_Message, frozen=True, tag=7):
 
 
 class Failed(_Message, frozen=True, tag=8):
-    """The request could not be carried out."""
+    """A request has failed."""
 
     request: int
     message: str
 
 
 class Ready(_Message, frozen=True, tag=9):
-    """The process is up. `confined` says what it cannot reach; empty means that this kernel confines nothing."""
+    """The process is ready.
+
+    ``confined`` lists what it cannot access, separated by commas; it is empty if the kernel does not support
+    confinement.
+    """
 
     confined: str
 
 
 Report = Reply | Events | ViewData | Checkpoint | Answer | LinesAnswer | MatchesAnswer | Failed | Ready
+"""Any message from the screen process."""
 
 _encoder = msgspec.msgpack.Encoder()
 _orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
@@ -216,7 +240,7 @@ _reports: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 
 
 def encode(message: Order | Report) -> bytes:
-    """The message with its length in front."""
+    """Encode a message, preceded by its length."""
     buffer = bytearray(4)
     _encoder.encode_into(message, buffer, 4)
     _LENGTH.pack_into(buffer, 0, len(buffer) - 4)
@@ -224,24 +248,20 @@ def encode(message: Order | Report) -> bytes:
 
 
 class Splitter:
-    """Cuts a stream of bytes into message bodies.
-
-    Raises:
-        ProtocolError: a length is beyond `MESSAGE_MAX`.
-    """
+    """A parser that splits a stream of bytes into message bodies."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def split(self, data: bytes) -> Iterator[bytes]:
-        """The bodies that are complete with `data`."""
+        """Add data, and yield the complete bodies. Raises ProtocolError if a length exceeds ``MESSAGE_MAX``."""
         buffer = self._buffer
         buffer += data
         at = 0
         while len(buffer) - at >= 4:
             (length,) = _LENGTH.unpack_from(buffer, at)
             if length > MESSAGE_MAX:
-                raise ProtocolError(f"a message of {length} bytes")
+                raise ProtocolError(f"a message of {length} bytes is too long")
             if len(buffer) - at - 4 < length:
                 break
             yield bytes(memoryview(buffer)[at + 4 : at + 4 + length])
@@ -250,11 +270,7 @@ class Splitter:
 
 
 def decode_order(body: bytes) -> Order:
-    """An order to the screen process.
-
-    Raises:
-        ProtocolError: it is none.
-    """
+    """Decode an order to the screen process. Raises ProtocolError if the body is not an order."""
     try:
         return _orders.decode(body)
     except msgspec.DecodeError as error:
@@ -262,10 +278,9 @@ def decode_order(body: bytes) -> Order:
 
 
 def decode_report(body: bytes) -> Report:
-    """A report from the screen process.
+    """Decode a report from the screen process, which parses hostile input and is not trusted.
 
-    Raises:
-        ProtocolError: it is none. The process parses hostile input: what it says is not to be trusted blindly.
+    Raises ProtocolError if the body is not a report.
     """
     try:
         return _reports.decode(body)

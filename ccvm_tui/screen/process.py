@@ -1,7 +1,7 @@
-"""The screen process: orders in, reports out, one thread, nothing else.
+"""The main loop of the screen process: a single thread that reads orders and writes reports.
 
-It polls a single socket. Orders are carried out as they are read; frames and checkpoints follow when they are due.
-When the keeper does not read its reports fast enough, no more orders are read until it has.
+The loop polls one socket. Orders are handled as they are read; frames and checkpoints are sent when they are due. While
+the keeper does not read the reports fast enough, the loop stops reading orders.
 """
 
 import select
@@ -12,7 +12,7 @@ from typing import Final
 
 from ccvm_tui.guest import TermSize
 from ccvm_tui.screen import messages
-from ccvm_tui.screen.blame import Blame
+from ccvm_tui.screen.current_session import CurrentSession
 from ccvm_tui.screen.session import ScreenSession
 from ccvm_tui.screen.views import FrameView, WindowView
 from ccvm_tui.terminal.emulator import Emulator
@@ -20,16 +20,18 @@ from ccvm_tui.terminal.engine import EngineError
 from ccvm_tui.terminal.restore import restore_bytes, window_bytes
 
 READ_SIZE: Final = 128 * 1024
+"""Bytes that are read at once."""
+
 BACKLOG_MAX: Final = 4 << 20
-"""Bytes of reports waiting for the keeper beyond which orders wait too."""
+"""Bytes of unsent reports above which no orders are read."""
 
 
 class ScreenProcess:
-    """`run` returns when the keeper closes the socket."""
+    """The sessions and views of one screen process, and its connection to the keeper."""
 
-    def __init__(self, connection: socket.socket, blame: Blame) -> None:
+    def __init__(self, connection: socket.socket, current: CurrentSession) -> None:
         self._socket = connection
-        self._blame = blame
+        self._current = current
         self._splitter = messages.Splitter()
         self._out = bytearray()
         self._sessions: dict[str, ScreenSession] = {}
@@ -37,7 +39,10 @@ class ScreenProcess:
         self._clock = time.monotonic
 
     def run(self, confined: str) -> None:
-        """Serve until the keeper goes."""
+        """Handle orders until the keeper closes the socket. ``confined`` is reported; see ``messages.Ready``.
+
+        Raises ProtocolError if the keeper violates the protocol.
+        """
         self._socket.setblocking(False)
         self._send(messages.Ready(confined))
         poll = select.poll()
@@ -48,15 +53,15 @@ class ScreenProcess:
             for _, event in ready:
                 if event & select.POLLIN and not self._read():
                     return
-                gone = event & select.POLLHUP and not event & select.POLLIN
-                if gone or event & (select.POLLERR | select.POLLNVAL):
+                closed = event & select.POLLHUP and not event & select.POLLIN
+                if closed or event & (select.POLLERR | select.POLLNVAL):
                     return
             self._work()
             if self._out and not self._write():
                 return
 
     def _timeout(self) -> float | None:
-        """Milliseconds until something is due, or None to wait for the keeper."""
+        """Return the milliseconds until a frame or a checkpoint is due, or None to wait for the keeper."""
         if len(self._out) >= BACKLOG_MAX:
             return None
         times = []
@@ -64,7 +69,7 @@ class ScreenProcess:
             times += [at for at in (session.due(), session.checkpoint_due()) if at is not None]
         if not times:
             return None
-        # poll counts whole milliseconds: round up, so as not to spin through the last one
+        # poll takes whole milliseconds: round up, to avoid a busy loop during the last one
         return max(0.0, (min(times) - self._clock()) * 1000 + 0.5)
 
     def _read(self) -> bool:
@@ -77,7 +82,7 @@ class ScreenProcess:
         if not data:
             return False
         for body in self._splitter.split(data):
-            self._obey(messages.decode_order(body))
+            self._dispatch(messages.decode_order(body))
         return True
 
     def _write(self) -> bool:
@@ -94,7 +99,7 @@ class ScreenProcess:
         self._out += messages.encode(report)
 
     def _work(self) -> None:
-        """Frames and checkpoints that are due."""
+        """Send the frames and checkpoints that are due."""
         now = self._clock()
         for session in self._sessions.values():
             self._show(session)
@@ -103,19 +108,19 @@ class ScreenProcess:
                 self._checkpoint(session)
 
     def _show(self, session: ScreenSession) -> None:
-        self._blame.set(session.name)
+        self._current.set(session.name)
         for view, data in session.frames(self._clock()):
             self._send(messages.ViewData(view, data))
-        self._blame.set("")
+        self._current.set("")
 
     def _checkpoint(self, session: ScreenSession) -> None:
-        self._blame.set(session.name)
+        self._current.set(session.name)
         state = session.checkpoint(self._clock)
-        self._blame.set("")
+        self._current.set("")
         if state is not None:
             self._send(messages.Checkpoint(session.name, state, session.fed))
 
-    def _obey(self, order: messages.Order) -> None:
+    def _dispatch(self, order: messages.Order) -> None:
         match order:
             case messages.Feed(session=name, data=data):
                 session = self._sessions.get(name)
@@ -131,9 +136,9 @@ class ScreenProcess:
                 self._close(name)
             case messages.Resize(session=name, size=size):
                 if name in self._sessions:
-                    self._blame.set(name)
+                    self._current.set(name)
                     self._sessions[name].resize(size)
-                    self._blame.set("")
+                    self._current.set("")
                     self._report(self._sessions[name])
             case messages.OpenView():
                 self._open_view(order)
@@ -145,21 +150,21 @@ class ScreenProcess:
                     self._report(self._sessions[name])
             case messages.Sync(request=request, checkpoint=checkpoint, show=name):
                 if name in self._sessions:
-                    self._blame.set(name)
+                    self._current.set(name)
                     for view, data in self._sessions[name].last_frames(self._clock()):
                         self._send(messages.ViewData(view, data))
-                    self._blame.set("")
+                    self._current.set("")
                 if checkpoint:
                     for session in self._sessions.values():
                         self._checkpoint(session)
                 self._send(messages.Answer(request, b""))
             case _:
-                self._ask(order)
+                self._request(order)
 
     def _feed(self, session: ScreenSession, data: bytes) -> None:
-        self._blame.set(session.name)
+        self._current.set(session.name)
         session.feed(data, self._clock(), self._show)
-        self._blame.set("")
+        self._current.set("")
         self._report(session)
 
     def _report(self, session: ScreenSession) -> None:
@@ -173,13 +178,13 @@ class ScreenProcess:
 
     def _open(self, order: messages.Open) -> None:
         self._close(order.session)
-        self._blame.set(order.session)
+        self._current.set(order.session)
         emulator = None
         if order.state:
             try:
                 emulator = Emulator.restore(zlib.decompress(order.state), order.scrollback)
                 emulator.resize(order.size)
-                emulator.outbox.take_answers()  # that is none of the program's business
+                emulator.outbox.take_answers()  # the program did not cause these replies
             except (EngineError, zlib.error):
                 emulator = None
         if emulator is None:
@@ -188,7 +193,7 @@ class ScreenProcess:
         self._sessions[order.session] = ScreenSession(
             order.session, emulator, strict=order.strict, filtered=order.filtered
         )
-        self._blame.set("")
+        self._current.set("")
 
     def _close(self, name: str) -> None:
         session = self._sessions.pop(name, None)
@@ -213,17 +218,17 @@ class ScreenProcess:
         if owner is not None:
             del owner.views[view]
 
-    def _ask(self, order: messages.Restore | messages.GetLines | messages.Search | messages.GetText) -> None:
+    def _request(self, order: messages.Restore | messages.GetLines | messages.Search | messages.GetText) -> None:
         session = self._sessions.get(order.session)
         if session is None:
             self._send(messages.Failed(order.request, f"no session {order.session}"))
             return
-        self._blame.set(session.name)
+        self._current.set(session.name)
         try:
             self._send(self._answer(order, session))
         except EngineError as error:
             self._send(messages.Failed(order.request, str(error)))
-        self._blame.set("")
+        self._current.set("")
 
     def _answer(
         self,

@@ -1,4 +1,4 @@
-"""What the keeper remembers of a session for the screen process that comes after this one."""
+"""The keeper's record of a session, from which the next screen process continues after a crash."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -9,28 +9,28 @@ from ccvm_tui.guest import UNKNOWN_COLOURS, TermColours, TermSize
 
 CRASHES_MAX: Final = 3
 CRASH_WINDOW: Final = 10.0
-"""A session that kills `CRASHES_MAX` processes within so many seconds is treated otherwise from then on."""
+"""Seconds in which a session must crash ``CRASHES_MAX`` processes to be restricted."""
 
 KEPT_MAX: Final = 1 << 20
-"""Bytes per session that are kept while no process runs; a session that prints more loses them and is redrawn."""
+"""Bytes per session that are kept while no process runs. If a session prints more, they are lost and it is redrawn."""
 
 
-class Sentence(Enum):
-    """What becomes of a session over which the process died."""
+class CrashAction(Enum):
+    """The treatment of a session that has crashed the screen process."""
 
-    MERCY = auto()
-    DIET = auto()
-    """Everything that the emulator could do without is taken out of its output."""
-    NOTHING = auto()
-    """It is not fed any more."""
+    CONTINUE = auto()
+    RESTRICT = auto()
+    """From now on the session's output is filtered strictly."""
+    DISABLE = auto()
+    """From now on the session's output is discarded."""
 
 
 @dataclass
 class SessionRecord:
-    """Size, last checkpoint, and what the session has done.
+    """The size, the last checkpoint and the crashes of a session.
 
-    `fed` counts bytes given to the process that has the session now, `saved` how many of them are in `state`.
-    `lost` says that the screen will miss some of the output.
+    ``fed`` counts the bytes sent to the current process, ``saved`` those that ``state`` includes. ``lost`` is true if
+    the screen is missing some of the output.
     """
 
     size: TermSize
@@ -48,7 +48,7 @@ class SessionRecord:
     _kept_size: int = 0
 
     def keep(self, data: bytes) -> None:
-        """Output that came while no process runs."""
+        """Keep output that was printed while no process runs."""
         self._kept_size += len(data)
         if self._kept_size <= KEPT_MAX:
             self._kept.append(data)
@@ -57,29 +57,29 @@ class SessionRecord:
             self._kept.clear()
 
     def begin(self) -> list[bytes]:
-        """A new process has the session; returns what was kept for it."""
+        """Start counting for a new process. Returns the output that was kept for it."""
         self.fed = self.saved = 0
         self.lost = False
         kept, self._kept, self._kept_size = self._kept, [], 0
         return kept
 
     def process_died(self) -> None:
-        """What was fed since the checkpoint is gone."""
+        """Mark the output since the last checkpoint as lost."""
         self.lost = self.lost or self.fed != self.saved
 
-    def convict(self, now: float) -> Sentence:
-        """The process died over this session."""
+    def record_crash(self, now: float) -> CrashAction:
+        """Record that this session has crashed the process, and return how to treat the session."""
         self.lost = True
         self._kept.clear()
         if self.fed == 0:
-            # Before a byte was fed: over the checkpoint itself.
+            # The checkpoint itself crashed the process.
             self.state = b""
         self._crashes.append(now)
         if len(self._crashes) < CRASHES_MAX or now - self._crashes[0] > CRASH_WINDOW:
-            return Sentence.MERCY
+            return CrashAction.CONTINUE
         self._crashes.clear()
         if not self.strict:
             self.strict = True
-            return Sentence.DIET
+            return CrashAction.RESTRICT
         self.failed, self.lost, self.state = True, False, b""
-        return Sentence.NOTHING
+        return CrashAction.DISABLE

@@ -1,5 +1,5 @@
-"""Sessions: programs in a guest, the terminals and drawings that show them, and what they are up to.
+"""Sessions: programs in a guest, the clients that show them, and their activity.
 
-``channel`` says what carries a program (``ssh_channel`` in a guest, ``local`` on this machine's ptys),
-``session`` joins one program with its clients, ``clients`` are those, ``attention`` judges who waits for whom.
+``channel`` defines the connection to a program (``ssh_channel`` implements it for a guest, ``local`` for ptys of the
+host), ``session`` connects a program to its ``clients``, and ``attention`` determines whether it waits for the user.
 """

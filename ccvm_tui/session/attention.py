@@ -1,9 +1,9 @@
-"""Which session waits for the user, and why.
+"""Detection of sessions that wait for the user.
 
-A pure state machine: facts and times go in, an Activity and a text come out. The sources, best first:
-the agent's own hooks, desktop notifications (OSC 9, 777, 99), the bell, prompt marks (OSC 133), the title, and
-last, output that stopped after having run. A better source silences the guesses below it: once an agent has told
-by a hook that it works, a quiet minute means nothing.
+A pure state machine: events and times go in, an ``Activity`` and a text come out. The sources, best first, are the
+agent's own hooks, desktop notifications (OSC 9, 777, 99), the bell, prompt marks (OSC 133), the title, and output that
+stops after some time. A better source disables the guesses from worse ones: once an agent has reported by a hook that
+it is working, a quiet minute has no effect.
 """
 
 from __future__ import annotations
@@ -17,21 +17,25 @@ QUIET_AFTER = 4.0
 """Seconds without output after which a session that was busy counts as quiet."""
 
 BUSY_AFTER = 1.5
-"""Seconds of output that make a session busy: an echoed key or a redraw is no work."""
+"""Seconds of output after which a session counts as busy. An echoed key or a redraw takes less."""
 
 LONG_COMMAND = 5.0
-"""Seconds after which a finished command is worth a mark."""
+"""Seconds that a command must run for its end to be reported."""
 
 ECHO_WITHIN = 0.5
-"""Output this soon after a key is taken for its echo."""
+"""Seconds after a key in which output counts as its echo."""
 
 
 BUSY_TITLE = re.compile("[\u2800-\u28ff◐◓◑◒◴◷◶◵✦]")
-"""What agents turn at the beginning of their title while they work."""
+"""Spinners with which the titles of agents begin while they work."""
 
 
 class Attention:
-    """``waiting_titles`` are regular expressions: a title that one of them finds something in says that it waits."""
+    """The activity of one session.
+
+    ``waiting_titles`` are regular expressions. A title that one of them matches means that the session waits for the
+    user. Times are seconds of a monotonic clock.
+    """
 
     def __init__(self, kind: SessionKind, now: float, waiting_titles: Sequence[str] = ()) -> None:
         self._kind = kind
@@ -50,30 +54,33 @@ class Attention:
 
     @property
     def activity(self) -> Activity:
+        """The current activity."""
         return self._activity
 
     @property
     def text(self) -> str:
-        """Why the user is wanted; empty when he is not."""
+        """The reason why the session needs the user, or ""."""
         return self._text
 
     def hook(self, activity: Activity, text: str, now: float) -> None:
-        """The agent itself told."""
+        """Handle a report from the agent's own hooks."""
         self._hooked = True
         self._set(activity, text if activity is not Activity.WORKING else "")
 
-    def notified(self, text: str, now: float) -> None:
+    def notification(self, text: str, now: float) -> None:
+        """Handle a desktop notification."""
         if self._hooked and self._activity is Activity.WAITING:
-            return  # the hook's own words are better
+            return  # the text of the hook is better
         self._set(Activity.WAITING, text or "notification")
 
-    def rang(self, now: float) -> None:
-        if self._text or now - self._last_typed < ECHO_WITHIN:  # a bell for a key is the shell's complaint
+    def bell(self, now: float) -> None:
+        """Handle a bell."""
+        if self._text or now - self._last_typed < ECHO_WITHIN:  # a shell rings the bell for an invalid key
             return
         self._set(Activity.WAITING, "bell")
 
     def prompt(self, kind: str, status: int | None, now: float) -> None:
-        """A mark of OSC 133: A or B, the shell waits; C, a command runs; D, it ended."""
+        """Handle a mark of OSC 133: A or B, the shell waits; C, a command runs; D, the command has ended."""
         self._marked = True
         match kind:
             case "C":
@@ -94,10 +101,10 @@ class Attention:
             case _:
                 pass
 
-    def titled(self, title: str, now: float) -> None:
-        """The program changed its title."""
+    def title(self, title: str, now: float) -> None:
+        """Handle a change of the title."""
         if self._hooked or (self._text and not self._by_title):
-            return  # better is known
+            return  # a better source has priority
         busy_since, self._busy_title_since = self._busy_title_since, None
         if any(pattern.search(title) for pattern in self._waiting_titles):
             self._set(Activity.WAITING, title.strip())
@@ -112,30 +119,35 @@ class Attention:
             self._set(Activity.IDLE, "")
 
     def output(self, now: float) -> None:
+        """Handle output of the program."""
         if now - self._last_typed >= ECHO_WITHIN:
             if self._burst_since is None or now - self._last_output > QUIET_AFTER:
                 self._burst_since = now
-            if self._listening and not self._text and now - self._burst_since >= BUSY_AFTER:
+            if self._output_counts and not self._text and now - self._burst_since >= BUSY_AFTER:
                 self._activity = Activity.WORKING
         self._last_output = now
 
     def typed(self, now: float) -> None:
-        """The user answered."""
+        """Handle input from the user, which answers whatever the session was waiting for."""
         self._last_typed = now
         self._burst_since = None
         if self._text:
             self._set(Activity.WORKING if self._kind is SessionKind.AGENT else Activity.IDLE, "")
 
     def seen(self) -> None:
-        """The user looked. What waits goes on waiting, but no longer asks for him; what was only guessed, rests."""
+        """Clear the text after the user has looked at the session.
+
+        Work and reported waiting continue. A guess, a finished command and any other activity of a shell become
+        ``IDLE``.
+        """
         self._text = ""
         over = self._activity in (Activity.DONE, Activity.FAILED) or self._kind is SessionKind.SHELL
         if self._activity is not Activity.WORKING and (over or self._guessed):
             self._activity = Activity.IDLE
 
     def tick(self, now: float) -> None:
-        """Let time pass: call about once a second while ``restless``."""
-        if not self.restless or now - self._last_output < QUIET_AFTER:
+        """Update the activity after a period without output. Call this about once a second."""
+        if not self._awaits_silence or now - self._last_output < QUIET_AFTER:
             return
         busy_for = self._last_output - (self._burst_since or self._last_output)
         self._burst_since = None
@@ -146,14 +158,14 @@ class Attention:
             self._activity = Activity.IDLE
 
     @property
-    def restless(self) -> bool:
-        """Whether silence would change something."""
+    def _awaits_silence(self) -> bool:
+        """True if a period without output would change the activity."""
         busy = self._burst_since is not None or self._activity is Activity.WORKING
-        return self._listening and not self._text and busy
+        return self._output_counts and not self._text and busy
 
     @property
-    def _listening(self) -> bool:
-        """Whether output says something: hooks know better, and a shell at its prompt merely draws that."""
+    def _output_counts(self) -> bool:
+        """True unless a better source is available, or a shell is only drawing its prompt."""
         at_prompt = self._marked and self._kind is SessionKind.SHELL and self._command_since is None
         return not self._hooked and not at_prompt and self._busy_title_since is None
 

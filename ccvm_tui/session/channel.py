@@ -1,4 +1,4 @@
-"""What carries one program's input and output, wherever it runs."""
+"""The interface to a running program, in a guest or on the host."""
 
 from __future__ import annotations
 
@@ -9,65 +9,74 @@ from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import SessionSpec
 
 LOST = -1
-"""The status of a program whose channel broke before it could tell its own."""
+"""The exit status of a program whose channel was lost before the program ended."""
 
 INPUT_BACKLOG = 1 << 20
-"""Bytes of input that may wait for a program before whoever writes has to wait."""
+"""Bytes of unsent input above which ``Channel.drain`` waits."""
 
 
 GRACE = 5.0
-"""Seconds that a program has to end by itself once it was told to."""
+"""Seconds between a signal that asks a program to end and SIGKILL."""
 
-LEFT_BEHIND = 0.5
-"""Seconds for which the output of a program that has ended is waited for, when others still hold it open."""
+OUTPUT_GRACE = 0.5
+"""Seconds to wait for the end of the output after a program has exited, if other processes hold the output open."""
 
-ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+END_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 """The signals that ask a program to end."""
 
 
 class ChannelOwner(Protocol):
-    """Who hears the program. Called from the event loop; must not block."""
+    """The receiver of a program's output. Its methods are called from the event loop and must not block."""
 
     def output(self, data: bytes, stream: int) -> None:
-        """``stream`` is 1, or 2 for standard error of a program without a pty."""
+        """Handle output. ``stream`` is 1, or 2 for standard error of a program without a pty."""
 
     def ended(self, status: int, reason: str) -> None:
-        """Called once, after the last output. ``reason`` is empty when the program simply ended."""
+        """Handle the end of the program; called once, after the last output.
+
+        ``reason`` is empty if the program has exited.
+        """
 
 
 class Channel(Protocol):
     """A running program."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> None:
+        """Queue input for the program."""
 
-    def write_eof(self) -> None: ...
+    def write_eof(self) -> None:
+        """Close the program's input after the queued input; on a pty, send the end-of-file character."""
 
     def resize(self, size: TermSize) -> None:
-        """Set the pty's size; the kernel sends SIGWINCH when it differs."""
+        """Set the size of the pty. The kernel sends SIGWINCH if it changes."""
 
-    def hold(self) -> None:
-        """Stop reading the program's output: it will block once the buffers on the way are full."""
+    def pause_reading(self) -> None:
+        """Stop reading the program's output. The program blocks when all buffers are full."""
 
-    def release(self) -> None: ...
+    def resume_reading(self) -> None:
+        """Continue reading the program's output."""
 
     def signal(self, number: int) -> None:
-        """Pass a signal on to the program's process group. One that asks it to end is meant: whatever the program
-        has started is killed GRACE seconds later."""
+        """Send a signal to the program's process group.
+
+        After one of ``END_SIGNALS``, all processes of the program are killed ``GRACE`` seconds later.
+        """
 
     def hang_up(self) -> None:
-        """End the program as a closed terminal does (SIGHUP), and all that it has started GRACE seconds later."""
+        """Send SIGHUP, as when a terminal is closed, and kill all processes of the program ``GRACE`` seconds later."""
 
     def kill(self) -> None:
-        """End it for certain, as far as that can be done from here."""
+        """Kill the program."""
 
-    async def room(self) -> None:
-        """Returns once the program has taken most of its input, or is gone: a paste must not pile up here."""
+    async def drain(self) -> None:
+        """Wait until the program has read most of its input or has ended, so that a paste cannot fill the memory."""
 
 
 class Transport(Protocol):
-    """Where programs are started: a guest's SSH connection, or this machine for a keeper without a guest."""
+    """A place where programs can be started: a guest, or the host for a keeper without a guest."""
 
     async def start(self, id: str, spec: SessionSpec, owner: ChannelOwner, *, pty: bool) -> Channel:
-        """Raises UserError when the program cannot be started."""
+        """Start a program. ``id`` is the session's id. Raises UserError if the program cannot be started."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """End the programs that depend on this transport."""

@@ -1,8 +1,7 @@
-"""The clients of a session: raw terminals, and drawings of the screen."""
+"""The clients of a session: raw terminals, and views that draw cells."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
@@ -15,47 +14,52 @@ from ccvm_tui.session.outbox import Outbox
 from ccvm_tui.terminal.reports import ReportSplitter
 
 RAW_BACKLOG = 4 << 20
-"""Bytes that may wait for a raw terminal. Beyond, it is sent the newest screen instead of all that led there."""
+"""Bytes queued for a raw terminal above which its output is dropped. Later it is sent the newest screen instead."""
 
 log = logging.getLogger(__name__)
 
-_numbers = itertools.count(1)
-
 
 class Client(Protocol):
-    """Somebody who looks at a session."""
+    """A client that shows a session."""
 
     size: TermSize
     colours: TermColours
-    """The colours of the client's terminal; unknown where the terminal answers the program itself."""
+    """The colours of the client's terminal; unknown if the terminal answers queries of the program itself."""
     reports: ReportSplitter
+    """The parser for the client's input."""
 
     def output(self, data: bytes) -> None:
-        """The program printed ``data``; the screen has been fed with it already."""
+        """Handle output of the program, which has been fed to the screen already."""
 
     async def fit(self, session_size: TermSize) -> None:
-        """The session has (now) this size: show it whole if it is ours too, else a window onto it."""
+        """Adapt to the size of the session: show the whole screen if the client has the same size, else a window."""
 
-    def acknowledged(self) -> None: ...
+    def acknowledged(self) -> None:
+        """Handle an acknowledgement of a frame by the client."""
 
-    def ended(self, exited: Exited) -> None: ...
+    def ended(self, exited: Exited) -> None:
+        """Report the end of the program and close the connection."""
 
-    def leave(self) -> None: ...
+    def leave(self) -> None:
+        """Release all resources after the client has left."""
 
     @property
-    def answers(self) -> bool:
-        """Whether this client's own terminal sees the program's queries and answers them."""
+    def answers_queries(self) -> bool:
+        """True if the client's own terminal receives the program's queries and answers them."""
 
 
 class _Mode(Enum):
-    WAITING = auto()  # for the restore bytes; what the program prints meanwhile is kept behind them
-    LIVE = auto()  # bytes pass as they come
-    LAGGING = auto()  # too much waited; nothing passes until the client has caught up
-    WINDOW = auto()  # sizes differ: the screen process draws what fits
+    WAITING = auto()  # for the restore bytes; output is kept until they have been sent
+    LIVE = auto()  # output is passed on
+    LAGGING = auto()  # too much output is queued; output is dropped until the queue is empty
+    WINDOW = auto()  # the sizes differ; the screen process draws the part that fits
 
 
 class RawClient:
-    """A terminal that gets the program's own bytes, after those that rebuild the screen it comes to."""
+    """A terminal that gets the bytes that rebuild the screen, and then the program's output unchanged.
+
+    ``on_caught_up`` is called after a lagging client has received everything that was queued; ``fit`` must follow.
+    """
 
     def __init__(self, session: str, size: TermSize, outbox: Outbox, screen: ScreenLink, *, scrollback: bool) -> None:
         self.size = size
@@ -66,17 +70,19 @@ class RawClient:
         self._screen = screen
         self._scrollback = scrollback
         self._mode = _Mode.LAGGING
-        self._behind: list[bytes] = []
+        self._pending: list[bytes] = []
         self._generation = 0
-        self._view = f"raw{next(_numbers)}"
+        self._view = screen.view_name("raw")
         self.on_caught_up: Callable[[RawClient], None] = lambda _: None
         outbox.on_empty = self._caught_up
 
     @property
-    def answers(self) -> bool:
+    def answers_queries(self) -> bool:
+        """True while the program's output is passed on unchanged."""
         return self._mode in (_Mode.LIVE, _Mode.WAITING)
 
     async def fit(self, session_size: TermSize) -> None:
+        """Restore the screen if the terminal has the size of the session, else open a window."""
         if self.size != session_size:
             self._set_mode(_Mode.WINDOW)
         elif self._mode is not _Mode.LIVE:
@@ -85,29 +91,29 @@ class RawClient:
     async def _restore(self) -> None:
         self._set_mode(_Mode.WAITING)
         self._generation += 1
-        mine = self._generation
+        generation = self._generation
         try:
             data = await self._screen.restore(self._session, scrollback=self._scrollback)
         except ScreenError as error:
-            log.warning("cannot restore %s: %s", self._session, error)
-            data = b""  # what comes from now on is still worth seeing
-        if mine != self._generation or self._mode is not _Mode.WAITING:
-            return  # another resize overtook this one
+            log.warning("cannot restore session %s: %s", self._session, error)
+            data = b""  # show the later output nevertheless
+        if generation != self._generation or self._mode is not _Mode.WAITING:
+            return  # the size has changed again in the meantime
         self._scrollback = False
         self._outbox.put(Output(data))
-        for chunk in self._behind:
+        for chunk in self._pending:
             self._outbox.put(Output(chunk))
-        self._behind.clear()
+        self._pending.clear()
         self._mode = _Mode.LIVE
 
     def _set_mode(self, mode: _Mode) -> None:
         if mode is _Mode.WINDOW:
-            # the window is drawn anew even if there was one: its size may have changed
+            # reopen an open window, because its size may have changed
             self._screen.close_view(self._session, self._view)
             self._screen.open_window(self._session, self._view, self.size, self._draw)
         elif self._mode is _Mode.WINDOW:
             self._screen.close_view(self._session, self._view)
-        self._behind.clear()
+        self._pending.clear()
         self._mode = mode
 
     def _draw(self, data: bytes) -> None:
@@ -120,6 +126,7 @@ class RawClient:
             self.on_caught_up(self)
 
     def output(self, data: bytes) -> None:
+        """Pass output on, keep it until the screen has been restored, or drop it."""
         if self._mode is _Mode.LIVE:
             if self._outbox.queued > RAW_BACKLOG:
                 self._outbox.drop()
@@ -127,16 +134,18 @@ class RawClient:
             else:
                 self._outbox.put(Output(data))
         elif self._mode is _Mode.WAITING:
-            self._behind.append(data)
+            self._pending.append(data)
 
     def acknowledged(self) -> None:
-        """Raw terminals say nothing: an empty queue is their acknowledgement."""
+        """Do nothing: raw terminals send no acknowledgements."""
 
     def ended(self, exited: Exited) -> None:
+        """Send the end of the program and close the queue."""
         self._outbox.put(exited)
         self._outbox.close()
 
     def leave(self) -> None:
+        """Close the window, if there is one, and the queue."""
         if self._mode is _Mode.WINDOW:
             self._screen.close_view(self._session, self._view)
         self._mode = _Mode.LAGGING
@@ -155,10 +164,11 @@ class ViewClient:
         self._session = session
         self._outbox = outbox
         self._screen = screen
-        self._view = f"view{next(_numbers)}"
+        self._view = screen.view_name("view")
         self._open = False
 
     async def fit(self, session_size: TermSize) -> None:
+        """Open the view, if it is not open. A view always gets the whole screen."""
         if not self._open:
             self._open = True
             self._screen.open_view(self._session, self._view, self._draw)
@@ -167,15 +177,18 @@ class ViewClient:
         self._outbox.put(FrameData(frame))
 
     def output(self, data: bytes) -> None:
-        """Frames come from the screen process, not from here."""
+        """Do nothing: the screen process sends the frames."""
 
     def acknowledged(self) -> None:
+        """Request the next frame."""
         self._screen.ack_view(self._session, self._view)
 
     def ended(self, exited: Exited) -> None:
+        """Send the end of the program and close the queue."""
         self._outbox.put(exited)
         self._outbox.close()
 
     def leave(self) -> None:
+        """Close the view and the queue."""
         self._screen.close_view(self._session, self._view)
         self._outbox.close()

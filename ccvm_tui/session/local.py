@@ -1,7 +1,7 @@
-"""Programs on this machine's own ptys, for a keeper without a guest.
+"""Programs on ptys of the host, for a keeper without a guest.
 
-The dashboard's tests and benchmarks use such keepers where the guest does not matter: protocol, sessions and
-screen process are the real ones. Nothing that a user can type starts one, since nothing is boxed in here.
+Tests and benchmarks of the dashboard use such keepers when the guest does not matter; protocol, sessions and screen
+process are the real ones. No command of the user interface starts one, because these programs are not isolated.
 """
 
 from __future__ import annotations
@@ -22,28 +22,33 @@ from ccvm_tui.aio import Background
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import SessionSpec
-from ccvm_tui.session.channel import ENDING, GRACE, INPUT_BACKLOG, LEFT_BEHIND, Channel, ChannelOwner
+from ccvm_tui.session.channel import END_SIGNALS, GRACE, INPUT_BACKLOG, OUTPUT_GRACE, Channel, ChannelOwner
 
 _CHUNK = 1 << 16
-_IUTF8 = 0o40000  # asm-generic/termbits-common.h; the termios module does not know it
-KILLED_WITHIN = 2.0
+_IUTF8 = 0o40000  # asm-generic/termbits-common.h; missing in the termios module
 
-_terminals: dict[str, tuple[int, int]] = {}
-"""The pty of each running session and the program that leads it, by the session's id."""
+KILLED_WITHIN = 2.0
+"""Seconds to wait for the ends of killed programs."""
 
 
 class LocalTransport:
+    """A transport that starts programs on the host, in ``directory``."""
+
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._tasks = Background("local programs")
         self._channels: list[Channel] = []
+        self._terminals: dict[str, _PtyChannel] = {}
 
     async def start(self, id: str, spec: SessionSpec, owner: ChannelOwner, *, pty: bool) -> Channel:
+        """Start a program on a pty or on pipes. Raises UserError if the program cannot be started."""
         argv = spec.argv if spec.kind is SessionKind.COMMAND or spec.argv else (os.environ.get("SHELL", "/bin/sh"),)
         environment = {**os.environ, "TERM": spec.term, "CCVM_SESSION": id, **spec.env}
+        channel: Channel
         try:
             if pty:
-                channel = await _open_pty(id, argv, environment, self._directory, spec.size, owner, self._tasks)
+                terminal = await _open_pty(argv, environment, self._directory, spec.size, owner, self._tasks)
+                channel = self._terminals[id] = terminal
             else:
                 channel = await _open_pipes(argv, environment, self._directory, owner, self._tasks)
         except OSError as error:
@@ -51,26 +56,31 @@ class LocalTransport:
         self._channels.append(channel)
         return channel
 
+    def foreground(self, session: str) -> str:
+        """Return the name of the foreground command of a session, or "" if that is the session's own program."""
+        terminal = self._terminals.get(session)
+        return terminal.foreground() if terminal is not None else ""
+
     async def close(self) -> None:
+        """Kill all programs and wait for their ends."""
         for channel in self._channels:
             channel.kill()
         await self._tasks.finish(KILLED_WITHIN)
 
 
 async def _open_pty(
-    id: str,
     argv: tuple[str, ...],
     environment: dict[str, str],
     directory: str,
     size: TermSize,
     owner: ChannelOwner,
     tasks: Background,
-) -> Channel:
+) -> _PtyChannel:
     master, slave = pty.openpty()
     try:
         _set_size(slave, size)
         _expect_utf8(slave)
-        # setsid makes the pty the program's controlling terminal, which subprocess itself cannot
+        # setsid makes the pty the program's controlling terminal, which subprocess cannot do
         process = await asyncio.create_subprocess_exec(
             "setsid", "--ctty", *argv, stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=directory
         )
@@ -80,12 +90,11 @@ async def _open_pty(
     finally:
         os.close(slave)
     os.set_blocking(master, False)
-    _terminals[id] = (master, process.pid)
-    return _PtyChannel(id, process, master, owner, tasks)
+    return _PtyChannel(process, master, owner, tasks)
 
 
 class _Group:
-    """A program with all that it started and did not send away."""
+    """A program and the other processes of its process group."""
 
     def __init__(self, process: asyncio.subprocess.Process, tasks: Background) -> None:
         self._process = process
@@ -97,7 +106,7 @@ class _Group:
             return
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, number)
-        if number in ENDING and self._ending is None:
+        if number in END_SIGNALS and self._ending is None:
             self._ending = self._group_tasks.start(self._kill_later(), f"end of {self._process.pid}")
 
     def hang_up(self) -> None:
@@ -116,15 +125,14 @@ class _Group:
 
 class _PtyChannel(_Group):
     def __init__(
-        self, id: str, process: asyncio.subprocess.Process, master: int, owner: ChannelOwner, tasks: Background
+        self, process: asyncio.subprocess.Process, master: int, owner: ChannelOwner, tasks: Background
     ) -> None:
         super().__init__(process, tasks)
-        self._id = id
         self._master = master
         self._owner = owner
         self._input = bytearray()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._input_space = asyncio.Event()
+        self._input_space.set()
         self._loop = asyncio.get_running_loop()
         self._drained = asyncio.Event()
         self._loop.add_reader(master, self._readable)
@@ -145,9 +153,9 @@ class _PtyChannel(_Group):
 
     async def _wait(self) -> None:
         status = await self._process.wait()
-        # what it printed last is still in the pty, unless a child of its own keeps that open
+        # read the output that is still in the pty; it does not end if a child process holds the pty open
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEFT_BEHIND):
+            async with asyncio.timeout(OUTPUT_GRACE):
                 await self._drained.wait()
         self._close()
         self._owner.ended(status if status >= 0 else 128 - status, "")
@@ -156,10 +164,18 @@ class _PtyChannel(_Group):
         if self._master >= 0:
             self._loop.remove_reader(self._master)
             self._loop.remove_writer(self._master)
-            _terminals.pop(self._id, None)
             os.close(self._master)
             self._master = -1
-            self._room.set()
+            self._input_space.set()
+
+    def foreground(self) -> str:
+        """Return the name of the foreground command, or "" if that is the program itself or the pty is closed."""
+        if self._master < 0:
+            return ""
+        with contextlib.suppress(OSError):
+            if (group := os.tcgetpgrp(self._master)) not in (0, self._process.pid):
+                return Path(f"/proc/{group}/comm").read_text().strip()
+        return ""
 
     def write(self, data: bytes) -> None:
         if self._master < 0:
@@ -169,7 +185,7 @@ class _PtyChannel(_Group):
         self._input += data
         self._writable()
         if len(self._input) > INPUT_BACKLOG:
-            self._room.clear()
+            self._input_space.clear()
 
     def _writable(self) -> None:
         try:
@@ -177,11 +193,11 @@ class _PtyChannel(_Group):
                 del self._input[: os.write(self._master, self._input[:_CHUNK])]
         except BlockingIOError:
             if len(self._input) <= INPUT_BACKLOG:
-                self._room.set()
+                self._input_space.set()
             return
         except OSError:
             self._input.clear()
-        self._room.set()
+        self._input_space.set()
         self._loop.remove_writer(self._master)
 
     def write_eof(self) -> None:
@@ -191,22 +207,26 @@ class _PtyChannel(_Group):
         if self._master >= 0:
             _set_size(self._master, size)
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         if self._master >= 0 and not self._drained.is_set():
             self._loop.remove_reader(self._master)
 
-    def release(self) -> None:
+    def resume_reading(self) -> None:
         if self._master >= 0 and not self._drained.is_set():
             self._loop.add_reader(self._master, self._readable)
 
-    async def room(self) -> None:
-        await self._room.wait()
+    async def drain(self) -> None:
+        await self._input_space.wait()
 
 
 async def _open_pipes(
     argv: tuple[str, ...], environment: dict[str, str], directory: str, owner: ChannelOwner, tasks: Background
 ) -> Channel:
-    """Pipes of our own making: with asyncio's, a program has ended only once nobody holds them any more."""
+    """Start a program on pipes.
+
+    The pipes are created here, because with asyncio's own, ``Process.wait`` does not return while another process holds
+    one of them open.
+    """
     ours, theirs = _pipes()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -237,7 +257,7 @@ async def _open_pipes(
 
 
 def _pipes() -> tuple[tuple[BinaryIO, BinaryIO, BinaryIO], tuple[int, int, int]]:
-    """Our ends and the program's, for its standard input, output and error."""
+    """Create pipes for standard input, output and error. Returns our ends and the program's ends."""
     (in_, stdin), (stdout, out), (stderr, err) = os.pipe(), os.pipe(), os.pipe()
     return (os.fdopen(stdin, "wb", 0), os.fdopen(stdout, "rb", 0), os.fdopen(stderr, "rb", 0)), (in_, out, err)
 
@@ -264,8 +284,8 @@ class _PipeChannel(_Group):
     async def _run(self) -> None:
         copying = [asyncio.ensure_future(self._copy(reader, number)) for number, reader in enumerate(self._readers, 1)]
         status = await self._process.wait()
-        # what it printed last is still in the pipes, unless a child of its own keeps them open
-        while (await asyncio.wait(copying, timeout=LEFT_BEHIND))[1] and not self._flowing.is_set():
+        # read the output that is still in the pipes; it does not end if a child process holds a pipe open
+        while (await asyncio.wait(copying, timeout=OUTPUT_GRACE))[1] and not self._flowing.is_set():
             await self._flowing.wait()
         for transport in self._transports:
             transport.close()
@@ -289,13 +309,13 @@ class _PipeChannel(_Group):
     def resize(self, size: TermSize) -> None:
         pass
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         self._flowing.clear()
 
-    def release(self) -> None:
+    def resume_reading(self) -> None:
         self._flowing.set()
 
-    async def room(self) -> None:
+    async def drain(self) -> None:
         with contextlib.suppress(ConnectionError):
             await self._stdin.drain()
 
@@ -305,18 +325,7 @@ def _set_size(fd: int, size: TermSize) -> None:
 
 
 def _expect_utf8(fd: int) -> None:
-    """Let the line discipline erase whole characters (termios(3), IUTF8), as terminal emulators do."""
+    """Make the line discipline erase whole characters (termios(3), IUTF8), as terminal emulators do."""
     attributes = termios.tcgetattr(fd)
     attributes[0] |= _IUTF8
     termios.tcsetattr(fd, termios.TCSANOW, attributes)
-
-
-def foreground_of(session: str) -> str:
-    """The command in the foreground of a session's terminal, or nothing when that is its own program."""
-    master, leader = _terminals.get(session, (-1, -1))
-    if master < 0:
-        return ""
-    with contextlib.suppress(OSError):
-        if (group := os.tcgetpgrp(master)) not in (0, leader):
-            return Path(f"/proc/{group}/comm").read_text().strip()
-    return ""

@@ -1,4 +1,4 @@
-"""A bounded queue of frames to one client, written by its own task: who reads slowly delays only himself."""
+"""A queue of messages to one client, written by a task of its own, so that a slow client delays only itself."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from ccvm_tui.protocol import ToClient
 log = logging.getLogger(__name__)
 
 TRANSPORT_BUFFER = 1 << 16
+"""Bytes that are passed to the transport before ``run`` waits."""
 
 
 class Outbox:
-    """``put`` never waits. ``on_empty`` is called whenever the queue has run dry after having been filled."""
+    """A queue of encoded messages. ``on_empty`` is called each time that all queued messages have been written."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -27,6 +28,7 @@ class Outbox:
         writer.transport.set_write_buffer_limits(high=TRANSPORT_BUFFER)
 
     def put(self, message: ToClient) -> None:
+        """Queue a message without waiting."""
         frame = protocol.pack(message)
         self._frames.append(frame)
         self._queued += len(frame)
@@ -34,21 +36,21 @@ class Outbox:
 
     @property
     def queued(self) -> int:
-        """Bytes that wait here, without those already given to the socket."""
+        """The number of queued bytes, without those already passed to the transport."""
         return self._queued
 
     def drop(self) -> None:
-        """Forget what waits: the client will be sent the newest state instead."""
+        """Discard the queued messages."""
         self._frames.clear()
         self._queued = 0
 
     def close(self) -> None:
-        """No more will be put; ``run`` returns when the rest is written."""
+        """Make ``run`` return after the queued messages have been written."""
         self._closing = True
         self._filled.set()
 
     async def run(self) -> None:
-        """Write until closed or the client is gone."""
+        """Write messages until the queue is closed or the client has disconnected."""
         try:
             while True:
                 await self._filled.wait()
@@ -63,4 +65,4 @@ class Outbox:
                     return
                 self.on_empty()
         except (ConnectionError, TimeoutError):
-            log.debug("client went away with %d bytes queued", self._queued)
+            log.debug("the client disconnected with %d bytes queued", self._queued)

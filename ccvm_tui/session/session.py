@@ -1,4 +1,4 @@
-"""One program in the guest, its screen, and the clients that show it."""
+"""A session: a program in the guest, its screen, and its clients."""
 
 from __future__ import annotations
 
@@ -23,24 +23,28 @@ from ccvm_tui.terminal.reports import ReportSplitter, without_reports
 log = logging.getLogger(__name__)
 
 TEXT_MAX = 200
-"""Characters of a title or notification that go into infos and logs."""
+"""Characters of a title or a notification that are reported and logged."""
 
 ARGUMENTS_SHOWN = 4096
-"""Characters of a session's arguments that go into infos: programs may be given megabytes."""
+"""Characters of a session's arguments that are reported, because programs may have megabytes of arguments."""
 
 REDRAW_GAP = 0.15
 """Seconds between the two changes of size that make a program redraw."""
 
 REPORT_WITHIN = 0.05
-"""Seconds within which the rest of a terminal's report follows its beginning."""
+"""Seconds to wait for the rest of a terminal's report."""
 
-LAST_WITHIN = 2.0
-"""Seconds for the emulator to draw a program's last words before its clients are told that it ended."""
+LAST_FRAME_WITHIN = 2.0
+"""Seconds to wait for the emulator to show a program's last output, before the end is reported to the clients."""
 
 
 @dataclass
 class Hooks:
-    """What a session tells its keeper."""
+    """The callbacks by which a session reports to its keeper.
+
+    ``changed`` is called after a change of the session's info, ``happened`` with each event, and ``ended`` once, after
+    the program has ended.
+    """
 
     changed: Callable[[], None]
     happened: Callable[[Happened], None]
@@ -60,12 +64,12 @@ class _State:
 
 
 class Session:
-    """``start`` runs the program; clients come and go; ``ended`` is called once, when the program is gone.
+    """A program and the clients attached to it.
 
-    ``shown`` is set when the first client has been sent the screen.
+    ``shown`` is set after the screen has been sent to the first client.
 
-    The *leader* is the client that typed last. The session has the leader's size, its terminal answers the
-    program's queries if it is a raw one, and what other clients' terminals answer is dropped.
+    The *leader* is the client that typed last. The session has the leader's size. If the leader is a raw terminal, that
+    terminal answers the program's queries. Replies of other clients' terminals are dropped.
     """
 
     def __init__(
@@ -87,20 +91,21 @@ class Session:
         self._state = _State()
         self._leader: Client | None = None
         self._channel: Channel | None = None
-        self._held = False
+        self._paused = False
         self._tasks = Background(f"session {id}")
         self.shown = asyncio.Event()
         self._shown: tuple[object, ...] = ()
-        # Agents lay out their text by what looks like one character; shells and editors count as wcwidth(3) does.
+        # Agents lay out text by grapheme clusters; shells and editors by code points, as wcwidth(3) does.
         screen.open(id, spec.size, scrollback, spec.colours, graphemes=spec.kind is SessionKind.AGENT)
 
     async def start(self, transport: Transport) -> None:
-        """Raises UserError when the program cannot be started."""
+        """Start the program. Raises UserError if it cannot be started."""
         self._channel = await transport.start(self.id, self.spec, self, pty=True)
-        if self.size.exact != self.spec.size.exact:  # somebody attached meanwhile
+        if self.size.exact != self.spec.size.exact:  # a client has attached in the meantime
             self._channel.resize(self.size)
 
     def info(self) -> SessionInfo:
+        """Return the state of the session, as reported to clients of the keeper."""
         state = self._state
         return SessionInfo(
             id=self.id,
@@ -121,47 +126,51 @@ class Session:
 
     @property
     def alive(self) -> bool:
+        """True until the program has ended."""
         return self._state.exit_status is None
 
     @property
     def lost(self) -> bool:
-        """Whether the connection broke before the program could tell how it ended."""
+        """True if the connection was lost before the program ended."""
         return self._state.exit_status == LOST
 
     @property
     def channel(self) -> Channel | None:
+        """The channel of the program, or None if it was not started."""
         return self._channel
 
     # --- the program -------------------------------------------------------------------------------------
 
     def output(self, data: bytes, stream: int) -> None:
+        """Handle output of the program: pass it to the screen and to the clients."""
         self._state.last_output = time.time()
         self.attention.output(time.monotonic())
         self._screen.feed(self.id, data)
         for client in self._state.clients:
             client.output(data)
-        if self._screen.want_pause and not self._held and self._channel is not None:
-            self._held = True
-            self._channel.hold()
-            self._tasks.start(self._release(), "wait for the screen")
-        self._tell_changes()
+        if self._screen.want_pause and not self._paused and self._channel is not None:
+            self._paused = True
+            self._channel.pause_reading()
+            self._tasks.start(self._resume_reading(), "wait for the screen")
+        self._report_changes()
 
-    async def _release(self) -> None:
+    async def _resume_reading(self) -> None:
         await self._screen.drain()
-        self._held = False
+        self._paused = False
         if self._channel is not None:
-            self._channel.release()
+            self._channel.resume_reading()
 
     def ended(self, status: int, reason: str) -> None:
+        """Handle the end of the program."""
         self._state.exit_status = status
         self._state.reason = reason
         self._hooks.ended(self)
 
     async def finish(self, exited: Exited) -> None:
-        """Tell the clients, after the last output, and give everything back."""
+        """Report the end to the clients, after the last output, and release all resources."""
         if self._state.clients:
             with contextlib.suppress(ScreenError, TimeoutError):
-                async with asyncio.timeout(LAST_WITHIN):
+                async with asyncio.timeout(LAST_FRAME_WITHIN):
                     await self._screen.show_last(self.id)
         for client in list(self._state.clients):
             client.ended(exited)
@@ -171,13 +180,13 @@ class Session:
 
     @property
     def end(self) -> tuple[int, str]:
-        """(status, reason) of an ended session."""
+        """The exit status and the reason of an ended session."""
         return (self._state.exit_status or 0, self._state.reason)
 
     # --- clients -----------------------------------------------------------------------------------------
 
     async def add(self, client: Client, *, lead: bool = True) -> None:
-        """The client is shown the screen as it is; with ``lead`` the session takes its size."""
+        """Add a client and send it the screen. With ``lead``, it becomes the leader and the session takes its size."""
         self._state.clients.append(client)
         if isinstance(client, RawClient):
             client.on_caught_up = self._fit
@@ -190,6 +199,7 @@ class Session:
         self._hooks.changed()
 
     def remove(self, client: Client) -> None:
+        """Remove a client. If it was the leader, the client that typed before it becomes the leader."""
         if client not in self._state.clients:
             return
         self._state.clients.remove(client)
@@ -198,25 +208,25 @@ class Session:
             self._state.watchers.remove(client)
         if client is self._leader:
             self._leader = None
-            heirs = [other for other in self._state.clients if other not in self._state.watchers]
-            if heirs and self.alive:
-                self._lead(heirs[-1])
-                self._fit(heirs[-1])
+            candidates = [other for other in self._state.clients if other not in self._state.watchers]
+            if candidates and self.alive:
+                self._lead(candidates[-1])
+                self._fit(candidates[-1])
         self._hooks.changed()
 
     def typed(self, client: Client, data: bytes) -> None:
-        """Input from a client. What a terminal says by itself makes nobody the leader."""
+        """Handle input from a client, which becomes the leader. Reports of its terminal do not make it the leader."""
         if client is not self._leader:
             data, _ = client.reports.feed(data)
             if client.reports.held:
-                self._tasks.start(self._typed_late(client, client.reports.held), "half a report")
+                self._tasks.start(self._flush_input(client, client.reports.held), "incomplete report")
         else:
             data = client.reports.flush() + data
-            client.reports = ReportSplitter()  # what it types as the leader, pastes above all, is not looked at
+            client.reports = ReportSplitter()  # input of the leader, such as a long paste, is not parsed
         self._type(client, data)
 
-    async def _typed_late(self, client: Client, held: bytes) -> None:
-        """What might have become a report was typed after all: a lone ESC is the Escape key."""
+    async def _flush_input(self, client: Client, held: bytes) -> None:
+        """Handle held input as typed if no report has followed, because a lone ESC is the Escape key."""
         await asyncio.sleep(REPORT_WITHIN)
         if client.reports.held == held and client in self._state.clients:
             self._type(client, client.reports.flush())
@@ -231,26 +241,27 @@ class Session:
             return
         if without_reports(data):
             self.attention.typed(time.monotonic())
-            self._tell_changes()
+            self._report_changes()
         self._channel.write(data)
 
     def resized(self, client: Client, size: TermSize) -> None:
+        """Handle a change of the size of a client's terminal."""
         client.size = size
         if client is self._leader:
             self._take_size(size)
         self._fit(client)
 
     def recoloured(self, client: Client, colours: TermColours) -> None:
-        """The terminal on which the client draws has other colours."""
+        """Handle a change of the colours of a client's terminal."""
         client.colours = colours
         if client is self._leader:
             self._screen.set_colours(self.id, colours)
 
     def _lead(self, client: Client) -> None:
-        """Make ``client`` the leader; its own view of the session is the caller's affair."""
+        """Make ``client`` the leader. The caller must fit the client's own view."""
         self._leader = client
         clients = self._state.clients
-        clients.append(clients.pop(clients.index(client)))  # the last one typed last
+        clients.append(clients.pop(clients.index(client)))  # clients are in the order in which they typed
         self._take_size(client.size)
         if client.colours != UNKNOWN_COLOURS:
             self._screen.set_colours(self.id, client.colours)
@@ -269,98 +280,104 @@ class Session:
         self._hooks.changed()
 
     def _fit(self, client: Client) -> None:
-        # beside everything else: nobody waits for another's screen
+        # in a task of its own, so that no client waits for the screen of another one
         self._tasks.start(client.fit(self.size), "fit a client")
 
-    # --- what the screen process tells --------------------------------------------------------------------
+    # --- reports of the screen process --------------------------------------------------------------------
 
     def reply(self, data: bytes) -> None:
-        """The emulator's answer to a query of the program's; the leader's own terminal has precedence."""
-        if self._channel is not None and not (self._leader is not None and self._leader.answers):
+        """Send the emulator's reply to a query to the program, unless the leader's own terminal answers it."""
+        if self._channel is not None and not (self._leader is not None and self._leader.answers_queries):
             self._channel.write(data)
 
     def redraw(self) -> None:
-        """Make the program draw again, after the screen process has lost what it drew."""
+        """Make the program redraw its screen, after the screen process has lost output."""
         self._tasks.start(self._redraw(), "redraw")
 
     async def _redraw(self) -> None:
         if self._channel is not None:
             self._channel.resize(replace(self.size, rows=self.size.rows - 1 if self.size.rows > 1 else 2))
-            # programs look at the size when they get round to it: they must find the other one first
+            # programs read the size some time after SIGWINCH, and must see the changed size first
             await asyncio.sleep(REDRAW_GAP)
             self._channel.resize(self.size)
 
-    def told(self, event: TermEvent) -> None:
+    def handle_event(self, event: TermEvent) -> None:
+        """Handle an event that the emulator has reported."""
         now = time.monotonic()
         match event:
             case events.Title(text=text):
                 self._state.title = text[:TEXT_MAX]
-                self.attention.titled(self._state.title, now)
+                self.attention.title(self._state.title, now)
             case events.Cwd(url=url):
                 self._state.cwd = url[: 4 * TEXT_MAX]
             case events.Bell():
-                self.attention.rang(now)
-                self._happened("bell", "bell")
+                self.attention.bell(now)
+                self._report("bell", "bell")
             case events.Notification(title=title, body=body):
                 text = ": ".join(part for part in (title, body) if part)[:TEXT_MAX]
-                self.attention.notified(text, now)
-                self._happened("notify", text)
+                self.attention.notification(text, now)
+                self._report("notify", text)
             case events.PromptMark(kind=kind, status=status):
                 self.attention.prompt(kind, status, now)
             case events.ClipboardWrite(selection=selection, data=data):
-                self._happened("clipboard", selection, data)
+                self._report("clipboard", selection, data)
             case events.LinksDropped():
-                self._happened("warning", "prints links so densely that they are left out")
+                self._report("warning", "prints too many links; they are left out")
             case _:
                 return
-        self._tell_changes()
+        self._report_changes()
 
-    def _happened(self, kind: str, text: str, data: bytes = b"") -> None:
+    def _report(self, kind: str, text: str, data: bytes = b"") -> None:
         self._hooks.happened(Happened(time.time(), kind, text, self.id, data))
 
     # --- attention ---------------------------------------------------------------------------------------
 
     def hook(self, activity: Activity, text: str) -> None:
-        """The program itself told, through its hooks in the guest."""
+        """Handle a report from the program's hooks in the guest."""
         self.attention.hook(activity, text[:TEXT_MAX], time.monotonic())
         if self.attention.text:
-            self._happened("attention", self.attention.text)
-        self._tell_changes()
+            self._report("attention", self.attention.text)
+        self._report_changes()
 
     def tick(self) -> None:
+        """Update the attention after a period without output. Call this about once a second."""
         self.attention.tick(time.monotonic())
-        self._tell_changes()
+        self._report_changes()
 
     def seen(self) -> None:
+        """Clear the attention after the user has looked at the session."""
         self.attention.seen()
-        self._tell_changes()
+        self._report_changes()
 
     def mute(self, muted: bool) -> None:
+        """Hide the attention in ``info``, or show it again."""
         self._state.muted = muted
-        self._tell_changes()
+        self._report_changes()
 
-    def _tell_changes(self) -> None:
+    def _report_changes(self) -> None:
         shown = (self._state.title, self._state.cwd, self.attention.activity, self.attention.text, self._state.muted)
         if shown != self._shown:
             self._shown = shown
             self._hooks.changed()
 
     def hang_up(self) -> None:
+        """End the program as a closed terminal does; see ``Channel.hang_up``."""
         if self._channel is not None:
             self._channel.hang_up()
 
     def kill(self) -> None:
+        """Kill the program."""
         if self._channel is not None:
             self._channel.kill()
 
 
 def _shown(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The first ARGUMENTS_SHOWN characters of the arguments; what was left out is marked by an ellipsis."""
+    """Return the first ``ARGUMENTS_SHOWN`` characters of the arguments, with an ellipsis if some were cut off."""
     shown: list[str] = []
     left = ARGUMENTS_SHOWN
-    for word in argv:
-        if len(word) > left:
-            return (*shown, word[:left] + "…")
-        shown.append(word)
-        left -= len(word) + 1
+    for argument in argv:
+        if len(argument) > left:
+            return (*shown, argument[:left] + "…")
+        shown.append(argument)
+        left -= len(argument) + 1
     return tuple(shown)

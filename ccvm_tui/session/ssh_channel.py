@@ -1,7 +1,7 @@
-"""Programs in a guest, each on a channel of the keeper's one SSH connection to it.
+"""Programs in a guest, each on its own channel of the keeper's SSH connection.
 
-The channel leads to the guest's program server (a forwarded unix socket), not to a shell of sshd's: arguments and
-environment of any size and of any bytes cross as data, and the guest's side ends with us what we started.
+The channel connects to the guest's program server (a forwarded unix socket) and not to a shell of sshd. Therefore
+arguments and environment are sent as data, of any size and with any bytes, and the program ends with its channel.
 """
 
 from __future__ import annotations
@@ -24,19 +24,26 @@ from ccvm_tui.session.channel import INPUT_BACKLOG, LOST, Channel, ChannelOwner
 log = logging.getLogger(__name__)
 
 WINDOW = 4 << 20
-"""Bytes of output that may be under way before the guest has to wait for us."""
+"""Bytes of output that the guest may send before they are read."""
 
 START_WITHIN = 60.0
-"""Seconds for a guest to start a program; generous, since emulated guests share their processors."""
+"""Seconds for a guest to start a program; generous, because emulated guests are slow and share processors."""
 
 
 class SshTransport:
-    """``connection`` gives the connection of the moment, made again when the last one broke."""
+    """A transport that starts programs in a guest.
+
+    ``connection`` returns the current SSH connection, and reconnects if the last one was lost.
+    """
 
     def __init__(self, connection: Callable[[], Awaitable[asyncssh.SSHClientConnection]]) -> None:
         self._connection = connection
 
     async def start(self, id: str, spec: SessionSpec, owner: ChannelOwner, *, pty: bool) -> Channel:
+        """Start a program in the guest.
+
+        Raises TooLong if its arguments and environment are too long, and UserError if the guest does not start it.
+        """
         request = _request(id, spec, pty=pty)
         program = _Program(owner)
         try:
@@ -56,20 +63,22 @@ class SshTransport:
                 f"the guest did not start the program within {START_WITHIN:.0f} s", "it may be very busy: try again"
             ) from error
         except (asyncssh.Error, OSError) as error:
-            raise UserError(f"the guest did not start the program: {error}", "try again, or see its log") from error
+            raise UserError(
+                f"the guest did not start the program: {error}", "try again, or see the guest's log"
+            ) from error
         return _SshChannel(channel, program)
 
     async def close(self) -> None:
-        """The connection belongs to whoever gave it."""
+        """Do nothing: the connection belongs to the caller."""
 
 
 def _request(id: str, spec: SessionSpec, *, pty: bool) -> bytes:
-    """The body of a START. Raises UserError for what no program can be given."""
+    """Return the body of a START frame. Raises UserError if arguments or environment are invalid or too long."""
     env = {"TERM": spec.term, **spec.env} if pty else spec.env
     start = wire.Start(
         session=id.encode(),
         kind=spec.kind.value.encode() if pty else b"exec",
-        argv=[os.fsencode(word) for word in spec.argv],
+        argv=[os.fsencode(argument) for argument in spec.argv],
         env=[(os.fsencode(name), os.fsencode(value)) for name, value in env.items()],
         size=spec.size.exact if pty else None,
     )
@@ -79,14 +88,14 @@ def _request(id: str, spec: SessionSpec, *, pty: bool) -> bytes:
         raise UserError(f"the program cannot be started: {error}") from error
     if len(request) > wire.START_MAX:
         raise TooLong(
-            f"the program's arguments and environment have {len(request):,} bytes, more than Linux takes",
-            "give it a file, or its standard input",
+            f"the program's arguments and environment have {len(request):,} bytes, which is more than Linux accepts",
+            "pass the data in a file or on standard input",
         )
     return request
 
 
 class _Program(asyncssh.SSHUNIXSession[bytes]):
-    """Our end of the connection to the program's supervisor."""
+    """The keeper's end of the connection to the program's supervisor."""
 
     def __init__(self, owner: ChannelOwner) -> None:
         self._owner = owner
@@ -98,8 +107,8 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
         self._input_ends = False
         self._credit = wire.INPUT_WINDOW
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.room = asyncio.Event()
-        self.room.set()
+        self.input_space = asyncio.Event()
+        self.input_space.set()
 
     def connection_made(self, chan: asyncssh.SSHUNIXChannel[bytes]) -> None:
         self._channel = chan
@@ -107,13 +116,13 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
     def data_received(self, data: bytes, datatype: int | None) -> None:
         try:
             for kind, body in self._frames.feed(data):
-                self._take(kind, body)
+                self._dispatch(kind, body)
         except wire.WireError as error:
-            log.warning("the guest broke the protocol of its programs: %s", error)
+            log.warning("the guest violated the protocol for programs: %s", error)
             self._channel.abort()
 
-    def _take(self, kind: bytes, body: bytes) -> None:
-        """Raises wire.WireError."""
+    def _dispatch(self, kind: bytes, body: bytes) -> None:
+        """Handle a frame. Raises wire.WireError if it is invalid."""
         match kind:
             case wire.OUTPUT:
                 self._owner.output(body, 1)
@@ -131,7 +140,7 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
                 self._end(wire.parse_number(body) & 0xFF, "")
                 self._channel.close()
             case _:
-                raise wire.WireError("an unknown frame")
+                raise wire.WireError("unknown frame")
 
     def write(self, data: bytes) -> None:
         if self._over or self._input_ends:
@@ -145,7 +154,7 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
             self._send_input()
 
     def _send_input(self) -> None:
-        """Send what the window lets through; the rest waits here, so that a signal never waits behind it."""
+        """Send as much input as the window allows. The rest is queued here, so that a signal does not wait for it."""
         while self._input and self._credit:
             piece = bytes(self._input[: min(self._credit, wire.PIECE)])
             del self._input[: len(piece)]
@@ -154,16 +163,16 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
         if self._input_ends and not self._input:
             self.send(wire.END_OF_INPUT)
         if len(self._input) <= INPUT_BACKLOG:
-            self.room.set()
+            self.input_space.set()
         else:
-            self.room.clear()
+            self.input_space.clear()
 
     def send(self, kind: bytes, body: bytes = b"") -> None:
-        with contextlib.suppress(OSError):  # the program is gone; its end is on its way
+        with contextlib.suppress(OSError):  # the program has exited, and its end will be reported
             self._channel.write(wire.frame(kind, body))
 
     def ended_by(self, number: signal.Signals) -> None:
-        """The channel is closed from this side, which ends the program with this signal."""
+        """Record that the keeper closes the channel, which ends the program with this signal."""
         self._ended_by = self._ended_by or number
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -171,20 +180,20 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
             self._end(128 + self._ended_by, "the session was closed")
         else:
             self._end(LOST, "the connection to the guest was lost")
-        self._fail(UserError("the guest did not start the program", "try again, or see its log"))
+        self._fail(UserError("the guest did not start the program", "try again, or see the guest's log"))
 
     def _end(self, status: int, reason: str) -> None:
         if not self._over:
             self._over = True
             self._input.clear()
-            self.room.set()
+            self.input_space.set()
             if self.started.done() and self.started.exception() is None:
                 self._owner.ended(status, reason)
 
     def _fail(self, error: UserError) -> None:
         if not self.started.done():
             self.started.set_exception(error)
-            self.started.exception()  # whoever waits is told; nobody waiting is no fault
+            self.started.exception()  # avoids a warning if the future is never awaited
 
 
 class _SshChannel:
@@ -201,10 +210,10 @@ class _SshChannel:
     def resize(self, size: TermSize) -> None:
         self._program.send(wire.SIZE, wire.pack_size(*size.exact))
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         self._channel.pause_reading()
 
-    def release(self) -> None:
+    def resume_reading(self) -> None:
         self._channel.resume_reading()
 
     def signal(self, number: int) -> None:
@@ -219,5 +228,5 @@ class _SshChannel:
         self._program.send(wire.SIGNAL, wire.number(signal.SIGKILL))
         self._channel.close()
 
-    async def room(self) -> None:
-        await self._program.room.wait()
+    async def drain(self) -> None:
+        await self._program.input_space.wait()

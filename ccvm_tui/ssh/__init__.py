@@ -1,1 +1,1 @@
-"""SSH to the guest: keys that live for one guest in memory, and one connection over a virtio-serial port."""
+"""SSH to the guest: keys, which exist only in memory, and a connection over a virtio-serial port."""

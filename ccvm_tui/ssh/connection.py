@@ -1,8 +1,7 @@
 """The SSH connection to a guest.
 
-It runs over QEMU's unix socket for a virtio-serial port, at whose other end the guest serves ``sshd -i``.
-So there is no TCP port that others could knock on, and the host key is pinned by value: a unix peer has no
-address that known_hosts could match.
+The connection uses QEMU's unix socket for a virtio-serial port, on which the guest runs ``sshd -i``. Therefore no TCP
+port is open. The host key is pinned by value, because a unix socket has no address that known_hosts could match.
 """
 
 from __future__ import annotations
@@ -24,14 +23,17 @@ log = logging.getLogger(__name__)
 KEX = ("curve25519-sha256",)
 CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com")
 MACS = ("hmac-sha2-256-etm@openssh.com",)
-"""The cheapest for an emulated guest among what both ends trust; GCM and Poly1305 need no MAC of their own."""
+"""The fastest secure algorithms for an emulated guest. GCM and Poly1305 do not need a separate MAC."""
 
-NUDGE_EVERY = 2.0
-"""Seconds of silence after which the guest is sent something that it answers. On a busy host an emulated guest now
-and then sleeps over a message (a new program, a key) until the next one comes, and that may never be sent."""
+KEEPALIVE_EVERY = 2.0
+"""Seconds without data after which a keepalive is sent.
+
+On a busy host, an emulated guest sometimes does not process a message (a new program, a key) before the next message
+arrives. The keepalive is that next message.
+"""
 
 CONNECT_WITHIN = 60.0
-"""Seconds for the whole handshake; under emulation on a loaded machine it takes a few."""
+"""Seconds for the whole handshake, which takes a few seconds in an emulated guest on a busy host."""
 
 
 class _Client(asyncssh.SSHClient):
@@ -49,12 +51,13 @@ async def connect(
     lost: Callable[[Exception | None], None],
     opened: Callable[[socket.socket], None] = lambda _: None,
 ) -> asyncssh.SSHClientConnection:
-    """Log in over the socket at ``path``. ``lost`` is called once when the connection has ended.
+    """Log in to the guest over the unix socket at ``path``.
 
-    ``opened`` is given the socket before anything is said on it: shutting that down ends the connection at any
-    time, also one that is still being made. The guest's end of the port cannot be seen to go.
+    ``lost`` is called once, after the connection has ended. ``opened`` is called with the socket before it is used.
+    Shutting down that socket ends the connection at any time, even during the login; it is needed because the guest's
+    end of the port is never closed.
 
-    Raises BootError when the guest does not let us in within CONNECT_WITHIN.
+    Raises BootError if the login fails or takes longer than ``CONNECT_WITHIN``.
     """
     sock = socket.socket(socket.AF_UNIX)
     sock.setblocking(False)
@@ -78,8 +81,8 @@ async def connect(
                 agent_path=None,
                 gss_host=None,
                 login_timeout=CONNECT_WITHIN,
-                keepalive_interval=NUDGE_EVERY,
-                keepalive_count_max=sys.maxsize,  # a paused guest is silent and not dead
+                keepalive_interval=KEEPALIVE_EVERY,
+                keepalive_count_max=sys.maxsize,  # a paused guest does not answer
                 send_env=None,
             )
     except TimeoutError as error:

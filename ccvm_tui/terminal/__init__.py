@@ -1,5 +1,5 @@
-"""What a terminal is: cells and events, the emulator behind them, and what keys and mice send to a program.
+"""Terminals: cells, events, the emulator, and the encoding of keys, mouse events and pastes.
 
-Import the module you need: `cells`, `events`, `keys`, `mouse`, `paste` and `reports` are pure and cheap;
-`emulator` loads the native parser and belongs in the screen process alone.
+Import the module you need. ``cells``, ``events``, ``keys``, ``mouse``, ``paste`` and ``reports`` are pure and cheap to
+import. ``emulator`` loads the native parser; in this program only the screen process may import it.
 """

@@ -1,7 +1,7 @@
-"""What the emulator says while it is fed: answers for the program, and events for everybody else.
+"""Callbacks of the emulator: replies to the program's queries, and events.
 
-The library calls back in the middle of a feed. The callbacks only collect; whoever feeds takes the results
-afterwards. Both collections are bounded, since the program decides how much it asks.
+The library invokes the callbacks in the middle of a feed. They only collect; the caller of the feed takes the results
+afterwards. Both collections are bounded, because the program decides how many queries it sends.
 """
 
 from typing import Any, Final
@@ -27,15 +27,22 @@ from ccvm_tui.terminal.events import (
 )
 
 ANSWERS_MAX: Final = 256 * 1024
+"""Bytes of replies that are kept."""
+
 EVENTS_MAX: Final = 256
+"""Events that are kept, bells not counted."""
+
 CLIPBOARD_MAX: Final = 1024 * 1024
+"""Bytes that a program can copy at once."""
+
 TEXT_MAX: Final = 1024
+"""Characters of a title or a notification."""
 
 _PROGRESS: Final = ("none", "normal", "error", "busy", "paused")
 
 
 class Outbox:
-    """Answers and events collected since they were last taken."""
+    """Replies and events collected since they were last taken."""
 
     def __init__(self) -> None:
         self._answers = bytearray()
@@ -43,12 +50,19 @@ class Outbox:
         self._bells = 0
 
     def answer(self, data: bytes) -> None:
-        """Bytes for the program. Beyond `ANSWERS_MAX` they are dropped: nobody who reads its answers gets there."""
+        """Queue a reply to the program.
+
+        Replies beyond ``ANSWERS_MAX`` are dropped. A program that reads its replies never reaches that limit.
+        """
         if len(self._answers) + len(data) <= ANSWERS_MAX:
             self._answers += data
 
     def add(self, event: TermEvent) -> None:
-        """An event. Bells are counted, of titles, directories and copies the last one counts, the rest is bounded."""
+        """Queue an event.
+
+        Bells are counted. Of titles, working directories, progress reports and clipboard writes, only the last is
+        kept. Events beyond ``EVENTS_MAX`` are dropped.
+        """
         if isinstance(event, Bell):
             self._bells += event.count
             return
@@ -64,7 +78,7 @@ class Outbox:
             self._events.append(event)
 
     def take_answers(self) -> bytes:
-        """The answers, which are forgotten here."""
+        """Return the queued replies and clear the queue."""
         if not self._answers:
             return b""
         data = bytes(self._answers)
@@ -72,7 +86,7 @@ class Outbox:
         return data
 
     def take_events(self) -> list[TermEvent]:
-        """The events, which are forgotten here."""
+        """Return the queued events and clear the queue."""
         if not self._events and not self._bells:
             return []
         events, self._events = self._events, []
@@ -87,7 +101,11 @@ def _text(data: bytes, limit: int = TEXT_MAX) -> str:
 
 
 class Callbacks:
-    """Registers itself with a terminal and fills an `Outbox`. Has to live as long as the terminal does."""
+    """Callbacks registered with a terminal, which fill an ``Outbox``.
+
+    The object must live as long as the terminal. ``size``, ``cell`` (pixels) and ``dark`` are what queries for the size
+    and the colour scheme are answered with; ``identity`` is the reply to XTVERSION.
+    """
 
     def __init__(self, terminal: Handle, outbox: Outbox, identity: str) -> None:
         self._outbox = outbox
@@ -117,8 +135,8 @@ class Callbacks:
 
     def _write_pty(self, _terminal: Any, _data: Any, pointer: Any, length: int) -> None:
         data = bytes(ffi.buffer(pointer, length))
-        # To a request for the clipboard that nobody replies to, the library answers that it is empty. Even that
-        # would be input which the program provokes at a moment of its choice.
+        # The library answers an unhandled clipboard request with an empty clipboard. Even that would let the program
+        # trigger input at a moment of its choice.
         if not data.startswith((b"\x1b]52;", b"\x1b]5522;")):
             self._outbox.answer(data)
 

@@ -1,4 +1,4 @@
-"""XTGETTCAP: what a program that asks for terminfo capabilities is told. Source: xterm's ctlseqs."""
+"""XTGETTCAP: replies to programs that query terminfo capabilities. Source: xterm's ctlseqs."""
 
 import binascii
 from typing import Final
@@ -10,19 +10,20 @@ _KNOWN: Final = {
     b"colors": b"256",
     b"RGB": b"8/8/8",
 }
-ASKED_MAX: Final = 64
+NAMES_MAX: Final = 64
+"""Capabilities that one query can ask for; the rest of the query is ignored."""
 
 
-def answer_capabilities(asked: bytes) -> bytes:
-    """The answer to DCS + q `asked` ST, where `asked` are names in hexadecimal, separated by semicolons."""
+def answer_capabilities(names: bytes) -> bytes:
+    """Return the reply to DCS + q ``names`` ST, where ``names`` are hexadecimal and separated by semicolons."""
     answers: list[bytes] = []
-    for name in asked.split(b";")[:ASKED_MAX]:
+    for name in names.split(b";")[:NAMES_MAX]:
         try:
             value = _KNOWN.get(binascii.unhexlify(name))
         except binascii.Error:
             value = None
         if value is None:
-            # As xterm: the first name that is not known ends the answer.
+            # Like xterm, stop at the first unknown name.
             return b"".join(answers) + b"\x1bP0+r" + (name if name.isalnum() else b"") + b"\x1b\\"
         answers.append(b"\x1bP1+r" + name + b"=" + binascii.hexlify(value).upper() + b"\x1b\\")
     return b"".join(answers)

@@ -1,10 +1,10 @@
-"""Cells of a terminal screen as they travel from the screen process to whoever draws them.
+"""Cells of a terminal screen, as sent from the screen process to the clients that draw them.
 
-All structs are msgpack arrays (msgspec, `array_like`), so that a frame costs little to write and to read.
-Nothing here knows the emulator, Textual or any file: both sides of a wire import it.
+All structs are msgpack arrays (msgspec, ``array_like``), which makes frames cheap to encode and decode. This module
+imports neither the emulator nor Textual, and does no I/O, because both ends of the connection use it.
 
-Colours are plain integers: `DEFAULT_COLOUR` (-1), 0..255 for the palette, `TRUE_COLOUR | rrggbb` for the rest.
-A palette index stays an index, since only the terminal that draws it at the end knows its palette.
+Colours are plain integers: ``DEFAULT_COLOUR`` (-1), 0..255 for the palette, ``TRUE_COLOUR | rrggbb`` for the rest.
+Palette colours are sent as indexes, because only the terminal that finally draws them knows its palette.
 """
 
 import enum
@@ -16,7 +16,7 @@ TRUE_COLOUR = 0x1000000
 
 
 class Attribute(enum.IntFlag):
-    """Bits of `Style.attributes`: the on/off renditions of SGR (ECMA-48 8.3.117)."""
+    """Bits of ``Style.attributes``: the on/off renditions of SGR (ECMA-48 8.3.117)."""
 
     BOLD = 1
     DIM = 2
@@ -29,7 +29,7 @@ class Attribute(enum.IntFlag):
 
 
 class Underline(enum.IntEnum):
-    """`Style.underline`: the sub-parameter of SGR 4."""
+    """Values of ``Style.underline``: the sub-parameter of SGR 4."""
 
     NONE = 0
     SINGLE = 1
@@ -40,7 +40,7 @@ class Underline(enum.IntEnum):
 
 
 class CursorShape(enum.IntEnum):
-    """`Cursor.shape` (DECSCUSR without its blink half)."""
+    """Values of ``Cursor.shape`` (DECSCUSR without blinking)."""
 
     BLOCK = 0
     UNDERLINE = 1
@@ -49,7 +49,7 @@ class CursorShape(enum.IntEnum):
 
 
 class Mode(enum.IntFlag):
-    """Bits of `Modes.flags`: the modes that matter to somebody who draws a screen or writes input to it."""
+    """Bits of ``Modes.flags``: the modes that matter for drawing a screen or sending input to it."""
 
     APPLICATION_CURSOR = 1 << 0  # DECCKM, ?1
     APPLICATION_KEYPAD = 1 << 1  # DECNKM, ?66, ESC =
@@ -61,13 +61,13 @@ class Mode(enum.IntFlag):
     BACKARROW_SENDS_BS = 1 << 7  # DECBKM, ?67
     ALT_SENDS_ESCAPE = 1 << 8  # ?1036
     NEWLINE = 1 << 10  # LNM, 20: Enter sends CR LF
-    SYNCHRONIZED = 1 << 11  # ?2026, only seen when its time limit ran out
+    SYNCHRONIZED = 1 << 11  # ?2026, set in a frame only after the update's time limit has passed
     COLOUR_SCHEME_REPORTS = 1 << 12  # ?2031
     SIZE_REPORTS = 1 << 13  # ?2048
 
 
 class Style(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How a cell looks. `attributes` are `Attribute` bits; `link` is the address of OSC 8, or empty."""
+    """The rendition of a cell. ``attributes`` are ``Attribute`` bits; ``link`` is the address of OSC 8, or empty."""
 
     foreground: int = DEFAULT_COLOUR
     background: int = DEFAULT_COLOUR
@@ -78,14 +78,15 @@ class Style(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 PLAIN = Style()
+"""The style of a cell with default colours and no attributes."""
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Neighbouring cells of one style.
+    """Adjacent cells of one style.
 
-    `width` counts cells of the screen. A grapheme whose width programs disagree about (joined emoji, combining
-    marks, flags) is a run of its own, so that whoever draws it can cut or pad it to exactly `width` cells.
-    `style` is a key of the table in the frame or the answer that carries the run.
+    ``width`` counts cells of the screen. A grapheme whose width terminals disagree about (joined emoji, combining
+    marks, flags) is a run of its own, so that the client can cut or pad it to exactly ``width`` cells.
+    ``style`` is a key of the style table in the message that carries the run.
     """
 
     text: str
@@ -96,9 +97,9 @@ class Run(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Row(msgspec.Struct, frozen=True, array_like=True):
     """One line of a screen or its scrollback.
 
-    `y` is the row on the screen counted from 0 in a `Frame`, the absolute line number in `Lines`. The runs start
-    at column 0 and may end before the last column: the rest is blank cells of the default style. `wrapped` says
-    that the text goes on in the next row without a line break.
+    ``y`` is the row on the screen, counted from 0, in a ``Frame``, and the absolute line number in ``Lines``. The runs
+    start at column 0 and may end before the last column; the remaining cells are blank and have the default style.
+    ``wrapped`` is true if the text continues in the next row without a line break.
     """
 
     y: int
@@ -107,7 +108,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where the cursor stands on the screen (column and row from 0) and how it looks."""
+    """Position (column and row, from 0) and appearance of the cursor."""
 
     x: int = 0
     y: int = 0
@@ -117,11 +118,11 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Modes(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the program asked of its terminal.
+    """The modes that the program has set.
 
-    `flags` are `Mode` bits; `kitty` the progressive enhancement flags of the kitty keyboard protocol (0..31);
-    `mouse` the tracking mode (0, 9, 1000, 1002 or 1003); `mouse_encoding` 0 (bytes), 1005, 1006, 1015 or 1016;
-    `other_keys` the level of xterm's modifyOtherKeys (0, 1 or 2).
+    ``flags`` are ``Mode`` bits. ``kitty`` are the progressive enhancement flags of the kitty keyboard protocol (0..31).
+    ``mouse`` is the tracking mode (0, 9, 1000, 1002 or 1003), ``mouse_encoding`` is 0 (bytes), 1005, 1006, 1015 or
+    1016. ``other_keys`` is the level of xterm's modifyOtherKeys (0, 1 or 2).
     """
 
     flags: int = 0
@@ -131,12 +132,12 @@ class Modes(msgspec.Struct, frozen=True, array_like=True, gc=False):
     other_keys: int = 0
 
     def has(self, mode: Mode) -> bool:
-        """Whether a mode is set."""
+        """Return whether a mode is set."""
         return bool(self.flags & mode)
 
 
 class Colours(msgspec.Struct, frozen=True, array_like=True):
-    """Colours that the program itself changed (OSC 4, 10, 11, 12); -1 and absent entries are the terminal's own."""
+    """Colours that the program has changed (OSC 4, 10, 11, 12); for the others, -1 or no entry in ``palette``."""
 
     foreground: int = DEFAULT_COLOUR
     background: int = DEFAULT_COLOUR
@@ -145,13 +146,12 @@ class Colours(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Frame(msgspec.Struct, array_like=True):
-    """What changed on a session's screen since the frame this view got before.
+    """The changes on a session's screen since the previous frame of this view.
 
-    `full` frames carry every row and stand for themselves; others carry the rows that differ. `styles` holds the
-    styles that the runs of this frame use and is good for this frame only; key 0 is always `PLAIN`. Lines are
-    numbered from the session's first line, and a
-    number is never given twice: the screen's first row is line `top`, and the scrollback holds the `history`
-    lines before it, so the oldest one left is `top - history`.
+    A ``full`` frame carries every row and does not depend on earlier frames. Other frames carry the changed rows.
+    ``styles`` holds the styles that the runs of this frame use, and is valid for this frame only; key 0 is always
+    ``PLAIN``. Lines are numbered from the session's first line, and numbers are never reused. The screen's first row is
+    line ``top``. The scrollback holds the ``history`` lines before it, so its oldest line is ``top - history``.
     """
 
     session: str
@@ -170,7 +170,7 @@ class Frame(msgspec.Struct, array_like=True):
 
 
 class Lines(msgspec.Struct, array_like=True):
-    """Lines asked for by absolute number: those that exist of the wanted ones, in order."""
+    """A range of lines by absolute number, in order, without the lines that do not exist."""
 
     first: int
     rows: list[Row]
@@ -181,7 +181,7 @@ class Lines(msgspec.Struct, array_like=True):
 
 
 class Match(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A place where a search found its text: absolute lines and columns (cells), both ends inclusive."""
+    """A search result, in absolute lines and columns (cells); both ends are inclusive."""
 
     line: int
     column: int
@@ -194,19 +194,15 @@ _frame_decoder = msgspec.msgpack.Decoder(Frame)
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """The frame as msgpack."""
+    """Encode a frame as msgpack."""
     return _frame_encoder.encode(frame)
 
 
 def decode_frame(data: bytes) -> Frame:
-    """The frame that `encode_frame` wrote.
-
-    Raises:
-        msgspec.DecodeError: the bytes are not a frame.
-    """
+    """Decode a frame. Raises msgspec.DecodeError if the bytes are not a frame."""
     return _frame_decoder.decode(data)
 
 
 def row_text(row: Row) -> str:
-    """The characters of a row; blanks after the last run are not in it."""
+    """Return the text of a row, without the blank cells after its last run."""
     return "".join(run.text for run in row.runs)

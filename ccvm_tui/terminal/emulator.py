@@ -1,4 +1,4 @@
-"""One terminal: what a program prints goes in; its screen, scrollback, modes, answers and events come out."""
+"""A terminal emulator: turns a program's output into a screen, scrollback, modes, replies and events."""
 
 from typing import Final
 
@@ -15,11 +15,16 @@ from ccvm_tui.terminal.rows import RowReader
 
 _DARK: Final = (0xD8D8D8, 0x101010)
 _LIGHT: Final = (0x202020, 0xF8F8F8)
-"""Foreground and background of terminals that do not tell theirs."""
+"""Assumed foreground and background of terminals that do not report their colours."""
 
 SCROLLBACK: Final = 10_000
+"""Lines of scrollback that are kept by default."""
+
 FEED_MAX: Final = 64 * 1024
+"""Bytes that are fed to the library in one call."""
+
 TITLE_MAX: Final = 1024
+"""Characters of a title that are returned."""
 
 _FLAGS: Final[tuple[tuple[Mode, int, bool], ...]] = (
     (Mode.APPLICATION_CURSOR, 1, False),
@@ -47,11 +52,11 @@ _SHAPES: Final = {
 
 
 GRAPHEMES = 2027
-"""The mode in which what looks like one character takes the cells of one."""
+"""The mode in which the terminal lays out text by grapheme clusters instead of code points."""
 
 
 class _ModeReader:
-    """Reads a fixed set of modes in one call."""
+    """A fixed set of modes that is read in one call."""
 
     def __init__(self, terminal: Handle, modes: list[tuple[int, bool]]) -> None:
         self._terminal = terminal
@@ -70,10 +75,10 @@ class _ModeReader:
 
 
 def scrollback_bytes(lines: int, cols: int) -> int:
-    """The byte limit that keeps at least `lines` lines of that width.
+    """Return a limit in bytes that keeps at least ``lines`` lines of ``cols`` cells.
 
-    The library packs 8 bytes per cell; styles and links come on top, so that plain text gets more lines. Its limit
-    in lines would be exact, but costs it three quarters of its speed.
+    The library packs a cell into 8 bytes. The limit leaves space for styles and links, so more lines of plain text
+    fit. The library's limit in lines is exact, but makes it four times slower.
     """
     return lines * (cols * 12 + 64) + (64 << 10 if lines else 0)
 
@@ -81,9 +86,9 @@ def scrollback_bytes(lines: int, cols: int) -> int:
 class Emulator:
     """A terminal emulator and the rows read from it.
 
-    `feed` takes output; `refresh` and `frame` give what changed since. Answers and events of the last feeds wait in
-    `outbox`. With `graphemes` an emoji of several characters takes two cells unless the program asks for something
-    else; without, every character counts by itself, as in wcwidth(3).
+    ``feed`` interprets output; ``refresh`` and ``frame`` return the changes since the last call. Replies and events are
+    collected in ``outbox``. With ``graphemes``, an emoji of several code points takes two cells unless the program
+    changes mode 2027; otherwise the width is the sum of the code points' widths, as in wcwidth(3).
     """
 
     def __init__(
@@ -102,16 +107,16 @@ class Emulator:
         self.other_keys = OtherKeys(2 if b"4;2m" in self.pen().keyboard else 0)
         self._callbacks = Callbacks(self._terminal, self.outbox, f"ccvm-tui {__version__}")
         self._set_size(size)
-        # Pictures are not drawn here, so none may take memory.
+        # Images are never drawn, so do not store any.
         engine.set_option(self._terminal, "KITTY_IMAGE_STORAGE_LIMIT", ffi.new("uint64_t*", 0))
         self._reader = RowReader(self._terminal)
         modes = [(number, ansi) for _, number, ansi in _FLAGS]
         modes += [(number, False) for number in (*_MOUSE, *_MOUSE_ENCODINGS)]
         self._modes = _ModeReader(self._terminal, modes)
         self._cursor = engine.sized("GhosttyRenderStateCursor")
-        self._held = _ModeReader(self._terminal, [(2026, False)])
+        self._update_mode = _ModeReader(self._terminal, [(2026, False)])
         self.links = _state is not None
-        """Whether cells may have links; whoever feeds knows."""
+        """True if cells may have links. The caller of ``feed`` maintains it."""
         self.rows: list[Row] = [Row(y, []) for y in range(size.rows)]
         self._past: RowReader | None = None
         self._numbering = Numbering(self._terminal)
@@ -119,15 +124,14 @@ class Emulator:
 
     @classmethod
     def restore(cls, state: bytes, scrollback: int = SCROLLBACK) -> "Emulator":
-        """An emulator in the state that `snapshot` gave.
+        """Return an emulator in a state returned by ``snapshot``.
 
-        Raises:
-            EngineError: the bytes are not a state of this build of the library.
+        Raises EngineError if ``state`` was not written by this build of the library.
         """
         return cls(TermSize(), scrollback, state)
 
     def close(self) -> None:
-        """Free the native parts. The emulator must not be used any more."""
+        """Free the native objects. The emulator must not be used afterwards."""
         self._numbering.free()
         if self._past is not None:
             self._past.free()
@@ -135,15 +139,14 @@ class Emulator:
         lib.ghostty_terminal_free(self._terminal)
 
     def snapshot(self) -> bytes:
-        """The whole state; see `ccvm_tui.terminal.snapshot`."""
+        """Encode the whole state; see ``ccvm_tui.terminal.snapshot``.
+
+        Raises EngineError if the library cannot encode it.
+        """
         return snapshot.encode(self._terminal)
 
     def copy(self) -> "Emulator":
-        """A second emulator in the same state.
-
-        Raises:
-            EngineError: the library cannot encode this state.
-        """
+        """Return a second emulator in the same state. Raises EngineError if the library cannot encode the state."""
         copy = Emulator.restore(self.snapshot(), self._scrollback)
         copy.links = self.links
         copy.other_keys.level = self.other_keys.level
@@ -151,7 +154,7 @@ class Emulator:
 
     @property
     def continuation(self) -> bytes:
-        """The unfinished sequence in which the output so far ends."""
+        """The incomplete escape sequence at the end of the output so far, or b""."""
         return snapshot.continuation(self._terminal)
 
     def feed(self, data: bytes) -> None:
@@ -163,7 +166,7 @@ class Emulator:
             self._numbering.follow(alternate=self.alternate)
 
     def resize(self, size: TermSize) -> None:
-        """Change the size; the primary screen and its scrollback are wrapped anew."""
+        """Change the size. The primary screen and its scrollback are reflowed."""
         if size.exact == self.size.exact:
             return
         self._set_size(size)
@@ -173,7 +176,7 @@ class Emulator:
         self.size = self._callbacks.size = size
         cell = self._callbacks.cell = size.cell if all(size.cell) else DEFAULT_CELL
         self._limit_scrollback()
-        # Without need nothing may change: a resize ends a synchronized update, say.
+        # A resize has side effects, such as the end of a synchronized update: avoid it if the size is the same.
         if self._exact_size() != size.with_cell(cell).exact:
             check(lib.ghostty_terminal_resize(self._terminal, size.cols, size.rows, *cell), "resize")
 
@@ -186,9 +189,9 @@ class Emulator:
         engine.set_option(self._terminal, "SCROLLBACK_MAX_BYTES", ffi.new("size_t*", limit))
 
     def set_colours(self, colours: TermColours) -> None:
-        """The colours of the terminal that shows this; OSC 10, 11, 12 and CSI ? 996 n are answered with them.
+        """Set the colours of the host terminal, which OSC 10, 11, 12 and CSI ? 996 n are answered with.
 
-        Those that are not known are what a dark or a light terminal may have.
+        Unknown colours are replaced by typical ones of a dark or a light terminal.
         """
         dark = self._callbacks.dark = colours.is_dark
         foreground, background = _DARK if dark else _LIGHT
@@ -200,46 +203,47 @@ class Emulator:
             engine.set_option(self._terminal, f"COLOR_{option}", ffi.new("GhosttyColorRgb*", rgb))
 
     def recolour(self, colours: TermColours) -> None:
-        """As `set_colours`; a program that asked for it (mode 2031) is told when dark becomes light, or light dark."""
+        """Set the colours, and report a change between dark and light to a program that has set mode 2031."""
         before = self._callbacks.dark
         self.set_colours(colours)
         if (dark := self._callbacks.dark) != before and self.mode(2031):
             self.outbox.answer(b"\x1b[?997;1n" if dark else b"\x1b[?997;2n")
 
     @property
-    def held(self) -> bool:
-        """Whether the program is in the middle of a synchronized update (mode 2026)."""
-        return self._held.read()[0]
+    def in_update(self) -> bool:
+        """True while the program is in the middle of a synchronized update (mode 2026)."""
+        return self._update_mode.read()[0]
 
     @property
     def title(self) -> str:
+        """The window title (OSC 0, 2), or ""."""
         return engine.get_string(self._terminal, "TITLE")[:TITLE_MAX]
 
     @property
     def alternate(self) -> bool:
-        """Whether the alternate screen is shown."""
+        """True while the alternate screen is shown."""
         return engine.get_number(self._terminal, "ACTIVE_SCREEN", "GhosttyTerminalScreen") != 0
 
     @property
     def history(self) -> int:
-        """Lines in the scrollback of the screen that is shown."""
+        """The number of lines in the scrollback of the active screen."""
         return engine.get_number(self._terminal, "SCROLLBACK_ROWS", "size_t")
 
     @property
     def pending_wrap(self) -> bool:
-        """Whether the next character goes to the next line first."""
+        """True if the next character wraps to the next line."""
         return engine.get_number(self._terminal, "CURSOR_PENDING_WRAP", "bool") != 0
 
     def mode(self, number: int, *, ansi: bool = False) -> bool:
-        """Whether a mode is set: of DEC's private ones, or of ANSI's."""
+        """Return whether a DEC private mode, or with ``ansi`` an ANSI mode, is set."""
         return _ModeReader(self._terminal, [(number, ansi)]).read()[0]
 
     def pen(self) -> Pen:
-        """What the next character will look like, margins, tab stops."""
+        """Return the rendition of the next character, the margins and the tab stops."""
         return read_pen(self._terminal)
 
     def modes(self) -> Modes:
-        """The modes as they are now."""
+        """Return the current modes."""
         values = self._modes.read()
         flags = sum(int(flag) for (flag, _, _), value in zip(_FLAGS, values, strict=False) if value)
         if self.alternate:
@@ -254,7 +258,7 @@ class Emulator:
         return Modes(int(flags), kitty, mouse, encoding, self.other_keys.level)
 
     def cursor(self) -> Cursor:
-        """The cursor as of the last `refresh`."""
+        """Return the cursor as of the last ``refresh``."""
         lib.ghostty_render_state_get(self._reader.state, lib.GHOSTTY_RENDER_STATE_DATA_CURSOR, self._cursor)
         cursor = self._cursor
         return Cursor(
@@ -266,7 +270,7 @@ class Emulator:
         )
 
     def colours(self) -> Colours:
-        """The colours that the program changed."""
+        """Return the colours that the program has changed."""
         values = [
             -1
             if (now := engine.get_colour(self._terminal, f"COLOR_{name}"))
@@ -290,7 +294,7 @@ class Emulator:
         }
 
     def refresh(self, everything: bool = False) -> set[int] | None:
-        """Bring `rows` up to date. Returns the rows that changed, or None when all of them may have."""
+        """Update ``rows``. Returns the numbers of the changed rows, or None if all of them may have changed."""
         full, changed = self._reader.read(everything)
         if full:
             self.rows = changed
@@ -301,7 +305,7 @@ class Emulator:
         return {row.y for row in changed}
 
     def frame(self, session: str, seq: int, changed: set[int] | None) -> Frame:
-        """A frame of the rows named, or of all; `refresh` comes first."""
+        """Return a frame of the ``changed`` rows, or of all rows if it is None. Call ``refresh`` first."""
         lines = self.rows if changed is None else [self.rows[y] for y in sorted(changed) if y < len(self.rows)]
         history, top = self.position()
         return Frame(
@@ -321,13 +325,13 @@ class Emulator:
         )
 
     def position(self) -> tuple[int, int]:
-        """Lines in the scrollback, and the absolute number of the screen's first line."""
+        """Return the number of lines in the scrollback, and the absolute number of the screen's first line."""
         if self.alternate:
             return 0, self._numbering.top
         return self.history, self._numbering.top
 
     def lines(self, first: int, count: int) -> Lines:
-        """Lines by absolute number, as far as they exist."""
+        """Return ``count`` lines by absolute number, without those that do not exist."""
         history, top = self.position()
         oldest = top - history
         rows = self.past_rows(first - oldest, count)
@@ -336,7 +340,7 @@ class Emulator:
         return Lines(start, numbered, self.past_table(rows), history, top, self.size.cols)
 
     def past_rows(self, first: int, count: int) -> list[Row]:
-        """Rows by index into scrollback and screen; their styles are in `past_table`."""
+        """Return rows by index into scrollback and screen. ``past_table`` returns their styles."""
         return read_lines(self._terminal, self._past_reader(), first, count, self.history + self.size.rows)
 
     def _past_reader(self) -> RowReader:
@@ -345,37 +349,40 @@ class Emulator:
         return self._past
 
     def past_table(self, rows: list[Row]) -> dict[int, Style]:
-        """The styles of rows that `past_rows` gave last."""
+        """Return the styles of rows returned by the last call of ``past_rows``, by number."""
         return self._past_reader().table(rows)
 
     def table(self, rows: list[Row]) -> dict[int, Style]:
-        """The styles of rows of the screen."""
+        """Return the styles of rows of the screen, by number."""
         return self._reader.table(rows)
 
     def format_lines(self, first: int, last: int) -> bytes:
-        """Lines by index, both inclusive, as text with SGR sequences; see `formatter.format_lines`."""
+        """Return lines ``first`` to ``last`` as text with SGR sequences; see ``formatter.format_lines``."""
         return format_lines(self._terminal, first, last, self.size.cols, plain=False)
 
     def columns(self) -> int:
-        """The width in cells."""
+        """Return the width in cells."""
         return self.size.cols
 
     def linked_cells(self) -> int:
-        """How many cells of the screen have a link."""
+        """Return the number of cells of the screen that have a link."""
         return self._past_reader().linked_cells()
 
     def linked_history(self, lines: int) -> int:
-        """How many cells of the newest lines of the scrollback have a link."""
+        """Return the number of cells with a link in the newest ``lines`` lines of the scrollback."""
         history = self.history
         return linked_cells(self._terminal, self._past_reader(), max(0, history - lines), history)
 
     def search(self, needle: str, limit: int) -> tuple[list[Match], int]:
-        """Places of a text, upper and lower case alike, newest first; and how many there are in all."""
+        """Return at most ``limit`` matches of a text, ignoring case, newest first, and the number of all matches."""
         history, top = self.position()
         return search(self._terminal, needle, limit, top - history)
 
     def text(self, first: int, last: int) -> str:
-        """The text of lines by absolute number, both inclusive, soft wraps joined, as far as they exist."""
+        """Return the text of lines ``first`` to ``last`` (absolute, inclusive), with soft-wrapped lines joined.
+
+        Lines that do not exist are left out.
+        """
         history, top = self.position()
         oldest = top - history
         first, last = max(0, first - oldest), min(last - oldest, history + self.size.rows - 1)

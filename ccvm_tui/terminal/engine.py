@@ -1,8 +1,7 @@
-"""The raw calls into libghostty-vt that the rest of the package builds on.
+"""Low-level calls into libghostty-vt, on which the rest of the package builds.
 
-Everything untyped about the library stays in this file and in its neighbours `rows`, `callbacks` and `snapshot`.
-A broken call raises `EngineError`; a bug inside the library kills the process, which is why only the expendable
-screen process may import this.
+The library's interface is untyped, so no other package uses it. A failed call raises EngineError. A bug in the library
+can crash the process, so only the screen process, which can be restarted, may import this module.
 """
 
 import json
@@ -12,7 +11,8 @@ from pyghostty._ffi import ffi, lib
 
 from ccvm_tui.errors import CcvmError
 
-Handle = Any  # a GhosttyTerminal: cffi's pointers have no static type
+Handle = Any
+"""A GhosttyTerminal; pointers of cffi have no static type."""
 
 __all__ = [
     "ACTIVE",
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class EngineError(CcvmError):
-    """libghostty-vt refused a call; `result` is its GhosttyResult."""
+    """A call of libghostty-vt failed; ``result`` is its GhosttyResult."""
 
     def __init__(self, call: str, result: int) -> None:
         super().__init__(f"{call}: ghostty result {result}")
@@ -49,7 +49,7 @@ class EngineError(CcvmError):
 
 
 def check(result: int, call: str) -> None:
-    """Raise `EngineError` unless the library said GHOSTTY_SUCCESS."""
+    """Raise EngineError unless ``result`` is GHOSTTY_SUCCESS."""
     if result:
         raise EngineError(call, result)
 
@@ -61,7 +61,7 @@ def _cell_bits() -> dict[str, Any]:
 
 
 class CellLayout:
-    """Bit positions inside a packed 64-bit cell, asked from the library: its headers forbid hardcoding them."""
+    """Bit positions inside a packed 64-bit cell. The library's headers say not to hardcode them, so ask the library."""
 
     _bits = _cell_bits()
     TAG: Final[int] = _bits["content_tag"]["lsb"]
@@ -73,7 +73,7 @@ class CellLayout:
     WIDE: Final[int] = _bits["wide"]["lsb"]
     LINK: Final[int] = _bits["hyperlink"]["lsb"]
 
-    # What the arithmetic in `rows` relies on. A library that packs its cells otherwise must fail here.
+    # The arithmetic in ``rows`` relies on this layout. A library with another layout must fail here.
     assert _bits["content"]["arms"]["CODEPOINT"]["bits"]["codepoint"]["lsb"] == 0
     assert _bits["content_tag"]["width"] == 2
     assert _bits["wide"]["width"] == 2
@@ -82,37 +82,39 @@ class CellLayout:
 
 
 def new_terminal(cols: int, rows: int) -> Handle:
-    """A fresh terminal of that many cells.
-
-    Raises:
-        EngineError: no memory, or an impossible size.
-    """
+    """Create a terminal. Raises EngineError if memory is short or the size is invalid."""
     out = ffi.new("GhosttyTerminal*")
     check(lib.ghostty_terminal_new(ffi.NULL, out, cols, rows), "terminal_new")
     return out[0]
 
 
 def set_option(terminal: Handle, option: str, value: Any) -> None:
-    """`ghostty_terminal_set`; `option` is the suffix of a GHOSTTY_TERMINAL_OPT_ constant."""
+    """Call ``ghostty_terminal_set``. ``option`` is the suffix of a GHOSTTY_TERMINAL_OPT_ constant.
+
+    Raises EngineError if the library rejects the value.
+    """
     code = getattr(lib, f"GHOSTTY_TERMINAL_OPT_{option}")
     check(lib.ghostty_terminal_set(terminal, code, value), f"set {option}")
 
 
 def set_default_mode(terminal: Handle, number: int) -> None:
-    """Turn a DEC mode on, now and after every reset."""
+    """Set a DEC private mode, now and after every reset."""
     config = ffi.new("GhosttyTerminalModeConfig*", {"mode": number, "value": True})
     set_option(terminal, "MODE_DEFAULT", config)
 
 
 def get_number(terminal: Handle, key: str, ctype: str) -> int:
-    """A number by `ghostty_terminal_get`; `key` is the suffix of a GHOSTTY_TERMINAL_DATA_ constant."""
+    """Read a number with ``ghostty_terminal_get``. ``key`` is the suffix of a GHOSTTY_TERMINAL_DATA_ constant.
+
+    Raises EngineError if the call fails.
+    """
     out = ffi.new(f"{ctype}*")
     check(lib.ghostty_terminal_get(terminal, getattr(lib, f"GHOSTTY_TERMINAL_DATA_{key}"), out), f"get {key}")
     return int(out[0])
 
 
 def get_string(terminal: Handle, key: str) -> str:
-    """A borrowed string by `ghostty_terminal_get`, copied; empty when the terminal has none."""
+    """Read a copy of a string with ``ghostty_terminal_get``; empty if the terminal has none."""
     out = ffi.new("GhosttyString*")
     if lib.ghostty_terminal_get(terminal, getattr(lib, f"GHOSTTY_TERMINAL_DATA_{key}"), out) or not out.len:
         return ""
@@ -120,7 +122,7 @@ def get_string(terminal: Handle, key: str) -> str:
 
 
 def get_colour(terminal: Handle, key: str) -> int:
-    """A colour as 0xrrggbb by `ghostty_terminal_get`, or -1 when it is not set."""
+    """Read a colour as 0xrrggbb with ``ghostty_terminal_get``; -1 if it is not set."""
     out = ffi.new("GhosttyColorRgb*")
     if lib.ghostty_terminal_get(terminal, getattr(lib, f"GHOSTTY_TERMINAL_DATA_{key}"), out):
         return -1
@@ -128,12 +130,12 @@ def get_colour(terminal: Handle, key: str) -> int:
 
 
 def string_bytes(string: Any) -> bytes:
-    """The content of a GhosttyString."""
+    """Return the content of a GhosttyString."""
     return bytes(ffi.buffer(string.ptr, string.len)) if string.len else b""
 
 
 def sized(ctype: str) -> Any:
-    """A struct whose `size` fields, nested ones too, are filled in as the library expects."""
+    """Create a struct and fill in its ``size`` fields and those of its nested structs, as the library expects."""
     out = ffi.new(f"{ctype}*")
     _fill_sizes(out)
     return out
@@ -174,11 +176,11 @@ ACTIVE: Final = 0
 VIEWPORT: Final = 1
 SCREEN: Final = 2
 HISTORY: Final = 3
-"""Coordinate systems: the part the program writes to, what is shown, scrollback and screen, scrollback alone."""
+"""Coordinate systems: the active screen, the viewport, scrollback and screen together, the scrollback alone."""
 
 
 def point(system: int, x: int, y: int) -> Any:
-    """A GhosttyPoint by value."""
+    """Return a GhosttyPoint by value."""
     out = ffi.new("GhosttyPointS*")
     out.tag = system
     out.value.x, out.value.y = x, y
@@ -186,18 +188,17 @@ def point(system: int, x: int, y: int) -> Any:
 
 
 def grid_ref(terminal: Handle, system: int, x: int, y: int) -> Any:
-    """A reference to a cell, good until the terminal changes.
-
-    Raises:
-        EngineError: there is no such cell.
-    """
+    """Return a reference to a cell, valid until the terminal changes. Raises EngineError if the cell does not exist."""
     out = sized("GhosttyGridRef")
     check(_grid_ref(terminal, point(system, x, y), out), "grid_ref")
     return out
 
 
 def scroll_to(terminal: Handle, line: int) -> None:
-    """Put the viewport's first row on a line, by index into scrollback and screen, as far as that is possible."""
+    """Scroll the viewport so that it starts at a line, or as near as possible.
+
+    ``line`` is an index into scrollback and screen.
+    """
     target = ffi.new("GhosttyTerminalScrollViewportS*")
     target.tag = lib.GHOSTTY_SCROLL_VIEWPORT_ROW
     target.value.row = line
@@ -205,14 +206,14 @@ def scroll_to(terminal: Handle, line: int) -> None:
 
 
 def scroll_to_bottom(terminal: Handle) -> None:
-    """Put the viewport back onto the screen."""
+    """Scroll the viewport back to the screen."""
     target = ffi.new("GhosttyTerminalScrollViewportS*")
     target.tag = lib.GHOSTTY_SCROLL_VIEWPORT_BOTTOM
     _scroll_viewport(terminal, target[0])
 
 
 def link_at(reference: Any) -> str:
-    """The address of OSC 8 in a cell, or "" for none and for addresses that are not plain ASCII as OSC 8 demands."""
+    """Return the address of a cell's link (OSC 8), or "" if there is none or it is not ASCII, as OSC 8 requires."""
     needed = ffi.new("size_t*")
     size = 512
     for _ in range(2):
@@ -229,7 +230,7 @@ def link_at(reference: Any) -> str:
 
 
 class Pin:
-    """A tracked reference to a line of the scrollback: it follows its line until that is dropped."""
+    """A tracked reference to a line of the scrollback, valid until the library drops the line."""
 
     def __init__(self, terminal: Handle, y: int) -> None:
         out = ffi.new("GhosttyTrackedGridRef*")
@@ -239,11 +240,11 @@ class Pin:
         self._coordinate = ffi.new("GhosttyPointCoordinate*")
 
     def move(self, y: int) -> None:
-        """Point at line `y` of the scrollback from now on."""
+        """Move the reference to line ``y`` of the scrollback."""
         check(_tracked_set(self._ref, self._terminal, point(HISTORY, 0, y)), "tracked_grid_ref_set")
 
     def line(self) -> int | None:
-        """The line's index in scrollback and screen together, or None once it was dropped."""
+        """Return the line's index into scrollback and screen, or None if it was dropped."""
         if not lib.ghostty_tracked_grid_ref_has_value(self._ref):
             return None
         if lib.ghostty_tracked_grid_ref_point(self._ref, SCREEN, self._coordinate):
@@ -251,5 +252,5 @@ class Pin:
         return int(self._coordinate.y)
 
     def free(self) -> None:
-        """Give the reference back; before the terminal is freed."""
+        """Free the reference. Call this before the terminal is freed."""
         lib.ghostty_tracked_grid_ref_free(self._ref)

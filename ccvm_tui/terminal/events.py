@@ -1,7 +1,7 @@
-"""What a session tells its surroundings beside its cells: titles, bells, notifications, prompt marks and the like.
+"""Events that a session reports besides its cells, such as titles, bells, notifications and prompt marks.
 
-Strings are the program's own words, decoded and cut to a bounded length but not judged: whoever shows one must
-treat it as hostile text.
+Strings come from the program. They are decoded and cut to a bounded length, but not sanitized: code that displays one
+must treat it as hostile.
 """
 
 import msgspec
@@ -14,13 +14,13 @@ class Title(msgspec.Struct, frozen=True, tag="title"):
 
 
 class Bell(msgspec.Struct, frozen=True, tag="bell"):
-    """BEL rang, `count` times since the last report."""
+    """BEL was received ``count`` times since the last report."""
 
     count: int = 1
 
 
 class Notification(msgspec.Struct, frozen=True, tag="notification"):
-    """A desktop notification. `source` is the OSC number it came by: 9, 777 or 99."""
+    """A desktop notification. ``source`` is the number of its OSC: 9, 777 or 99."""
 
     title: str
     body: str
@@ -28,22 +28,25 @@ class Notification(msgspec.Struct, frozen=True, tag="notification"):
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
-    """OSC 9;4. `state` is "none", "normal", "error", "busy" or "paused"; `percent` is -1 when it was not told."""
+    """A progress report (OSC 9;4).
+
+    ``state`` is "none", "normal", "error", "busy" or "paused". ``percent`` is -1 if it was not reported.
+    """
 
     state: str
     percent: int = -1
 
 
 class Cwd(msgspec.Struct, frozen=True, tag="cwd"):
-    """The working directory as the program reports it (OSC 7): usually a file:// address."""
+    """The working directory that the program reported (OSC 7), usually as a file:// address."""
 
     url: str
 
 
 class PromptMark(msgspec.Struct, frozen=True, tag="prompt"):
-    """A mark of OSC 133: `kind` A (prompt starts), B (input starts), C (output starts), D (command ended).
+    """A mark of OSC 133: ``kind`` A (prompt starts), B (input starts), C (output starts), D (command ended).
 
-    `status` is the exit status that came with D, or None.
+    ``status`` is the exit status of D, or None.
     """
 
     kind: str
@@ -51,20 +54,21 @@ class PromptMark(msgspec.Struct, frozen=True, tag="prompt"):
 
 
 class ClipboardWrite(msgspec.Struct, frozen=True, tag="copy"):
-    """The program wants `data` on the clipboard (OSC 52). `selection` is "clipboard" or "primary"."""
+    """A request to copy ``data`` to the clipboard (OSC 52). ``selection`` is "clipboard" or "primary"."""
 
     selection: str
     data: bytes
 
 
 class ClipboardRead(msgspec.Struct, frozen=True, tag="paste"):
-    """The program asked for the clipboard's content (OSC 52). It was not answered, and never will be."""
+    """A request for the clipboard's content (OSC 52), which is never answered."""
 
     selection: str
 
 
 class LinksDropped(msgspec.Struct, frozen=True, tag="links"):
-    """The session prints hyperlinks more densely than the emulator survives; its links are now left out."""
+    """The session prints more hyperlinks than the emulator can handle, so its links are left out."""
 
 
 TermEvent = Title | Bell | Notification | Progress | Cwd | PromptMark | ClipboardWrite | ClipboardRead | LinksDropped
+"""Any event of a session."""

@@ -1,7 +1,7 @@
-"""The library's own formatter: text of a range of lines, and those parts of the state that nothing else tells.
+"""The library's formatter: the text of a range of lines, and state that no other call returns.
 
-It is hundreds of times faster than reading rows, but leaves out the links of cells, blank lines at the end, and the
-screen that is not shown; see `restore` for what is made of it.
+The formatter is hundreds of times faster than reading rows, but leaves out links, trailing blank lines, and the
+inactive screen. ``restore`` adds them.
 """
 
 import re
@@ -13,9 +13,9 @@ from ccvm_tui.terminal.engine import ACTIVE, SCREEN, Handle, check, ffi, grid_re
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """State that belongs to the cursor or to the whole screen, as the VT sequences that set it.
+    """State of the cursor and the screen, as the VT sequences that set it.
 
-    `region` are the margins: top, bottom, left, right from 1, with 0 where a pair is not set.
+    ``region`` holds the margins (top, bottom, left, right, from 1); a pair of margins that is not set is 0, 0.
     """
 
     sequences: bytes
@@ -51,7 +51,7 @@ def _format(terminal: Handle, options: Any) -> bytes:
 
 
 def _options(emit: int, selection: Any) -> Any:
-    # The options point at the selection and do not keep it: the caller has to, until all is formatted.
+    # The options contain a pointer to the selection; the caller must keep the selection alive.
     options = sized("GhosttyFormatterTerminalOptions")
     options.emit = emit
     options.selection = selection
@@ -59,13 +59,10 @@ def _options(emit: int, selection: Any) -> Any:
 
 
 def format_lines(terminal: Handle, first: int, last: int, cols: int, *, plain: bool) -> bytes:
-    """Lines `first` to `last` (indexes into scrollback and screen together), soft-wrapped ones joined.
+    """Return lines ``first`` to ``last`` (indexes into scrollback and screen), with soft-wrapped lines joined.
 
-    Plain text has trailing blanks cut off and LF between lines; otherwise it is text with SGR sequences and CR LF.
-    Blank lines at the end are missing.
-
-    Raises:
-        EngineError: there are no such lines.
+    Plain text has no trailing blanks and LF between lines. Otherwise the text has SGR sequences and CR LF. Trailing
+    blank lines are left out. Raises EngineError if the lines do not exist.
     """
     selection = _selection(terminal, SCREEN, (0, first), (cols - 1, last))
     emit = lib.GHOSTTY_FORMATTER_FORMAT_PLAIN if plain else lib.GHOSTTY_FORMATTER_FORMAT_VT
@@ -76,7 +73,7 @@ def format_lines(terminal: Handle, first: int, last: int, cols: int, *, plain: b
 
 
 def read_pen(terminal: Handle) -> Pen:
-    """The pen and its surroundings."""
+    """Return the rendition of the next character, the keyboard modes, the tab stops and the margins."""
     content = _with_parts(terminal, ())
     region = _with_parts(terminal, ("scrolling_region",))
     rows, columns = _rows_margin.search(region), _columns_margin.search(region)
@@ -94,7 +91,7 @@ def read_pen(terminal: Handle) -> Pen:
 
 
 def _with_parts(terminal: Handle, parts: tuple[str, ...]) -> bytes:
-    """One cell, together with the parts of the state that are named."""
+    """Return one cell as VT bytes, together with the named parts of the state."""
     selection = _selection(terminal, ACTIVE, (0, 0), (0, 0))
     options = _options(lib.GHOSTTY_FORMATTER_FORMAT_VT, selection)
     for name in parts:

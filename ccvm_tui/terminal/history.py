@@ -1,4 +1,4 @@
-"""Scrollback: lines by numbers that stay, their text, and where a text occurs in them."""
+"""Scrollback: permanent line numbers, the text of lines, and search."""
 
 from typing import Any
 
@@ -19,10 +19,11 @@ from ccvm_tui.terminal.rows import RowReader
 
 
 class Numbering:
-    """Numbers lines from the session's first one, though the emulator forgets the oldest without telling.
+    """Line numbers that count from the session's first line.
 
-    A pin on the newest line of the scrollback tells, after each feed, how far the lines have moved. `base` is the
-    number of the oldest line that is left. On the alternate screen, which has no scrollback, numbers stand still.
+    The library drops the oldest lines without reporting it. Therefore a pin on the newest line of the scrollback shows,
+    after each feed, how far the lines have moved. ``base`` is the number of the oldest line that still exists. While
+    the alternate screen is active, which has no scrollback, the numbers do not change.
     """
 
     def __init__(self, terminal: Handle) -> None:
@@ -32,13 +33,13 @@ class Numbering:
         self.base = 0
 
     def follow(self, *, alternate: bool) -> None:
-        """Look how far the lines have moved; to be called after every feed and resize."""
+        """Update the numbers. Call this after every feed and resize."""
         if alternate:
             return
         history = get_number(self._terminal, "SCROLLBACK_ROWS", "size_t")
         if self._pin is not None and self._history:
             line = self._pin.line() if history else None
-            # Without its line the pin only tells that every line there was is gone.
+            # If the pinned line was dropped, then so were all older ones.
             self.base += self._history if line is None else self._history - 1 - line
             self.base = max(0, self.base)
         if history:
@@ -54,16 +55,16 @@ class Numbering:
         return self.base + self._history
 
     def free(self) -> None:
-        """Give the pin back; before the terminal is freed."""
+        """Free the pin. Call this before the terminal is freed."""
         if self._pin is not None:
             self._pin.free()
 
 
 def read_lines(terminal: Handle, reader: RowReader, first: int, count: int, total: int) -> list[Row]:
-    """Rows by index into scrollback and screen together; their `y` is that index.
+    """Return rows by index into scrollback and screen; ``y`` of a row is that index.
 
-    The library reads rows from a viewport only, so it is moved over the lines wanted and put back. `reader` must
-    not be the one that follows the screen.
+    The library reads rows only from the viewport, so the viewport is moved over the lines and then reset. ``reader``
+    must not be the reader that follows the screen.
     """
     rows: list[Row] = []
     at = max(0, first)
@@ -72,7 +73,7 @@ def read_lines(terminal: Handle, reader: RowReader, first: int, count: int, tota
         while at < end:
             scroll_to(terminal, at)
             _, page = reader.read(everything=True)
-            # Near the end the viewport cannot start where it was asked to.
+            # Near the end, the viewport starts before the requested line.
             start = min(at, total - len(page))
             rows += [Row(start + row.y, row.runs, row.wrapped) for row in page if at <= start + row.y < end]
             at = start + len(page)
@@ -82,7 +83,7 @@ def read_lines(terminal: Handle, reader: RowReader, first: int, count: int, tota
 
 
 def linked_cells(terminal: Handle, reader: RowReader, first: int, end: int) -> int:
-    """How many cells have a link in about these lines (whole viewports are counted)."""
+    """Return the number of cells with a link in lines ``first`` to ``end``, rounded up to whole viewports."""
     count = 0
     try:
         while first < end:
@@ -95,12 +96,15 @@ def linked_cells(terminal: Handle, reader: RowReader, first: int, end: int) -> i
 
 
 def read_text(terminal: Handle, first: int, last: int, cols: int) -> str:
-    """The text of lines by index, both inclusive, soft-wrapped ones joined."""
+    """Return the text of lines ``first`` to ``last`` (indexes, inclusive), with soft-wrapped lines joined."""
     return format_lines(terminal, first, last, cols, plain=True).decode("utf-8", "replace")
 
 
 def search(terminal: Handle, needle: str, limit: int, base: int) -> tuple[list[Match], int]:
-    """Places of a text, upper and lower case alike, newest first; and how many there are in all."""
+    """Return at most ``limit`` matches of a text, ignoring case, newest first, and the number of all matches.
+
+    ``base`` is the absolute number of the oldest line. Raises EngineError if the library fails.
+    """
     if not needle:
         return [], 0
     out = ffi.new("GhosttySearch*")
@@ -128,7 +132,7 @@ def search(terminal: Handle, needle: str, limit: int, base: int) -> tuple[list[M
 
 
 def _matches(terminal: Handle, selections: Any, count: int, base: int) -> list[Match]:
-    # To place a cell costs a walk over all pages of memory: once per page is enough.
+    # Locating a cell walks all pages of the library's memory, so do it once per page.
     pages: dict[Any, int] = {}
     point = ffi.new("GhosttyPointCoordinate*")
 

@@ -1,6 +1,6 @@
-"""Key strokes → the bytes that the program in the terminal expects, after the modes it has set.
+"""Encoding of key strokes as the bytes that a terminal sends, depending on the modes that the program has set.
 
-Two languages: that of xterm (with DECCKM, DECNKM, DECBKM, LNM and modifyOtherKeys), and the kitty keyboard protocol
+There are two encodings: xterm's (with DECCKM, DECNKM, DECBKM, LNM and modifyOtherKeys), and the kitty keyboard protocol
 with its five progressive enhancements. Sources: xterm's ctlseqs, "PC-Style Function Keys";
 https://sw.kovidgoyal.net/kitty/keyboard-protocol/ ; terminfo's xterm-256color.
 """
@@ -11,38 +11,54 @@ from typing import Final, Protocol
 from ccvm_tui.terminal.cells import Mode, Modes
 
 SHIFT, ALT, CTRL, SUPER, HYPER, META, CAPS_LOCK, NUM_LOCK = (1 << bit for bit in range(8))
+"""Bits of ``Stroke.modifiers``, as in the kitty keyboard protocol."""
+
 LOCKS: Final = CAPS_LOCK | NUM_LOCK
 
 PRESS, REPEAT, RELEASE = 1, 2, 3
+"""Values of ``Stroke.action``, as in the kitty keyboard protocol."""
 
 DISAMBIGUATE, EVENT_TYPES, ALTERNATE_KEYS, ALL_AS_ESCAPES, ASSOCIATED_TEXT = 1, 2, 4, 8, 16
-"""Bits of `Modes.kitty`."""
+"""Bits of ``Modes.kitty``."""
 
 
 class Stroke(Protocol):
-    """What is known of a key stroke.
-
-    `key` is a name of `FUNCTION_KEYS`, or the character that the key has without modifiers; `modifiers` are kitty's
-    bits; `text` is what it types, or empty; `shifted` and `base` are the alternate codes, 0 where unknown.
-    """
+    """A key stroke."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """A name of ``FUNCTION_KEYS``, or the character that the key types without modifiers."""
+        ...
+
     @property
-    def modifiers(self) -> int: ...
+    def modifiers(self) -> int:
+        """The modifiers that were held, such as ``SHIFT`` and ``CTRL``."""
+        ...
+
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The text that the stroke types; empty if there is none or it is unknown."""
+        ...
+
     @property
-    def action(self) -> int: ...
+    def action(self) -> int:
+        """``PRESS``, ``REPEAT`` or ``RELEASE``."""
+        ...
+
     @property
-    def shifted(self) -> int: ...
+    def shifted(self) -> int:
+        """The code point of the key with Shift, or 0 if unknown."""
+        ...
+
     @property
-    def base(self) -> int: ...
+    def base(self) -> int:
+        """The code point of the key at this place on a US keyboard, or 0 if unknown."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPress:
-    """A `Stroke` for those who have none of their own."""
+    """A plain ``Stroke``."""
 
     key: str
     modifiers: int = 0
@@ -82,9 +98,9 @@ _CODE_KEYS.update({name: 57428 + index for index, name in enumerate(_ALONE)})
 _MODIFIER_KEYS: Final = frozenset(_ALONE[13:]) | {"caps_lock", "scroll_lock", "num_lock"}
 
 FUNCTION_KEYS: Final = frozenset({*_LETTER_KEYS, *_TILDE_KEYS, *_CODE_KEYS})
-"""Every key that has a name; all others are called by their character."""
+"""The names of all keys that have one. Any other key is named by its character."""
 
-# What a keypad key is without the kitty protocol, and its letter after SS3 in application mode (VT220).
+# The equivalents of keypad keys without the kitty protocol, and their letters after SS3 in application mode (VT220).
 _KEYPAD_PLAIN: Final = {
     "kp_left": "left", "kp_right": "right", "kp_up": "up", "kp_down": "down", "kp_page_up": "pageup",
     "kp_page_down": "pagedown", "kp_home": "home", "kp_end": "end", "kp_insert": "insert", "kp_delete": "delete",
@@ -99,7 +115,7 @@ _KEYPAD_SS3: Final = {
     "kp_multiply": "j", "kp_subtract": "m", "kp_add": "k", "kp_equal": "X", "kp_separator": "l", "kp_enter": "M",
 }  # fmt: skip
 
-# Ctrl with keys that are neither letters nor in ASCII's upper columns (kitty's table of legacy text keys).
+# Ctrl with keys other than letters (kitty's table of legacy text keys).
 _CONTROL: Final = {
     " ": 0, "@": 0, "`": 0, "2": 0, "[": 27, "3": 27, "\\": 28, "4": 28, "]": 29, "5": 29, "^": 30, "~": 30, "6": 30,
     "_": 31, "/": 31, "7": 31, "?": 127, "8": 127,
@@ -108,7 +124,7 @@ _SHIFTED_US: Final = dict(zip("`1234567890-=[]\\;',./", '~!@#$%^&*()_+{}|:"<>?',
 
 
 def encode_key(stroke: Stroke, modes: Modes) -> bytes:
-    """What the terminal sends for this stroke; empty when it sends nothing."""
+    """Return the bytes that the terminal sends for a key stroke; empty if it sends nothing."""
     if modes.kitty:
         return _kitty(stroke, modes)
     if stroke.action == RELEASE:
@@ -120,10 +136,10 @@ _OTHER_CODES: Final = {"enter": 13, "tab": 9, "escape": 27, "backspace": 127, " 
 
 
 def _modify_other(stroke: Stroke, level: int) -> bytes:
-    """CSI 27 ; modifiers ; code ~ for a key that xterm's modifyOtherKeys tells so, at this level; else nothing.
+    """Return CSI 27 ; modifiers ; code ~ if xterm's modifyOtherKeys encodes the stroke so at this level, else b"".
 
-    The first level leaves what programs have always understood as it is: control characters, Alt as an ESC before the
-    key, Shift+Tab. Shift that only makes another character of a key is told by that character.
+    Level 1 keeps the traditional encodings: control characters, Alt as an ESC before the key, and Shift+Tab. At both
+    levels a key with only Shift is sent as the character that it types.
     """
     modifiers = stroke.modifiers & (SHIFT | ALT | CTRL)
     key = stroke.key
@@ -143,19 +159,19 @@ def _modify_other(stroke: Stroke, level: int) -> bytes:
 
 
 def _is_control(stroke: Stroke) -> bool:
-    """Whether Ctrl makes a control character of the key."""
+    """Return whether Ctrl and the key make a control character."""
     return _legacy_text(stroke, CTRL)[0] < 0x20 or stroke.key in ("?", "8")
 
 
 def _typed_alone(stroke: Stroke) -> str:
-    """The character that the key types without Alt and Ctrl."""
+    """Return the character that the key types without Alt and Ctrl."""
     if stroke.modifiers & SHIFT:
         return chr(stroke.shifted) if stroke.shifted else _SHIFTED_US.get(stroke.key, stroke.key.upper()[0])
     return stroke.key
 
 
 def _typed(stroke: Stroke) -> str:
-    """The text of a stroke, guessed where nobody told it."""
+    """Return the text of a stroke; if it is unknown, guess it for a US keyboard."""
     if stroke.text:
         return stroke.text
     if stroke.modifiers & SHIFT and len(stroke.key) == 1:
@@ -169,7 +185,7 @@ def _typed(stroke: Stroke) -> str:
 
 
 def _legacy(stroke: Stroke, modes: Modes) -> bytes:
-    # Super, Hyper and Meta have no place here, and locks are no modifiers to old programs.
+    # This encoding has no Super, Hyper and Meta, and does not treat locks as modifiers.
     modifiers = stroke.modifiers & (SHIFT | ALT | CTRL)
     key = stroke.key
     if key in _KEYPAD_SS3 and modes.has(Mode.APPLICATION_KEYPAD) and not stroke.modifiers & NUM_LOCK:
@@ -196,7 +212,7 @@ def _legacy(stroke: Stroke, modes: Modes) -> bytes:
 
 
 def _legacy_high_function(number: int, modifiers: int) -> bytes:
-    """F13 and up are F1 and up with Shift, F25 and up with Ctrl, as terminfo's xterm-256color has it."""
+    """Encode F13 and up as Shift+F1 and up, and F25 and up as Ctrl+F1 and up, as in terminfo's xterm-256color."""
     extra, base = (SHIFT, number - 12) if number < 25 else (CTRL, number - 24)
     if base > 12:
         return b""
@@ -220,7 +236,7 @@ def _legacy_control(key: str, modifiers: int, modes: Modes) -> bytes:
 def _legacy_text(stroke: Stroke, modifiers: int) -> bytes:
     text = _typed(stroke)
     if modifiers & CTRL:
-        # The layout's own character counts for Ctrl; where it is no ASCII, the key at that place on a US keyboard.
+        # Ctrl applies to the layout's character or, if that is not ASCII, to the key in that place on a US keyboard.
         key = stroke.key if stroke.key.isascii() else chr(stroke.base) if stroke.base else stroke.key
         for character in (text if text.isascii() else "", key):
             if character and character.lower() in _LETTERS:
@@ -262,7 +278,7 @@ def _kitty(stroke: Stroke, modes: Modes) -> bytes:
 
 
 def _kitty_plain(stroke: Stroke, modifiers: int) -> bytes | None:
-    """The bytes of a stroke that is not to be an escape sequence, or None when it is to be one."""
+    """Return the bytes of a stroke that is not encoded as an escape sequence, or None if it is."""
     key = stroke.key
     if key in _MODIFIER_KEYS:
         return b""
@@ -282,7 +298,7 @@ def _kitty_plain(stroke: Stroke, modifiers: int) -> bytes | None:
 
 
 def _kitty_code(stroke: Stroke, flags: int) -> str:
-    """The key's number with its alternates: unicode-key-code:shifted-key:base-layout-key."""
+    """Return the key's code with its alternates: unicode-key-code:shifted-key:base-layout-key."""
     code = ord(stroke.key.lower()[0])
     if not flags & ALTERNATE_KEYS:
         return str(code)
@@ -297,7 +313,7 @@ def _kitty_code(stroke: Stroke, flags: int) -> str:
 def _kitty_sequence(stroke: Stroke, flags: int, number: str, final: str) -> bytes:
     modifiers = stroke.modifiers
     if final == "u" and len(stroke.key) == 1 and not flags & ALL_AS_ESCAPES:
-        # So that programs that know no locks understand their text keys.
+        # Programs that ignore locks would not recognize their text keys otherwise.
         modifiers &= ~LOCKS
     parameters = [number]
     event = f":{stroke.action}" if flags & EVENT_TYPES and stroke.action != PRESS else ""

@@ -1,14 +1,15 @@
-"""Mouse events → the bytes that the program in the terminal asked for. Source: xterm's ctlseqs, "Mouse Tracking"."""
+"""Encoding of mouse events in the format that the program has requested. Source: xterm's ctlseqs, "Mouse Tracking"."""
 
 from typing import Final
 
 from ccvm_tui.terminal.cells import Modes
 
 SHIFT, META, CONTROL, MOTION = 4, 8, 16, 32
-"""Bits of a button code beside the button itself."""
+"""Bits of a button code in addition to the button."""
 
 LEFT, MIDDLE, RIGHT, NONE = 0, 1, 2, 3
 WHEEL_UP, WHEEL_DOWN, WHEEL_LEFT, WHEEL_RIGHT = 64, 65, 66, 67
+"""Buttons of a button code."""
 
 _MODIFIERS: Final = SHIFT | META | CONTROL
 _BYTE_MAX: Final = 255 - 32
@@ -16,10 +17,11 @@ _UTF8_MAX: Final = 2047 - 32
 
 
 def encode_mouse(code: int, x: int, y: int, pressed: bool, modes: Modes, cell: tuple[int, int] = (8, 16)) -> bytes:
-    """What the terminal sends; empty when the program did not ask for such an event, or its encoding cannot say it.
+    """Return the report of a mouse event; empty if the program did not request it or its encoding cannot express it.
 
-    `code` is xterm's: a button (0..2, wheel from 64, `NONE` for motion without one) plus the bits `SHIFT`, `META`,
-    `CONTROL` and `MOTION`. `x` and `y` are cells from 0, `cell` is a cell's size for reports in pixels.
+    ``code`` is xterm's button code: a button (``NONE`` for motion without a button) plus the bits ``SHIFT``, ``META``,
+    ``CONTROL`` and ``MOTION``. ``x`` and ``y`` are cells, from 0. ``cell`` is the size of a cell in pixels, for reports
+    in pixels.
     """
     if not _wanted(code, pressed, modes.mouse):
         return b""
@@ -33,7 +35,7 @@ def encode_mouse(code: int, x: int, y: int, pressed: bool, modes: Modes, cell: t
             px, py = x * cell[0] + cell[0] // 2, y * cell[1] + cell[1] // 2
             return f"\x1b[<{code};{px};{py}{'M' if pressed else 'm'}".encode()
     if not pressed:
-        # These encodings cannot say which button was let go.
+        # These encodings do not report which button was released.
         code = code & ~3 | NONE
     match modes.mouse_encoding:
         case 1015:

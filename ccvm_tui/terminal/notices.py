@@ -1,4 +1,4 @@
-"""OSC 99: desktop notifications as kitty has them, which may come in pieces.
+"""OSC 99: kitty's desktop notifications, which may be sent in pieces.
 
 Source: https://sw.kovidgoyal.net/kitty/desktop-notifications/
 """
@@ -11,22 +11,23 @@ from ccvm_tui.terminal.callbacks import TEXT_MAX, Outbox
 from ccvm_tui.terminal.events import Notification
 
 PENDING_MAX: Final = 16
+"""Incomplete notifications that are kept; the oldest are dropped."""
 
 
-class NoticeBoard:
-    """Collects the pieces of notifications and reports each one when it is complete."""
+class NotificationParser:
+    """Joins the pieces of notifications, and adds an event to the outbox for each complete notification."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._pending: dict[bytes, dict[bytes, bytes]] = {}
 
-    def take(self, content: bytes) -> None:
-        """One OSC 99 without its number: `key=value:key=value;payload`."""
-        described, _, payload = content.partition(b";")
-        keys = dict(pair.split(b"=", 1) for pair in described.split(b":") if b"=" in pair)
+    def feed(self, content: bytes) -> None:
+        """Parse the content of one OSC 99, without its number: ``key=value:key=value;payload``."""
+        metadata, _, payload = content.partition(b";")
+        keys = dict(pair.split(b"=", 1) for pair in metadata.split(b":") if b"=" in pair)
         part = keys.get(b"p", b"title")
         if part not in (b"title", b"body"):
-            return  # a query, an icon, buttons, the closing of one: nothing to show
+            return  # a query, an icon, buttons, or a request to close a notification
         if keys.get(b"e") == b"1":
             try:
                 payload = base64.b64decode(payload, validate=False)

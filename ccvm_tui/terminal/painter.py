@@ -1,10 +1,10 @@
-"""Rows → VT bytes for a terminal that draws them."""
+"""Conversion of rows to the VT bytes that draw them."""
 
 from typing import Final
 
 from ccvm_tui.terminal.cells import DEFAULT_COLOUR, PLAIN, TRUE_COLOUR, Attribute, Row, Run, Style, Underline
 from ccvm_tui.terminal.engine import lib
-from ccvm_tui.terminal.rows import is_certain
+from ccvm_tui.terminal.rows import has_certain_width
 
 _SGR: Final = (
     (Attribute.BOLD, 1),
@@ -29,7 +29,7 @@ def _colour(value: int, plain: int, bright: int, extended: int) -> str:
 
 
 def sgr(style: Style) -> str:
-    """The sequence that sets this rendition, whatever was set before (SGR, ECMA-48 8.3.117)."""
+    """Return the sequence that sets this rendition, whatever the current one is (SGR, ECMA-48 8.3.117)."""
     parts = ["0"]
     parts += [str(code) for bit, code in _SGR if style.attributes & bit]
     if style.underline == Underline.SINGLE:
@@ -47,9 +47,9 @@ def sgr(style: Style) -> str:
 
 
 class Painter:
-    """Collects bytes and knows the rendition in force; starts with none set and no link.
+    """A buffer of VT bytes that tracks the current rendition, which is plain at the start.
 
-    `wrapping` says whether the terminal, which has `cols` columns, is in wrap mode.
+    ``cols`` is the width of the terminal; ``wrapping`` is true if the terminal is in wrap mode (DECAWM).
     """
 
     def __init__(self, styles: dict[int, Style], cols: int, *, wrapping: bool = True) -> None:
@@ -62,20 +62,20 @@ class Painter:
 
     @staticmethod
     def width(character: str) -> int:
-        """Cells that the emulator gives this character: 0, 1 or 2."""
+        """Return the number of cells that the emulator uses for a character: 0, 1 or 2."""
         return int(lib.ghostty_unicode_codepoint_width(ord(character)))
 
     def write(self, text: str) -> None:
-        """Anything that leaves the rendition alone."""
+        """Add text or sequences that do not change the rendition."""
         self._out.append(text)
 
     def take(self) -> bytes:
-        """The bytes, with the rendition back to normal at their end."""
+        """Reset the rendition and return the collected bytes."""
         self.use(0)
         return "".join(self._out).encode()
 
     def use(self, number: int) -> None:
-        """Write in this style from here on."""
+        """Switch to the style of this number."""
         style = PLAIN if number == 0 else self._styles[number]
         if style is self._style:
             return
@@ -88,28 +88,28 @@ class Painter:
         self._style = style
 
     def runs(self, runs: list[Run], column: int) -> int:
-        """Write runs from `column` (from 0), where the cursor stands; returns the column after them.
+        """Draw runs from the cursor's column (from 0), and return the column after them.
 
-        The terminal may count the cells of some characters otherwise; it is told where to go on.
+        The terminal may disagree about the width of some characters, so the cursor is positioned after each of these.
         """
         for run in runs:
             self.use(run.style)
             column += run.width
             if column == self._cols and not self._wrapping and not run.text.isascii():
-                # Without wrapping, a terminal puts the marks of its last character onto the one before.
+                # Without wrapping, a terminal adds combining marks in the last column to the previous character.
                 self._out.append("\x1b[?7h")
                 self._text(run)
                 self._out.append("\x1b[?7l")
             else:
                 self._text(run)
-            if column < self._cols and doubtful(run):
+            if column < self._cols and has_uncertain_width(run):
                 self._out.append(f"\x1b[{column + 1}G")
         return column
 
     def line(self, runs: list[Run]) -> None:
-        """Write runs from the first column, one after another: the terminal decides how many cells they take.
+        """Draw runs from the first column one after another, with the widths that the terminal gives them.
 
-        It must be in wrap mode; nothing goes beyond the line's end.
+        The terminal must be in wrap mode. Nothing is drawn beyond the end of the line.
         """
         self._out.append("\x1b[?7l")
         for run in runs:
@@ -121,17 +121,17 @@ class Painter:
         if run.text.isascii() or sum(map(self.width, run.text)) == run.width:
             self._out.append(run.text)
         else:
-            # A cluster that was printed under mode 2027 needs that mode again.
+            # A grapheme cluster that was printed in mode 2027 must be drawn in that mode.
             self._out.append(f"\x1b[?2027h{run.text}\x1b[?2027l")
 
 
-def doubtful(run: Run) -> bool:
-    """Whether another terminal may count the cells of this run otherwise."""
-    return not is_certain(run.text) or sum(map(Painter.width, run.text)) != run.width
+def has_uncertain_width(run: Run) -> bool:
+    """Return whether another terminal may draw this run with another width."""
+    return not has_certain_width(run.text) or sum(map(Painter.width, run.text)) != run.width
 
 
 def crop(row: Row, left: int, width: int) -> list[Run]:
-    """The runs of a row between two columns; a wide character that is cut in half becomes blank."""
+    """Return the runs of a row in ``width`` columns from ``left``. Halves of wide characters become blanks."""
     runs: list[Run] = []
     column = 0
     for run in row.runs:
@@ -147,7 +147,7 @@ def crop(row: Row, left: int, width: int) -> list[Run]:
 
 
 def _cut(run: Run, start: int, end: int) -> Run:
-    """The cells `start` to `end` (exclusive) of a run."""
+    """Return the cells ``start`` to ``end`` (exclusive) of a run."""
     if run.text.isascii():
         return Run(run.text[start:end], end - start, run.style)
     column = 0

@@ -1,8 +1,9 @@
-"""Tells what a terminal says by itself from what somebody types.
+"""Separation of a terminal's reports from typed input.
 
-A terminal's answers (device attributes, cursor position, modes, colours, window reports), its focus and mouse
-reports arrive on the same wire as keys. A session shown in several terminals must not get every one's answer, and
-nobody becomes the one who typed last by moving the mouse. Sources: xterm's ctlseqs; the kitty protocols.
+A terminal's replies to queries (device attributes, cursor position, modes, colours, window size) and its focus and
+mouse reports arrive on the same stream as keys. A session that is shown in several terminals must get the replies of
+only one of them, and a mouse movement must not make a client the one that typed last.
+Sources: xterm's ctlseqs; the kitty protocols.
 """
 
 import re
@@ -31,7 +32,7 @@ _report = re.compile(
     rb"|\x1b[P\]_][^\x07\x1b\x18\x1a]{0,65536}(?:\x07|\x1b\\)",
     re.DOTALL,
 )
-# What may still become a report when more bytes come.
+# The beginning of a report.
 _unfinished = re.compile(
     rb"\x1b(?:\[(?:[<>?]?[0-9;]{0,32}\$?|M[\x20-\xff]{0,2})?|[P\]_][^\x07\x1b\x18\x1a]{0,65536}\x1b?)?\Z", re.DOTALL
 )
@@ -39,10 +40,11 @@ _PASTE_START: Final = b"\x1b[200~"
 _PASTE_END: Final = b"\x1b[201~"
 
 HELD_MAX: Final = 64 * 1024
+"""Bytes of an incomplete report that are held back."""
 
 
 def without_reports(data: bytes) -> bytes:
-    """What is left of one whole read of a terminal when its reports are taken out; pastes are left alone."""
+    """Return input from a terminal without its reports. Pastes are not changed."""
     if b"\x1b" not in data:
         return data
     splitter = ReportSplitter()
@@ -51,15 +53,15 @@ def without_reports(data: bytes) -> bytes:
 
 
 def is_report(data: bytes) -> bool:
-    """Whether all of the data is what a terminal says by itself."""
+    """Return whether all of the data is reports."""
     return bool(data) and not without_reports(data)
 
 
 class ReportSplitter:
-    """Separates reports from typing in a stream, wherever it is cut.
+    """A parser that separates reports from typed input in a stream, wherever the stream is cut.
 
-    What may become a report is held back, up to `HELD_MAX` bytes: whoever feeds must `flush` after a moment of
-    silence, since a lone ESC is the Escape key.
+    A possible beginning of a report is held back, up to ``HELD_MAX`` bytes. Call ``flush`` if nothing follows within a
+    short time, because a lone ESC is the Escape key.
     """
 
     def __init__(self) -> None:
@@ -69,11 +71,11 @@ class ReportSplitter:
 
     @property
     def held(self) -> bytes:
-        """What is held back."""
+        """The bytes that are held back."""
         return self._held
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """What was typed, and the reports, as far as it is certain."""
+        """Add input. Returns the typed input and the reports recognized so far."""
         data, self._held = self._held + data, b""
         typed: list[bytes] = []
         reports: list[bytes] = []
@@ -85,12 +87,12 @@ class ReportSplitter:
         return b"".join(typed), b"".join(reports)
 
     def flush(self) -> bytes:
-        """No more bytes come: what was held back has been typed."""
+        """Return the bytes held back, which were typed after all."""
         held, self._held = self._held, b""
         return held
 
     def _piece(self, data: bytes, at: int, typed: list[bytes], reports: list[bytes]) -> int:
-        """Take one piece at `at`; returns where to go on, or -1 when the rest is held back."""
+        """Parse one piece at ``at``. Returns the offset after it, or -1 if the rest is held back."""
         escape = data.find(b"\x1b", at)
         if escape != at:
             typed.append(data[at : escape if escape >= 0 else len(data)])
@@ -109,7 +111,7 @@ class ReportSplitter:
         return at + 1
 
     def _paste(self, data: bytes, at: int, typed: list[bytes]) -> int:
-        """Pass a paste on; all of it at once, but remember what may be the beginning of its end."""
+        """Pass on a paste at once, and keep what may be the beginning of its closing bracket."""
         seen = self._tail + data[at:]
         end = seen.find(_PASTE_END)
         if end < 0:

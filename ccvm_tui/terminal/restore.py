@@ -1,9 +1,8 @@
-"""VT bytes that rebuild a session in somebody's own terminal, and those that leave that terminal sane.
+"""VT bytes that rebuild a session in the host terminal, and bytes that reset the host terminal afterwards.
 
-The library's formatter writes the scrollback, for it is fast; what it leaves out (links, the screen that is not
-shown, blank lines at the end, title, colours) is written here from rows and modes. The order matters: contents are
-drawn in a terminal without modes, then come the modes, margins, cursor, and at last what the next character
-printed will look like.
+The library's formatter writes the scrollback, because it is fast. This module adds what the formatter leaves out:
+links, the inactive screen, trailing blank lines, the title and the colours. The order matters: contents are drawn in a
+terminal without modes, then the modes, margins and the cursor are set, and last the rendition of the next character.
 """
 
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from ccvm_tui.guest import TermSize
 from ccvm_tui.terminal.cells import Cursor, CursorShape, Row, Run, row_text
 from ccvm_tui.terminal.emulator import Emulator
 from ccvm_tui.terminal.formatter import Pen
-from ccvm_tui.terminal.painter import Painter, crop, doubtful
+from ccvm_tui.terminal.painter import Painter, crop, has_uncertain_width
 from ccvm_tui.terminal.window import Window
 
 _NEUTRAL: Final = (
-    # Whatever ran before: string sequences ended, soft reset (DECSTR), margins and pen back to normal.
+    # End any string sequence, then soft reset (DECSTR), reset margins and pen.
     b'\x1b\\\x1b[!p\x1b[?69l\x1b[r\x1b(B\x1b)B\x0f\x1b[0m\x1b]8;;\x1b\\\x1b[0"q'
     # Modes that change how contents are drawn or input is read.
     b"\x1b[4l\x1b[20l\x1b[?1;5;6;9;45;66;67;1000;1002;1003;1004;1005;1006;1015;1016;2004;2026;2027;2031;2048l"
@@ -31,9 +30,10 @@ _LOAD: Final = b"\x1b8"
 
 _SWITCH: Final = (1049, 1047, 47)
 
-# Modes that are written when they differ from what `_NEUTRAL` left behind; the order is that of xterm's list.
-# 12 (cursor blink) belongs to DECSCUSR, 66 is written as DECKPAM, which more terminals know, 2026 is never handed on:
-# nobody would end the update. 2027 comes later: it changes what clusters are, which were drawn without it.
+# Modes that are written if they differ from the state after ``_NEUTRAL``, in the order of xterm's list. Not here: 12
+# (cursor blink), which is part of DECSCUSR; 66, which is written as DECKPAM because more terminals support that; 2026,
+# because nothing would end the update; and 2027, which is set after the contents are drawn, because it changes how
+# clusters are drawn.
 _MODES: Final = (
     (1, False), (5, False), (45, False), (67, False), (9, False), (1000, False), (1002, False),
     (1003, False), (1004, False), (1005, False), (1015, False), (1006, False), (1016, False), (1007, True),
@@ -43,12 +43,15 @@ _MODES: Final = (
 
 
 def enter() -> bytes:
-    """For a terminal that is about to show a session: remember its title, and whether it joins clusters."""
+    """Return bytes for a host terminal before it shows a session: save its title and its mode 2027."""
     return b"\x1b[22;0t\x1b[?2027s"
 
 
 def leave(rows: int) -> bytes:
-    """For a terminal that goes back to its owner: neutral modes, the primary screen, the cursor on its last row."""
+    """Return bytes that reset a host terminal of ``rows`` rows after a session.
+
+    They reset the modes, switch to the primary screen, restore the title, and put the cursor on the last row.
+    """
     return (
         b"\x1b\\\x1b[?2026l\x1b[?1049l\x1b[?1047l\x1b[?47l\x1b[<99u"
         + _NEUTRAL
@@ -57,14 +60,14 @@ def leave(rows: int) -> bytes:
 
 
 def window_bytes(emulator: Emulator, size: TermSize) -> bytes:
-    """Bytes that draw what a terminal of another size can show."""
+    """Return bytes that draw the part of the screen that fits a terminal of another size."""
     emulator.refresh()
     return Window(size).draw(emulator, None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a cursor is, and what the next character there will look like."""
+    """The position of a cursor, and the rendition of the next character there."""
 
     cursor: Cursor
     pending_wrap: bool
@@ -73,25 +76,26 @@ class _Place:
 
 
 def restore_bytes(emulator: Emulator, scrollback: int, pending: bytes = b"") -> bytes:
-    """Bytes that rebuild the session in a terminal of its own size, with at most so many lines of scrollback.
+    """Return bytes that rebuild the session in a terminal of its size, with at most ``scrollback`` lines of scrollback.
 
-    What the terminal showed before is pushed into its own scrollback when there is scrollback to show, and erased
-    otherwise. `pending` is output that the emulator has not seen yet; what the program prints next may follow.
+    If ``scrollback`` is not 0, the previous contents of the terminal are scrolled into its own scrollback; otherwise
+    they are erased. ``pending`` is output that the emulator has not interpreted yet. The program's next output can
+    follow directly. Raises EngineError if the library cannot encode the state.
     """
     emulator.refresh(everything=True)
-    # Pushed is what stands above the cursor: an empty terminal has no empty lines to scroll back to.
+    # Scroll only the rows above the cursor, so that an empty terminal does not get blank lines in its scrollback.
     out = [b"\x1b\\" + b"\n" * (emulator.size.rows - 1)] if scrollback else []
     out.append(_NEUTRAL)
     out += [f"\x1b[?{mode}l".encode() for mode in _SWITCH]
     out.append(b"\x1b[H\x1b[2J")
-    # What is saved and what is hidden can only be seen by fetching it: in a copy.
+    # The saved cursor and the inactive screen can only be read by restoring them, so do that in a copy.
     copy = emulator.copy()
     try:
         copy.feed(_LOAD)
         copy.refresh(everything=True)
         saved = _place(copy)
         if emulator.alternate:
-            out += _under(emulator, copy, scrollback)
+            out += _primary_screen(emulator, copy, scrollback)
             out.append(_contents(emulator, 0))
         else:
             out.append(_contents(emulator, scrollback))
@@ -102,11 +106,11 @@ def restore_bytes(emulator: Emulator, scrollback: int, pending: bytes = b"") -> 
     return b"".join(out)
 
 
-def _under(emulator: Emulator, copy: Emulator, scrollback: int) -> list[bytes]:
-    """The primary screen, and the way from it to the alternate one."""
+def _primary_screen(emulator: Emulator, copy: Emulator, scrollback: int) -> list[bytes]:
+    """Return bytes that draw the primary screen and then switch to the alternate screen."""
     mode = next((number for number in _SWITCH if emulator.mode(number)), 1049)
     copy.feed(f"\x1b[?{mode}l".encode())
-    if copy.alternate:  # it got there by another mode
+    if copy.alternate:  # it was entered by another mode
         copy.feed(b"\x1b[?1049l\x1b[?1047l\x1b[?47l")
     copy.feed(_LOAD)
     copy.refresh(everything=True)
@@ -123,7 +127,7 @@ def _under(emulator: Emulator, copy: Emulator, scrollback: int) -> list[bytes]:
 
 
 def _contents(emulator: Emulator, scrollback: int) -> bytes:
-    """Scrollback and screen, from the home position of an empty screen in neutral modes."""
+    """Return scrollback and screen, to be drawn from the home position of an empty screen in neutral modes."""
     out = []
     cols = emulator.size.cols
     wrapped = False
@@ -148,14 +152,14 @@ def _contents(emulator: Emulator, scrollback: int) -> bytes:
         below=bool(history),
         count=len(emulator.rows),
         cols=cols,
-        printed=not emulator.alternate,  # who has a screen for himself places what he writes
+        printed=not emulator.alternate,  # programs on the alternate screen position their text
     )
     out.append(painter.take())
     return b"".join(out)
 
 
 def _formattable(emulator: Emulator, first: int, history: int) -> int:
-    """How many of these lines the formatter gets right: all but the blank and the wrapped ones at the end."""
+    """Return how many of these lines the formatter handles: all except trailing blank and wrapped lines."""
     left = history
     while left:
         count = min(64, left)
@@ -169,27 +173,27 @@ def _formattable(emulator: Emulator, first: int, history: int) -> int:
 def _paint(
     painter: Painter, rows: list[Row], wrapped: bool, *, below: bool, count: int, cols: int, printed: bool = True
 ) -> None:
-    """The first `count` rows one under another.
+    """Draw the first ``count`` rows one below another.
 
-    `below` says that something stands above them, `wrapped` that it goes on in the first one. Rows that were
-    `printed`, one character after another, look as if they were printed in the other terminal: what it sees as one
-    emoji takes its two cells, and leaves no gap. Other rows keep their columns.
+    ``below`` is true if there is a row above the first one, ``wrapped`` if that row continues in the first one. Rows
+    that were ``printed`` sequentially are drawn as the other terminal would print them: a sequence that it shows as one
+    emoji takes two cells, without a gap. Other rows keep their columns.
     """
     for index, row in enumerate(rows[:count]):
         runs = _without_spacer(row, rows, index, cols)
         if wrapped:
-            # Printing at the end of a full row wraps, and leaves the mark that the rows are one line.
+            # Printing at the end of a full row wraps, and marks the two rows as one line.
             runs = runs or [Run(" ", 1)]
         elif index or below:
             painter.use(0)
             painter.write("\r\n")
         full = sum(run.width for run in runs) >= cols
-        if printed and not (wrapped or row.wrapped or full) and any(map(doubtful, runs)):
+        if printed and not (wrapped or row.wrapped or full) and any(map(has_uncertain_width, runs)):
             painter.line(runs)
             continue
         filled = painter.runs(runs, 0)
         if wrapped and filled < cols:
-            # The wrap may have scrolled, in the background colour of then.
+            # The wrap may have scrolled and filled the new row with the current background colour.
             painter.use(0)
             painter.write("\x1b[K")
         wrapped = row.wrapped and index + 1 < len(rows)
@@ -199,7 +203,7 @@ def _paint(
 
 
 def _ends_in_spacer(row: Row, rows: list[Row], index: int, cols: int) -> bool:
-    """Whether the row's last cell is blank because a wide character did not fit and went to the next row."""
+    """Return whether the row's last cell is blank because a wide character did not fit and wrapped to the next row."""
     if not (row.wrapped and row.runs and index + 1 < len(rows) and rows[index + 1].runs):
         return False
     first, last = rows[index + 1].runs[0], row.runs[-1]
@@ -226,7 +230,7 @@ def _colours_and_title(emulator: Emulator) -> bytes:
         if value >= 0:
             parts.append(f"\x1b]{number};{_rgb(value)}\x1b\\")
     title = "".join(character for character in emulator.title if character.isprintable())
-    # Without one the terminal keeps its own, which was put on its stack when the session came.
+    # Without a title the terminal keeps its own, which ``enter`` has pushed on its stack.
     parts.append(f"\x1b]2;{title}\x1b\\" if title else "\x1b[23;0t\x1b[22;0t")
     return "".join(parts).encode()
 
@@ -250,7 +254,7 @@ def _margins(emulator: Emulator) -> bytes:
 
 
 def _state(emulator: Emulator) -> bytes:
-    """Modes, cursor and pen of the screen that is shown; its margins are set."""
+    """Return modes, cursor and pen of the active screen, whose margins are set already."""
     place = _place(emulator)
     out = [_tab_stops(emulator, place)]
     for number, default in _MODES:
@@ -270,36 +274,36 @@ def _state(emulator: Emulator) -> bytes:
 
 
 def _tab_stops(emulator: Emulator, place: _Place) -> bytes:
-    """Single ones only for who has set his own: they would be all that a terminal has that grows."""
+    """Return the tab stops. Default stops are set by DECST8C, so that a terminal that grows gets more of them."""
     usual = b"\x1b[3g" + b"".join(b"\x1b[%dG\x1bH" % column for column in range(9, emulator.size.cols, 8)) + b"\x1b[H"
     return b"\x1b[?5W" if place.pen.tab_stops == usual else place.pen.tab_stops
 
 
 def _shape(cursor: Cursor) -> int:
-    """DECSCUSR's parameter."""
+    """Return the parameter of DECSCUSR."""
     number = {CursorShape.UNDERLINE: 3, CursorShape.BAR: 5}.get(CursorShape(cursor.shape), 1)
     return number if cursor.blink else number + 1
 
 
 def _kitty(emulator: Emulator) -> bytes:
     flags = emulator.modes().kitty
-    # Pushed, so that the program's own pop leaves none behind.
+    # Push the flags, so that the program's own pop removes them.
     return f"\x1b[>{flags}u".encode() if flags else b""
 
 
 def _cursor_and_pen(emulator: Emulator, place: _Place) -> bytes:
-    """The cursor's place, with the wrap that the next character causes, and what that character will look like."""
+    """Return the cursor's position, with a pending wrap if there is one, and the rendition of the next character."""
     x, y = place.cursor.x, place.cursor.y
     out = []
     top, _, left, right = place.pen.region
     row_base, column_base = 0, 0
     if place.origin and y >= top - 1 and x >= left - 1:
-        # A cursor that is outside its margins cannot be put there but without them.
+        # In origin mode a cursor cannot be positioned outside the margins, so set that mode only if it is inside.
         row_base, column_base = max(0, top - 1), max(0, left - 1)
         out.append(b"\x1b[?6h")
     runs: list[Run] = []
     if place.pending_wrap and x in (emulator.size.cols - 1, right - 1):
-        # Nothing sets this but printing the last character once more.
+        # Only printing the last character again makes the wrap pending.
         runs, x = _cell(emulator.rows[y], x)
     if not runs and (before := _printed_before(emulator, place)):
         painter = Painter(emulator.table(emulator.rows), 0)
@@ -319,19 +323,19 @@ def _cursor_and_pen(emulator: Emulator, place: _Place) -> bytes:
 
 
 def _printed_before(emulator: Emulator, place: _Place) -> list[Run]:
-    """What was printed on the cursor's row before it, if only printing it again tells where the cursor is now."""
+    """Return the runs before the cursor on its row, if the cursor must be positioned by printing them again."""
     rows, y = emulator.rows, place.cursor.y
     moved = place.origin or place.pen.region[2] or not emulator.mode(7)
     if emulator.alternate or moved or rows[y].wrapped or (y and rows[y - 1].wrapped):
         return []
     if _cell(rows[y], place.cursor.x)[1] != place.cursor.x:
-        return []  # the cursor stands on the second half of a character
+        return []  # the cursor is on the second half of a character
     before = crop(rows[y], 0, place.cursor.x)
-    return before if any(map(doubtful, before)) else []
+    return before if any(map(has_uncertain_width, before)) else []
 
 
 def _cell(row: Row, x: int) -> tuple[list[Run], int]:
-    """The run that is the cell at column `x`, and the column where it starts."""
+    """Return the cell at column ``x`` as a run, and the column where it starts."""
     column = 0
     for run in row.runs:
         if column <= x < column + run.width:

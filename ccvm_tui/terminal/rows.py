@@ -1,8 +1,8 @@
-"""Rows of the emulator's screen as runs of styled text, in bulk.
+"""Conversion of the emulator's screen to rows, which are runs of styled text.
 
-One call per row hands over all its packed 64-bit cells. The whole row is then decoded as one big integer with one
-lane per cell: shifting and masking it splits every cell at once, at the speed of C, and a regular expression finds
-the runs. Only a style that was not met before costs calls of its own.
+One call per row returns all its packed 64-bit cells. The whole row is then decoded as one big integer with one lane per
+cell: a shift and a mask split all cells at once, at the speed of C, and a regular expression finds the runs. Only a
+style that was not seen before needs calls of its own.
 """
 
 import re
@@ -16,27 +16,28 @@ _CODEPOINT = (1 << CellLayout.CODEPOINT_WIDTH) - 1
 _LINK_IN_KEY = 1 << (CellLayout.LINK - CellLayout.STYLE)
 _KEY = 0xFFFF | _LINK_IN_KEY
 _BACKGROUND_BITS = (1 << CellLayout.STYLE) - 1
-_TAIL = "\U0010fffe"  # stands for the second cell of a wide character; no program can print a noncharacter's twin
+_TAIL = "\U0010fffe"  # marks the second cell of a wide character; a noncharacter, which no program prints
 
 _equal_characters = re.compile(r"(.)\1*", re.DOTALL).finditer
 _equal_lanes = re.compile(rb"(.{8})\1*", re.DOTALL).finditer
 
-# Characters whose width all terminals and libraries agree on. Everything else gets a run of its own.
-_SURE = (
+# Characters whose width is the same in all terminals and libraries. Every other character gets a run of its own.
+_CERTAIN = (
     "\x20-\x7e\xa0-\xac\xae-\u02ff\u0370-\u03ff\u0400-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e"
     "\u20a0-\u20bf\u2100-\u2319\u231c-\u23e8\u2400-\u244a\u2460-\u25fc\u25ff-\u2613\u2800-\u28ff\u3000-\u303e"
     "\u3041-\u3096\u309b-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\ue000-\uf8ff\uff01-\uff60\uffe0-\uffe6\ufffd"
 )
-_doubtful = re.compile(f"[^{_SURE}{_TAIL}]")
+_uncertain = re.compile(f"[^{_CERTAIN}{_TAIL}]")
 _narrow_in_two = re.compile(f"([\x20-\u02ff]){_TAIL}")
 _control = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 STYLES_KEPT = 4096
+"""Styles that a reader numbers before the numbering restarts."""
 
 
-def is_certain(text: str) -> bool:
-    """Whether everybody agrees how many cells this text takes."""
-    return text.isascii() or not _doubtful.search(text)
+def has_certain_width(text: str) -> bool:
+    """Return whether all terminals agree about the width of a text."""
+    return text.isascii() or not _uncertain.search(text)
 
 
 class _Lanes:
@@ -70,10 +71,10 @@ def _set_lanes(bits: int, nbytes: int) -> Iterator[int]:
 
 
 class RowReader:
-    """A render state over a terminal and the rows read from it.
+    """A render state of a terminal, and the rows read from it.
 
-    `styles` numbers every style met; rows refer to those numbers. The numbering starts anew when it has grown past
-    `STYLES_KEPT`; `read` then says so by giving every row.
+    Rows refer to styles by their index in ``styles``. The numbering restarts when there are more than ``STYLES_KEPT``
+    styles; ``read`` then returns every row.
     """
 
     def __init__(self, terminal: Handle) -> None:
@@ -109,22 +110,25 @@ class RowReader:
         self.styles: list[Style] = [PLAIN]
         self._numbers: dict[Style, int] = {PLAIN: 0}
         self._by_bytes: dict[bytes, int] = {}
-        # Style ids belong to a page of the library's memory and are good for one update only.
+        # Style ids belong to a page of the library's memory, and are valid for one update only.
         self._pages: dict[int, dict[Any, int]] = {}
         self._system = VIEWPORT
 
     def free(self) -> None:
-        """Give the native objects back."""
+        """Free the native objects."""
         lib.ghostty_render_state_row_cells_free(self._cells[0])
         lib.ghostty_render_state_row_iterator_free(self._iterator[0])
         lib.ghostty_render_state_free(self.state)
 
     def read(self, everything: bool = False) -> tuple[bool, list[Row]]:
-        """Rows that changed since the last call, and whether they are all rows of the screen."""
+        """Return whether all rows are returned, and the rows that have changed since the last call.
+
+        Raises EngineError if the library fails.
+        """
         check(lib.ghostty_render_state_update(self.state, self._terminal), "render_state_update")
         lib.ghostty_render_state_get(self.state, lib.GHOSTTY_RENDER_STATE_DATA_DIRTY, self._dirty)
         if len(self.styles) > STYLES_KEPT:
-            self._forget_styles()
+            self._reset_styles()
             everything = True
         everything = everything or self._dirty[0] == lib.GHOSTTY_RENDER_STATE_DIRTY_FULL
         rows: list[Row] = []
@@ -144,7 +148,7 @@ class RowReader:
         return everything, rows
 
     def linked_cells(self) -> int:
-        """How many cells in the viewport have a link."""
+        """Return the number of cells in the viewport that have a link."""
         check(lib.ghostty_render_state_update(self.state, self._terminal), "render_state_update")
         lib.ghostty_render_state_get(self.state, lib.GHOSTTY_RENDER_STATE_DATA_ROW_ITERATOR, self._iterator)
         iterator = self._iterator[0]
@@ -157,18 +161,18 @@ class RowReader:
         return count
 
     def table(self, rows: list[Row]) -> dict[int, Style]:
-        """The styles that these rows refer to, and `PLAIN` as 0."""
+        """Return the styles that these rows refer to, by number, and ``PLAIN`` as 0."""
         table = {number: self.styles[number] for number in {run.style for row in rows for run in row.runs}}
         table[0] = PLAIN
         return table
 
-    def _forget_styles(self) -> None:
+    def _reset_styles(self) -> None:
         self.styles = [PLAIN]
         self._numbers = {PLAIN: 0}
         self._by_bytes = {}
 
     def _row(self, y: int) -> Row:
-        """Decode the row on which the iterator stands."""
+        """Decode the iterator's current row."""
         iterator = self._iterator[0]
         lib.ghostty_render_state_row_get_multi(iterator, 4, self._keys, self._values, ffi.NULL)
         lib.ghostty_row_get(self._raw[0], lib.GHOSTTY_ROW_DATA_WRAP, self._wrap)
@@ -191,13 +195,13 @@ class RowReader:
         )
 
     def _plain_runs(self, text: str, cells: int, lanes: _Lanes, used: int, y: int) -> list[Run]:
-        """Runs of a row in which every character is one narrow cell."""
-        doubtful = () if text.isascii() else tuple(match.start() for match in _doubtful.finditer(text))
-        if not cells & lanes.styled and not doubtful:
+        """Return the runs of a row in which every character is one narrow cell."""
+        uncertain = () if text.isascii() else tuple(match.start() for match in _uncertain.finditer(text))
+        if not cells & lanes.styled and not uncertain:
             return [Run(text, used)]
         keys = self._keys_of(cells, lanes)
-        if doubtful or cells & lanes.ones << CellLayout.LINK:
-            return self._split_runs(list(text), list(keys), set(doubtful), y)
+        if uncertain or cells & lanes.ones << CellLayout.LINK:
+            return self._split_runs(list(text), list(keys), set(uncertain), y)
         known = self._known_styles()
         runs = []
         for match in _equal_characters(keys):
@@ -210,7 +214,7 @@ class RowReader:
         return runs
 
     def _odd_runs(self, cells: int, lanes: _Lanes, used: int, y: int) -> list[Run]:
-        """Runs of a row with wide characters, clusters, or cells that have a background and nothing else."""
+        """Return the runs of a row with wide characters, clusters, or cells that have only a background."""
         ones = lanes.ones
         tag = cells >> CellLayout.TAG
         background = (tag >> 1) & ones
@@ -225,20 +229,20 @@ class RowReader:
         text = content.to_bytes(lanes.nbytes, "little").decode("utf-32-le")[::2].replace("\0", " ")
         clustered = set(_set_lanes(clusters, lanes.nbytes))
         if tails:
-            # A narrow character can have two cells when a charset replaced a wide one. A keycap has them by right.
+            # A narrow character has two cells if a charset replaced a wide one: pad it. Keycaps are wide clusters.
             text = _narrow_in_two.sub(lambda match: match[0] if match.start() in clustered else f"{match[1]} ", text)
-        doubtful = set() if text.isascii() else {match.start() for match in _doubtful.finditer(text)}
+        uncertain = set() if text.isascii() else {match.start() for match in _uncertain.finditer(text)}
         texts: list[str] = list(text)
         for x in clustered:
             texts[x] = self._cluster(x)
-        doubtful |= clustered
+        uncertain |= clustered
         keys: list[Any] = list(self._keys_of(cells, lanes))
         for x in _set_lanes(background, lanes.nbytes):
             keys[x] = (cells >> (x << 6)) & _BACKGROUND_BITS
-        return self._split_runs(texts, keys, doubtful, y)
+        return self._split_runs(texts, keys, uncertain, y)
 
     def _keys_of(self, cells: int, lanes: _Lanes) -> str:
-        """Style id and link bit of every cell, one character each."""
+        """Return style id and link bit of every cell as one character each."""
         keys = ((cells >> CellLayout.STYLE) & lanes.key).to_bytes(lanes.nbytes, "little")
         return keys.decode("utf-32-le", "surrogatepass")[::2]
 
@@ -249,8 +253,8 @@ class RowReader:
             known = self._pages[page] = {"\0": 0}
         return known
 
-    def _split_runs(self, texts: list[str], keys: list[Any], doubtful: set[int], y: int) -> list[Run]:
-        """The careful way: cell by cell, with links told apart and doubtful cells by themselves."""
+    def _split_runs(self, texts: list[str], keys: list[Any], uncertain: set[int], y: int) -> list[Run]:
+        """Return runs cell by cell (slow): split by links as well as styles, with uncertain cells in separate runs."""
         known = self._known_styles()
         runs: list[Run] = []
         pending: list[str] = []
@@ -272,13 +276,13 @@ class RowReader:
                     reference = grid_ref(self._terminal, self._system, 0, y)
                 reference.x = x
                 number = self._linked(number, link_at(reference))
-            if pending and (number != style or alone or x in doubtful):
+            if pending and (number != style or alone or x in uncertain):
                 runs.append(Run("".join(pending), width, style))
                 pending, width = [], 0
-            pending.append(_control.sub("\ufffd", text) if x in doubtful else text)
+            pending.append(_control.sub("\ufffd", text) if x in uncertain else text)
             width += 1
             style = number
-            alone = x in doubtful
+            alone = x in uncertain
         if pending:
             runs.append(Run("".join(pending), width, style))
         return runs
@@ -288,7 +292,7 @@ class RowReader:
         out = self._text_out
         out.ptr, out.cap, out.len = self._text, len(self._text), 0
         code = lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_GRAPHEMES_UTF8
-        # A cluster can hold millions of combining marks; nobody can see more than these.
+        # A cluster can have millions of combining marks: return only the first.
         if lib.ghostty_render_state_row_cells_get(self._cells[0], code, out):
             full = ffi.new("uint8_t[]", out.len)
             out.ptr, out.cap = full, out.len
@@ -346,7 +350,7 @@ def _colour(colour: Any) -> int:
 
 
 def style_of(style: Any) -> Style:
-    """A GhosttyStyle in our words."""
+    """Convert a GhosttyStyle to a ``Style`` without a link."""
     attributes = (
         (Attribute.BOLD if style.bold else 0)
         | (Attribute.DIM if style.faint else 0)

@@ -1,7 +1,7 @@
-"""The emulator's own snapshot: everything of a terminal in bytes that the same build of the library reads again.
+"""The library's snapshots: the whole state of a terminal as bytes.
 
-Right for checkpoints of a running screen process; not a file format, since another build may read it otherwise.
-Kitty images and callbacks are not in it.
+Only the same build of the library can decode a snapshot, so use them for checkpoints and not as a file format. They do
+not contain Kitty images and callbacks.
 """
 
 from typing import Final
@@ -9,16 +9,16 @@ from typing import Final
 from ccvm_tui.terminal.engine import Handle, check, ffi, lib, set_option
 
 CONTINUATION_MAX: Final = 64 * 1024
-"""Bytes of an unfinished sequence that are kept with a state."""
+"""Bytes of an incomplete escape sequence that are kept with a state."""
 
 
 def keep_continuation(terminal: Handle) -> None:
-    """Remember the unfinished sequence that the terminal is in: without it, no state in the middle of one."""
+    """Make the terminal keep an incomplete escape sequence, without which a snapshot cannot be taken inside one."""
     set_option(terminal, "CONTINUATION_MAX_BYTES", ffi.new("size_t*", CONTINUATION_MAX))
 
 
 def continuation(terminal: Handle) -> bytes:
-    """The unfinished sequence or character that the terminal is in; empty when there is none, or it is too long."""
+    """Return the incomplete sequence or character at the end of the output; empty if none, or if it is too long."""
     pointer, length = ffi.new("uint8_t**"), ffi.new("size_t*")
     if lib.ghostty_terminal_continuation_alloc(terminal, ffi.NULL, pointer, length):
         return b""
@@ -29,11 +29,7 @@ def continuation(terminal: Handle) -> bytes:
 
 
 def encode(terminal: Handle) -> bytes:
-    """The terminal's state.
-
-    Raises:
-        EngineError: the library cannot encode this state.
-    """
+    """Encode the terminal's state. Raises EngineError if the library cannot encode it."""
     pointer, length = ffi.new("uint8_t**"), ffi.new("size_t*")
     check(lib.ghostty_snapshot_encode_alloc(terminal, ffi.NULL, pointer, length), "snapshot_encode")
     try:
@@ -43,10 +39,9 @@ def encode(terminal: Handle) -> bytes:
 
 
 def decode(data: bytes) -> Handle:
-    """A new terminal in the state that `encode` wrote.
+    """Create a terminal in a state returned by ``encode``.
 
-    Raises:
-        EngineError: the bytes are damaged, or hold what the library cannot rebuild.
+    Raises EngineError if the bytes are damaged or the library cannot decode them.
     """
     decoder, out = ffi.new("GhosttySnapshotDecoder*"), ffi.new("GhosttyTerminal*")
     source = ffi.from_buffer("uint8_t[]", data)

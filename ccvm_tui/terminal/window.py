@@ -1,4 +1,4 @@
-"""Draws the part of a screen that a terminal of another size can show."""
+"""Drawing of the part of a screen that fits a terminal of another size."""
 
 from ccvm_tui.guest import TermSize
 from ccvm_tui.terminal.cells import Cursor, CursorShape, Mode, Modes
@@ -7,10 +7,9 @@ from ccvm_tui.terminal.painter import Painter, crop
 
 
 class Window:
-    """A viewport onto a screen, which follows the cursor, and the terminal that shows it.
+    """A viewport onto a screen that follows the cursor, and the state of the terminal that shows it.
 
-    The terminal draws and nothing else: it has none of the program's modes, except those that decide what its keys
-    and its mouse send.
+    The terminal gets none of the program's modes except those that affect what its keys send.
     """
 
     def __init__(self, size: TermSize) -> None:
@@ -22,7 +21,10 @@ class Window:
         self._fresh = True
 
     def draw(self, emulator: Emulator, changed: set[int] | None) -> bytes:
-        """Bytes for the rows that changed (None: all), and for cursor and modes; empty when nothing can be seen."""
+        """Return bytes that update the changed rows (all if None), the cursor and the modes.
+
+        Returns b"" if nothing visible has changed.
+        """
         cursor, modes = emulator.cursor(), emulator.modes()
         moved = self._follow(cursor, emulator.size)
         everything = moved or self._fresh or changed is None
@@ -53,7 +55,7 @@ class Window:
         return painter.take()
 
     def _follow(self, cursor: Cursor, size: TermSize) -> bool:
-        """Move so that the cursor is in sight; returns whether that was needed."""
+        """Scroll so that the cursor is visible. Returns whether that was necessary."""
         left = _scrolled(self._left, cursor.x, self._size.cols, size.cols)
         top = _scrolled(self._top, cursor.y, self._size.rows, size.rows)
         moved = (left, top) != (self._left, self._top)
@@ -68,7 +70,7 @@ class Window:
         return f"\x1b[{y + 1};{x + 1}H\x1b[{number if cursor.blink else number + 1} q\x1b[?25h"
 
     def _input_modes(self, modes: Modes) -> str:
-        """Sequences from the modes that the terminal has to those that it should have."""
+        """Return the sequences that change the terminal's modes to the given ones."""
         old, self._modes = self._modes, modes
         parts = []
         for bit, on, off in _INPUT_MODES:
@@ -81,7 +83,7 @@ class Window:
         return "".join(parts)
 
 
-# The mouse is left out: its reports would name the wrong cells.
+# Mouse modes are not set, because the reports would have the wrong coordinates.
 _INPUT_MODES = (
     (Mode.APPLICATION_CURSOR, "\x1b[?1h", "\x1b[?1l"),
     (Mode.APPLICATION_KEYPAD, "\x1b=", "\x1b>"),
@@ -97,7 +99,7 @@ _NEUTRAL = (
 
 
 def _scrolled(start: int, position: int, shown: int, total: int) -> int:
-    """Where a window of `shown` begins so that `position` is in it, moving it as little as possible."""
+    """Return the start of a window of ``shown`` cells, moved as little as possible to contain ``position``."""
     start = min(start, max(0, total - shown))
     if position < start:
         return position

@@ -1,4 +1,4 @@
-"""Our way to a session: ``ccvm-tui attach`` in a terminal, left and come back to as a user does it."""
+"""Terminals attached to a session by ``ccvm-tui attach``, which can detach and attach again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tests.fidelity.tmux import Pane, Screen, Tmux
 
 ATTACH = (sys.executable, "-P", "-m", "ccvm_tui", "attach")
 
-_AGAIN = 'while "$@"; do read -r _ || exit; clear; done'
-"""What the user's shell does here: attach, and after a detach wait for Enter and attach again.
+_REATTACH = 'while "$@"; do read -r _ || exit; clear; done'
+"""A shell script that attaches and, after each detach, waits for Enter and attaches again.
 
-It clears the terminal, for tmux fills a growing screen from its scrollback, and the reference would have nothing there.
+The script clears the terminal, because tmux fills a growing screen from its scrollback, which is empty in the reference.
 """
 
 
 class Plain:
-    """A program right in its terminal: what the others are measured by."""
+    """A terminal in which the program runs directly; the reference for all others."""
 
     def __init__(self, pane: Pane) -> None:
         self.pane = pane
@@ -37,7 +37,7 @@ class Plain:
 
 
 class Attached(Plain):
-    """Attached once, and for good."""
+    """A terminal that is attached to a session all the time."""
 
     def __init__(self, server: Tmux, target: str, size: TermSize, directory: Path) -> None:
         self._server = server
@@ -47,7 +47,7 @@ class Attached(Plain):
         super().__init__(self._open())
 
     def _open(self) -> Pane:
-        return self._server.open(("sh", "-c", _AGAIN, "sh", *ATTACH, self._target), self._size, self._directory)
+        return self._server.open(("sh", "-c", _REATTACH, "sh", *ATTACH, self._target), self._size, self._directory)
 
     def resize(self, size: TermSize) -> None:
         self._size = size
@@ -55,7 +55,7 @@ class Attached(Plain):
 
 
 class Returning(Attached):
-    """Leaves in the middle and comes back: by the leader key and in the same terminal, or else in a new one."""
+    """A terminal that detaches and attaches again: alternately by the leader key, and as a new terminal."""
 
     def __init__(self, server: Tmux, target: str, size: TermSize, directory: Path) -> None:
         super().__init__(server, target, size, directory)

@@ -1,7 +1,7 @@
-"""What ``tmux capture-pane -e`` prints → cells, so that screens compare by what they look like.
+"""A parser for the output of ``tmux capture-pane -e``, whose cells are equal if they look the same.
 
-A rendition can be spelled in many ways, and a drawn line as a character or by a character set; here both become
-the same value. SGR as in ECMA-48 8.3.117 and xterm's ctlseqs.
+A rendition can be encoded in several ways, and a line drawing character as itself or by a character set; equal ones
+become equal values. SGR as in ECMA-48 8.3.117 and xterm's ctlseqs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OFF = {
 }
 _UNDERLINES = ("", "single", "double", "curly", "dotted", "dashed")
 _DRAWN = dict(zip("`abcdefghijklmnopqrstuvwxyz{|}~", "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·", strict=True))
-"""The special graphics set of VT100, by the ASCII characters that stand for its signs."""
+"""The special graphics set of VT100, by the corresponding ASCII characters."""
 
 _token = re.compile(
     r"\x1b\[(?P<sgr>[0-9;:]*)m|\x1b\]8;[^;]*;(?P<link>[^\x1b]*)\x1b\\|(?P<shift>[\x0e\x0f])|(?P<text>.)"
@@ -41,7 +41,7 @@ _token = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """How a cell looks. Colours: "" default, "7" by number, "#ff8000"."""
+    """The rendition of a cell. Colours are "" (default), "7" (palette) or "#ff8000"."""
 
     attributes: frozenset[str] = frozenset()
     underline: str = ""
@@ -61,13 +61,13 @@ class Rendition:
 PLAIN = Rendition()
 
 Cell = tuple[str, Rendition]
-"""A character with its combining marks as tmux gives them, one code point each, and how it looks."""
+"""A character and its rendition. tmux returns combining marks as separate characters."""
 
 BLANK: Cell = (" ", PLAIN)
 
 
 def parse(captured: str) -> tuple[tuple[Cell, ...], ...]:
-    """Rows of cells, as far as tmux tells them: before 3.4, not what was erased in colour at a row's end."""
+    """Return rows of cells. Before version 3.4, tmux leaves out cells erased in colour at the end of a row."""
     rows: list[tuple[Cell, ...]] = []
     style, drawing = PLAIN, False
     for line in captured.split("\n"):
@@ -88,7 +88,7 @@ def parse(captured: str) -> tuple[tuple[Cell, ...], ...]:
 
 
 def trimmed(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:
-    """The rows without blank ends, whatever their background, and without blank rows at the end."""
+    """Return the rows without trailing blanks of any background, and without trailing blank rows."""
     shortened = []
     for row in rows:
         end = len(row)
@@ -101,7 +101,7 @@ def trimmed(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:
 
 
 def rendition(style: Rendition, parameters: str) -> Rendition:
-    """The rendition after SGR with these parameters."""
+    """Return the rendition after SGR with these parameters."""
     groups = iter([group.split(":") for group in (parameters or "0").split(";")])
     for group in groups:
         code = int(group[0] or 0)
@@ -140,11 +140,11 @@ def _coloured(style: Rendition, code: int, rest: list[str], following: Iterator[
             return replace(style, background="")
         case 59:
             return replace(style, underline_colour="")
-    raise AssertionError(f"SGR {code} is not known here")
+    raise AssertionError(f"unknown SGR {code}")
 
 
 def _extended(rest: list[str], following: Iterator[list[str]]) -> str:
-    """``5;N`` or ``2;R;G;B``, with colons or semicolons, and between colons with an empty colour space."""
+    """Parse ``5;N`` or ``2;R;G;B``, with semicolons, or with colons and then also an empty colour space."""
     values = rest or next(following)
     if values[0] == "5":
         return str(int(values[1] if rest else next(following)[0]))

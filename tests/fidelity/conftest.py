@@ -1,4 +1,4 @@
-"""What the local comparisons share lives as long as their module."""
+"""The setup of the local comparisons, which exists once per module."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import own_home
-from tests.fidelity.house import House
+from tests.fidelity.local_setup import LocalSetup
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
+def local() -> Iterator[LocalSetup]:
     with pytest.MonkeyPatch.context() as patch, own_home(patch) as home:
-        opened = House(home)
+        opened = LocalSetup(home)
         yield opened
         opened.close()

@@ -1,7 +1,7 @@
-"""The way that needs none of our terminal code: the host's own ssh, and an sshd of the test's in the guest.
+"""A connection to a guest without our terminal code: the host's ssh, and an sshd that the test starts in the guest.
 
-Nothing listens anywhere. ``ccvm-tui exec`` runs ``sshd -i`` as the guest's user and carries its bytes, which are
-the same for every program: what a program shows is between ssh and the terminal.
+No port is opened: ``ccvm-tui exec`` runs ``sshd -i`` as the guest's user and passes its bytes through unchanged. The
+output of programs is handled only by ssh and the terminal.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tests.guest.conftest import RealGuest
 
-_PLACE = "/tmp/fidelity"
+_DIRECTORY = "/tmp/fidelity"
 
 _CONFIGURATION = f"""
-HostKey {_PLACE}/host
-AuthorizedKeysFile {_PLACE}/client.pub
+HostKey {_DIRECTORY}/host
+AuthorizedKeysFile {_DIRECTORY}/client.pub
 StrictModes no
 UsePAM no
 PidFile none
@@ -26,9 +26,9 @@ LogLevel ERROR
 
 _SET_UP = f"""
 umask 077
-rm -rf {_PLACE}
-mkdir {_PLACE}
-cd {_PLACE}
+rm -rf {_DIRECTORY}
+mkdir {_DIRECTORY}
+cd {_DIRECTORY}
 for name in host client; do ssh-keygen -q -t ed25519 -N '' -f $name; done
 cat > config
 cat client
@@ -37,7 +37,7 @@ cat client
 
 @dataclass(frozen=True)
 class PlainSsh:
-    """``command`` is an argv for a terminal, which runs a program on a terminal of the guest."""
+    """A guest with an sshd, and the keys for it. ``command`` returns an argv that runs a program on a pty of the guest."""
 
     guest: str
     user: str
@@ -46,19 +46,19 @@ class PlainSsh:
 
     @classmethod
     def to(cls, guest: RealGuest, directory: Path) -> PlainSsh:
-        """New keys in the guest, and the client's side of them in ``directory``."""
-        made = guest.run("sh", "-ec", _SET_UP, data=_CONFIGURATION.encode())
-        assert made.returncode == 0, made.stderr.decode()
+        """Create keys in the guest, and write the client's keys to ``directory``."""
+        result = guest.run("sh", "-ec", _SET_UP, data=_CONFIGURATION.encode())
+        assert result.returncode == 0, result.stderr.decode()
         key, known_hosts = directory / "client", directory / "known_hosts"
-        key.write_bytes(made.stdout)
+        key.write_bytes(result.stdout)
         key.chmod(0o600)
-        known_hosts.write_text(f"guest {guest.sh(f'cat {_PLACE}/host.pub')}")
+        known_hosts.write_text(f"guest {guest.sh(f'cat {_DIRECTORY}/host.pub')}")
         return cls(guest.name, guest.sh("id -un").strip(), key, known_hosts)
 
     def command(self, *argv: str) -> tuple[str, ...]:
         server = (sys.executable, "-P", "-m", "ccvm_tui", "exec", self.guest, "--", "/usr/sbin/sshd", "-i", "-f")
         options = {
-            "ProxyCommand": shlex.join((*server, f"{_PLACE}/config")).replace("%", "%%"),
+            "ProxyCommand": shlex.join((*server, f"{_DIRECTORY}/config")).replace("%", "%%"),
             "IdentityFile": str(self.key),
             "IdentitiesOnly": "yes",
             "UserKnownHostsFile": str(self.known_hosts),
@@ -67,5 +67,5 @@ class PlainSsh:
             "EscapeChar": "none",
             "LogLevel": "ERROR",
         }
-        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        return ("ssh", "-tt", "-F", "none", *words, f"{self.user}@guest", shlex.join(argv))
+        arguments = [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
+        return ("ssh", "-tt", "-F", "none", *arguments, f"{self.user}@guest", shlex.join(argv))

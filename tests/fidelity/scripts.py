@@ -1,7 +1,7 @@
-"""What is done in the terminals: the programs that people live in, driven by keys.
+"""Scripts that drive common programs by keys in several terminals at once.
 
-Each script starts at a shell's prompt and ends at it. A look waits for its texts, so a text must be one that is not
-there before.
+Each script starts and ends at a shell's prompt. ``Stage.look`` waits for its texts, so a text must not be on the screen
+before.
 """
 
 from __future__ import annotations
@@ -21,14 +21,27 @@ ESCAPE = "\x1b"
 MODES = (
     "?2004h", "?2004h ?1h", "?1000h ?1006h", "?1002h ?1006h", "?1003h ?1006h ?1004h", "?1000h", "?9h", ">4;2m",
 )  # fmt: skip
-"""The sets of modes in programs/inputs.py: pastes, cursor keys, mouse, focus, modifyOtherKeys."""
+"""The sets of modes in ``programs/inputs.py``: pastes, cursor keys, mouse, focus, modifyOtherKeys."""
 
-ACTS = ("line 5", "www", "漢", "tabs:", "┌─┐", "insert before", "no cursor", "keys", "saved:", "above", "above", "text")
-"""What each act of programs/modes.py shows when it has begun."""
+STEPS = (
+    "line 5",
+    "www",
+    "漢",
+    "tabs:",
+    "┌─┐",
+    "insert before",
+    "no cursor",
+    "keys",
+    "saved:",
+    "above",
+    "above",
+    "text",
+)
+"""The text that each step of ``programs/modes.py`` shows in its first half."""
 
 
 def zsh_editing(stage: Stage) -> None:
-    """vi-mode editing, completion with a menu, a line of several rows."""
+    """Edit in vi mode, and complete with a menu."""
     stage.type("ZDOTDIR=. zsh\r")
     stage.look("project", "[I]")
     stage.type("print one twoo three")
@@ -56,7 +69,7 @@ def zsh_editing(stage: Stage) -> None:
 
 
 def zsh_leaving(stage: Stage) -> None:
-    """Out of the menu, a command that fails, and out of the shell."""
+    """Leave the menu, run a command that fails, interrupt a line of several rows, and leave the shell."""
     stage.type("\r")
     stage.look()
     stage.type("\x03")
@@ -75,17 +88,17 @@ def zsh_leaving(stage: Stage) -> None:
 
 
 def zsh_in_one_size(stage: Stage) -> None:
-    """All of it, without a change of size."""
+    """Use zsh without a change of size."""
     zsh_editing(stage)
     zsh_leaving(stage)
 
 
 def zsh(stage: Stage) -> None:
-    """All of it, and in the middle another size."""
+    """Use zsh, and change the size in the middle."""
     zsh_editing(stage)
     stage.resize(-7, 2)
     stage.look()
-    # where a reflow leaves zsh's cursor, and so what zsh draws over, is each terminal's own; from here it is one again
+    # terminals differ in where a reflow leaves the cursor, and so in what zsh overwrites; redraw to make them equal
     stage.type("\x0c")
     stage.look()
     stage.interrupt()
@@ -97,7 +110,7 @@ def zsh(stage: Stage) -> None:
 
 
 def vim(stage: Stage) -> None:
-    """Insert, visual, search, splits, undo, and out again."""
+    """Use insert mode, visual mode, search, splits and undo, and quit."""
     stage.type("vim -u vimrc code.py\r")
     stage.look("1,1")
     stage.type("ofirst änd 漢字\r\tsecond")
@@ -110,7 +123,7 @@ def vim(stage: Stage) -> None:
     stage.interrupt()
     stage.type(ESCAPE + "4G0\x16jjll")
     stage.look("-- VISUAL BLOCK --")
-    # what is left of a command line depends on how fast the keys came; drawn anew it is the same everywhere
+    # the remains of a command line depend on the timing of the keys; redraw to make them equal
     stage.type(ESCAPE + "/na\\w*e\r\x0c")
     stage.look("10,11")
     stage.interrupt()
@@ -131,7 +144,7 @@ def vim(stage: Stage) -> None:
 
 
 def less(stage: Stage) -> None:
-    """Pages, search with highlights, long lines cut and wrapped, at the end."""
+    """Page, search with highlights, cut and wrap long lines, and go to the end."""
     stage.type("python3 programs/lines.py 300 > lines\r")
     stage.prompt()
     stage.type("clear; less -R lines\r")
@@ -161,44 +174,44 @@ def less(stage: Stage) -> None:
 
 
 def htop(stage: Stage) -> None:
-    """Its process list of one, its help and its menus; without the figures that change."""
+    """Show the list of one process and the setup menu. Numbers, which change, are masked."""
     stage.type("HTOPRC=htoprc htop -p 1\r")
-    stage.look("Setup", mask=without_figures)
-    stage.interrupt(mask=without_figures)
+    stage.look("Setup", mask=without_numbers)
+    stage.interrupt(mask=without_numbers)
     stage.key("F2")
-    stage.look("Meters", mask=without_figures)
+    stage.look("Meters", mask=without_numbers)
     stage.key("Down")
     stage.resize(12, 2)
-    stage.look(mask=without_figures)
-    stage.interrupt(mask=without_figures)
+    stage.look(mask=without_numbers)
+    stage.interrupt(mask=without_numbers)
     stage.resize(0, 0)
     stage.key("F10")
-    stage.look("Setup", mask=without_figures)
+    stage.look("Setup", mask=without_numbers)
     stage.type("q")
-    stage.prompt(without_figures)
+    stage.prompt(without_numbers)
 
 
 def top(stage: Stage) -> None:
-    """The same for top, which draws with other means."""
-    # Not to the last column: top erases to the end of a row that is full, which tmux alone takes for nothing.
+    """Show the list of one process and the help. Numbers, which change, are masked."""
+    # Not the full width: top erases to the end of a full row, which only tmux ignores.
     stage.type(f"top -p 1 -d 999 -w {stage.size.cols - 12}\r")
-    stage.look("PID", mask=without_figures)
+    stage.look("PID", mask=without_numbers)
     stage.type("z")
-    stage.look(mask=without_figures)
-    stage.interrupt(mask=without_figures)
+    stage.look(mask=without_numbers)
+    stage.interrupt(mask=without_numbers)
     stage.resize(-3, 1)
-    stage.look(mask=without_figures)
+    stage.look(mask=without_numbers)
     stage.type("h")
-    stage.look("Toggle", mask=without_figures)
-    stage.interrupt(mask=without_figures)
+    stage.look("Toggle", mask=without_numbers)
+    stage.interrupt(mask=without_numbers)
     stage.type("q")
-    stage.look("PID", mask=without_figures)
+    stage.look("PID", mask=without_numbers)
     stage.type("q")
-    stage.prompt(without_figures)
+    stage.prompt(without_numbers)
 
 
 def colours(stage: Stage) -> None:
-    """16 and 256 colours and true ones, all renditions, erased in colour, and a rendition that is left on."""
+    """Print 16 colours, 256 colours, true colours and all renditions, erase in colour, and leave a rendition set."""
     stage.type("python3 programs/colours.py\r")
     stage.look("what comes next")
     stage.interrupt()
@@ -210,7 +223,7 @@ def colours(stage: Stage) -> None:
 
 
 def characters(stage: Stage) -> None:
-    """Wide and combining characters and emoji, without a column of drift."""
+    """Print wide characters, combining characters and emoji, and type some; all columns must agree."""
     stage.type("clear; python3 programs/characters.py\r")
     stage.look("逆")
     stage.interrupt()
@@ -220,7 +233,7 @@ def characters(stage: Stage) -> None:
 
 
 def characters_reflowed(stage: Stage) -> None:
-    """The same, and then in other widths."""
+    """Print and type such characters, and reflow them to other widths."""
     characters(stage)
     for wider, higher in ((-3, 1), (2, -2), (0, 0)):
         stage.resize(wider, higher)
@@ -229,7 +242,7 @@ def characters_reflowed(stage: Stage) -> None:
 
 
 def emoji(stage: Stage, mask: Mask | None = None) -> None:
-    """What is one picture of several characters: terminals differ on its width, the same one does not from itself."""
+    """Print and type emoji of several code points, whose width depends on the terminal."""
     stage.type("clear; python3 programs/emoji.py\r")
     stage.look("done", mask=mask)
     stage.interrupt(mask=mask)
@@ -242,9 +255,9 @@ def emoji(stage: Stage, mask: Mask | None = None) -> None:
 
 
 def modes(stage: Stage) -> None:
-    """In the middle of margins, tab stops, character sets, waiting wraps, another screen."""
+    """Detach in the middle of margins, tab stops, character sets, pending wraps and the alternate screen."""
     stage.type("clear; python3 programs/modes.py\r")
-    for text in ACTS:
+    for text in STEPS:
         stage.look(text)
         stage.interrupt()
         stage.type(" ")
@@ -254,7 +267,7 @@ def modes(stage: Stage) -> None:
 
 
 def inputs(stage: Stage) -> None:
-    """What reaches the program: pastes in brackets, application keys, mouse and focus modes."""
+    """Send bracketed pastes, application keys, and mouse and focus reports to a program that prints its input."""
     stage.type("clear; python3 programs/inputs.py\r")
     for on in MODES:
         stage.look(f"on: {on}")
@@ -265,7 +278,7 @@ def inputs(stage: Stage) -> None:
         stage.type("\x00\x01\x03\x04\x11\x13\x1a\x7fé漢👋.")
         stage.look("<8b>.")
         if on == "?1002h ?1006h":
-            stage.resize(8, -1)  # no line ends at the last column then, where a reflow may put the cursor behind it
+            stage.resize(8, -1)  # a width at which no line ends in the last column, where terminals reflow differently
             stage.look_reflowed()
             stage.interrupt_reflowed()
             stage.type("\x1b[<2;87;3M")
@@ -276,14 +289,17 @@ def inputs(stage: Stage) -> None:
 
 
 def inputs_inside(stage: Stage) -> None:
-    """The same for who is in a part of the terminal: the mouse is where it is there, and reports what was asked for."""
+    """Send input to a program in a part of the terminal, where mouse positions are translated.
+
+    Only reports that the program has requested are sent.
+    """
     stage.type("clear; python3 programs/inputs.py\r")
     for on in MODES[:-1]:
         stage.look(f"on: {on}")
         stage.interrupt(f"on: {on}")
         stage.key("Up", "Home", "F5", "M-x")
         stage.look("x")
-        stage.paste("two lines ä")  # unlike tmux, the dashboard takes escapes out, and a line ends with Enter
+        stage.paste("two lines ä")  # unlike tmux, the dashboard removes escapes and sends Enter for line ends
         stage.look("<a4>")
         if "?1006h" in on:
             stage.point(0, 10, 5)
@@ -312,14 +328,14 @@ def inputs_inside(stage: Stage) -> None:
 
 
 def settings(stage: Stage) -> None:
-    """The line discipline is that of the terminal: what erases, what interrupts, and that characters are UTF-8."""
+    """Print the settings of the line discipline, such as the control characters and IUTF8."""
     stage.type("clear; stty -a\r")
     stage.look("iutf8")
     stage.prompt()
 
 
 def queries(stage: Stage) -> None:
-    """Whoever shows the program answers its questions: once, and as if nobody was in between."""
+    """Send queries, which must be answered once, with the replies of the host terminal."""
     stage.type("clear; python3 programs/queries.py\r")
     for _ in range(3):
         stage.look("CPR: ")
@@ -331,7 +347,7 @@ def queries(stage: Stage) -> None:
 
 
 def sizes(stage: Stage) -> None:
-    """SIGWINCH comes once per change, with the right size; coming back to the same size is no change."""
+    """Change the size, and expect one SIGWINCH per change, and none after attaching with the same size."""
     cols, rows = stage.size.cols, stage.size.rows
     stage.type("clear; python3 programs/sizes.py\r")
     stage.look(f"0: {cols}x{rows}")
@@ -346,7 +362,7 @@ def sizes(stage: Stage) -> None:
 
 
 def reflow(stage: Stage) -> None:
-    """Lines that were wrapped flow into a new width and back, and are still one line each."""
+    """Reflow wrapped lines to other widths and back."""
     stage.type("clear; python3 programs/lines.py 12\r")
     stage.look("line 11")
     stage.prompt()
@@ -357,7 +373,7 @@ def reflow(stage: Stage) -> None:
 
 
 def history(stage: Stage) -> None:
-    """What scrolled away is what scrolled away, with its colours and its wraps."""
+    """Compare the scrollback, including colours and wrapped lines."""
     stage.type("python3 programs/lines.py 200\r")
     stage.look("line 199")
     stage.compare_history()
@@ -366,7 +382,7 @@ def history(stage: Stage) -> None:
 
 
 def flood(stage: Stage) -> None:
-    """Who comes back in the middle of output misses nothing of it and sees nothing twice."""
+    """Detach and attach again in the middle of output, of which nothing may be lost or repeated."""
     stage.type("clear; python3 programs/lines.py 3000 0.02\r")
     stage.disturb("line ")
     stage.disturb("line ")
@@ -377,21 +393,21 @@ def flood(stage: Stage) -> None:
 
 
 EVERYWHERE: tuple[Script, ...] = (zsh, vim, less, htop, colours, characters_reflowed, sizes)
-"""What people see all day, and what depends on the terminal's size."""
+"""Scripts for terminals of all sizes: common programs, and features that depend on the size."""
 
 ONCE: tuple[Script, ...] = (top, emoji, modes, inputs, settings, queries, reflow, history, flood)
-"""What is the same in a terminal of any size."""
+"""Scripts for a terminal of one size."""
 
 IN_A_GUEST: tuple[Script, ...] = (
     zsh, vim, less, htop, colours, characters_reflowed, emoji, inputs, settings, sizes,
 )  # fmt: skip
 
 
-def without_figures(screen: Screen) -> Screen:
-    """Figures, and the time, are never the same twice; where they stand and how they look is."""
-    rows = tuple(tuple(_without_figure(cell) for cell in row) for row in screen.rows)
+def without_numbers(screen: Screen) -> Screen:
+    """Replace numbers and times, which change, but keep their positions and renditions."""
+    rows = tuple(tuple(_without_number(cell) for cell in row) for row in screen.rows)
     return replace(screen, rows=rows)
 
 
-def _without_figure(cell: Cell) -> Cell:
+def _without_number(cell: Cell) -> Cell:
     return ("0", cell[1]) if re.fullmatch(r"[0-9.:, ]", cell[0]) else cell

@@ -1,4 +1,4 @@
-"""The shell in which a script begins: the same in every terminal, whatever started it."""
+"""The shell in which every script begins, with the same environment in all terminals."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ _ENVIRONMENT = (
 
 
 def shell(directory: str, home: str) -> tuple[str, ...]:
-    """An argv: sh, in that directory, with nothing in its environment that another way would lack."""
+    """Return an argv that runs sh in a directory, with a fixed environment."""
     return ("env", "-i", *_ENVIRONMENT, f"HOME={home}", "sh", "-c", 'cd -- "$0" && exec sh', directory)

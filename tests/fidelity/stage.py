@@ -1,4 +1,4 @@
-"""The same keystrokes for several terminals, and the comparison of what they show."""
+"""Several terminals that get the same input, and the comparison of their screens."""
 
 from __future__ import annotations
 
@@ -13,39 +13,46 @@ from tests.fidelity.tmux import Pane, Screen
 from tests.fidelity.waiting import WITHIN, until
 
 Mask = Callable[[Screen], Screen]
-"""Takes out of a screen what is never the same twice."""
+"""A function that removes the parts of a screen that differ from run to run."""
 
 
-SAID = 5
-"""Differing rows that are told of one screen."""
+ROWS_REPORTED = 5
+"""Differing rows that are reported for one screen."""
 
 
-class Way(Protocol):
-    """A way to the program: the plain one, or one of ours."""
+class Terminal(Protocol):
+    """A terminal that shows the program, directly or through a session."""
 
     pane: Pane
 
     def look(self) -> Screen:
-        """What the program's part of the terminal shows."""
+        """Return the program's part of the screen."""
 
     def resize(self, size: TermSize) -> None:
-        """Give the program's part of the terminal that size."""
+        """Change the size of the program's part of the screen."""
 
     def interrupt(self) -> None:
-        """Detach and attach again, if this is what the way is about."""
+        """Detach and attach again, if the terminal does that."""
 
     def point(self, button: int, x: int, y: int, end: str) -> None:
-        """The terminal's report of the mouse at a cell of the program's, counted from one; button as SGR has it."""
+        """Send a mouse report for a cell of the program's part, counted from 1. ``button`` is as in SGR reports."""
 
 
 class Stage:
-    """``reference`` and the ``others``, driven in step. Screens have to become equal within ``within`` seconds.
+    """A ``reference`` and ``others`` that get the same input.
 
-    ``quiet`` seconds without a change are what makes a screen a settled one.
+    Their screens must become equal within ``within`` seconds. A screen counts as settled after ``quiet`` seconds without
+    a change.
     """
 
     def __init__(
-        self, reference: Way, others: Mapping[str, Way], size: TermSize, *, within: float = WITHIN, quiet: float = 0.15
+        self,
+        reference: Terminal,
+        others: Mapping[str, Terminal],
+        size: TermSize,
+        *,
+        within: float = WITHIN,
+        quiet: float = 0.15,
     ) -> None:
         self.size = size
         self._reference = reference
@@ -54,107 +61,106 @@ class Stage:
         self._quiet = quiet
 
     @property
-    def _ways(self) -> list[Way]:
+    def _terminals(self) -> list[Terminal]:
         return [self._reference, *self._others.values()]
 
-    # --- what the user does ---------------------------------------------------------------------------------
+    # --- input ----------------------------------------------------------------------------------------------
 
     def type(self, text: str) -> None:
-        for way in self._ways:
-            way.pane.type(text)
+        for terminal in self._terminals:
+            terminal.pane.type(text)
 
     def key(self, *names: str) -> None:
-        """Keys by tmux's names for them."""
-        for way in self._ways:
+        """Press keys, named as in tmux."""
+        for terminal in self._terminals:
             for name in names:
-                way.pane.key(name)
+                terminal.pane.key(name)
 
     def paste(self, text: str) -> None:
-        for way in self._ways:
-            way.pane.paste(text)
+        for terminal in self._terminals:
+            terminal.pane.paste(text)
 
     def point(self, button: int, x: int, y: int, end: str = "M") -> None:
-        """Move, press (``M``) or release (``m``) the mouse there."""
-        for way in self._ways:
-            way.point(button, x, y, end)
+        """Move or press (``M``), or release (``m``) the mouse at a cell."""
+        for terminal in self._terminals:
+            terminal.point(button, x, y, end)
 
     def resize(self, cols: int, rows: int) -> None:
-        """Make all terminals so much wider and higher than they were at first."""
-        for way in self._ways:
-            way.resize(TermSize(self.size.cols + cols, self.size.rows + rows))
+        """Resize all terminals to their initial size plus ``cols`` and ``rows``."""
+        for terminal in self._terminals:
+            terminal.resize(TermSize(self.size.cols + cols, self.size.rows + rows))
 
-    # --- what he sees ---------------------------------------------------------------------------------------
+    # --- comparison -----------------------------------------------------------------------------------------
 
     def look(self, *texts: str, mask: Mask | None = None) -> Screen:
-        """Wait until all show these texts and settle on the same screen, which is returned."""
+        """Wait until all terminals show these texts and the same settled screen. Returns the screen."""
         return self._look(f"no {texts!r}", lambda screen: all(map(screen.shows, texts)), mask)
 
     def prompt(self, mask: Mask | None = None) -> Screen:
-        """Wait until all are back at the shell's prompt, and look the same."""
+        """Wait until all terminals show the shell's prompt and the same screen. Returns the screen."""
         return self._look("no prompt", lambda screen: screen.text.splitlines()[-1:] == ["$"], mask)
 
     def _look(
         self,
-        lacking: str,
+        missing: str,
         ready: Callable[[Screen], bool],
         mask: Mask | None,
-        see: Callable[[Way], Screen] = lambda way: way.look(),
+        see: Callable[[Terminal], Screen] = lambda terminal: terminal.look(),
     ) -> Screen:
         screens: list[Screen] = []
         since = time.monotonic()
 
         def agree() -> bool:
             nonlocal screens, since
-            before, screens = screens, [mask(see(way)) if mask else see(way) for way in self._ways]
+            before, screens = screens, [mask(see(terminal)) if mask else see(terminal) for terminal in self._terminals]
             if screens != before:
                 since = time.monotonic()
             settled = time.monotonic() - since >= self._quiet
             return settled and ready(screens[0]) and all(screen == screens[0] for screen in screens)
 
-        def complaint() -> str:
+        def message() -> str:
             if not ready(screens[0]):
-                return f"{lacking} in the reference, which shows:\n{screens[0].text}"
-            return self._complaint(screens)
+                return f"{missing} in the reference, which shows:\n{screens[0].text}"
+            return self._message(screens)
 
-        until(agree, complaint, self._within)
+        until(agree, message, self._within)
         return screens[0]
 
     def interrupt(self, *texts: str, mask: Mask | None = None) -> None:
-        """Detach and come back where that is what a way is about; nothing may look different afterwards."""
-        for way in self._others.values():
-            way.interrupt()
+        """Detach and attach again the terminals that do that, and compare."""
+        for terminal in self._others.values():
+            terminal.interrupt()
         self.look(*texts, mask=mask)
 
     def look_reflowed(self) -> None:
-        """Look after a change of size on the primary screen.
+        """Compare screen and scrollback together, after a change of size on the primary screen.
 
-        Which lines flow into the scrollback then is every terminal's own choice, so the screen is compared with all
-        that is above it.
+        Terminals differ in how many lines they move to the scrollback.
         """
-        self._look("nothing", lambda _: True, None, lambda way: way.pane.scroll())
+        self._look("nothing", lambda _: True, None, lambda terminal: terminal.pane.scroll())
 
     def interrupt_reflowed(self) -> None:
-        """Interrupt after a change of size on the primary screen."""
-        for way in self._others.values():
-            way.interrupt()
+        """Detach and attach again after a change of size on the primary screen, and compare."""
+        for terminal in self._others.values():
+            terminal.interrupt()
         self.look_reflowed()
 
     def disturb(self, text: str) -> None:
-        """Interrupt in the middle of output, and go on when the text is seen again; compares nothing yet."""
-        for way in self._others.values():
-            way.interrupt()
-            way.pane.until(text)
+        """Detach and attach again in the middle of output, and wait for a text, without a comparison."""
+        for terminal in self._others.values():
+            terminal.interrupt()
+            terminal.pane.until(text)
 
     def compare_history(self) -> None:
-        """What scrolled away must be the same; ours may have more above it, from before."""
+        """Compare the scrollback. That of attached terminals may have more lines at its beginning."""
         wanted = self._reference.pane.history()
         assert wanted
-        for name, way in self._others.items():
-            found = way.pane.history()
+        for name, terminal in self._others.items():
+            found = terminal.pane.history()
             differing = _rows_differ(wanted, found[len(found) - len(wanted) :] if len(found) >= len(wanted) else found)
             assert not differing, f"the scrollback through {name} differs\n{differing}"
 
-    def _complaint(self, screens: list[Screen]) -> str:
+    def _message(self, screens: list[Screen]) -> str:
         wanted = screens[0]
         different = [
             f"--- through {name}:\n{difference(wanted, screen)}"
@@ -166,13 +172,13 @@ class Stage:
 
 
 def difference(wanted: Screen, found: Screen) -> str:
-    """What differs, for people."""
+    """Return a description of the differences between two screens."""
     lines = []
     if wanted.cursor != found.cursor:
-        lines.append(f"cursor: {wanted.cursor} expected, is at {found.cursor}")
+        lines.append(f"cursor: expected {wanted.cursor}, got {found.cursor}")
     for name, value in wanted.flags.items():
         if found.flags.get(name) != value:
-            lines.append(f"{name}: {value!r} expected, is {found.flags.get(name)!r}")
+            lines.append(f"{name}: expected {value!r}, got {found.flags.get(name)!r}")
     lines.append(_rows_differ(wanted.rows, found.rows))
     return "\n".join(lines)
 
@@ -180,17 +186,17 @@ def difference(wanted: Screen, found: Screen) -> str:
 def _rows_differ(wanted: Sequence[tuple[Cell, ...]], found: Sequence[tuple[Cell, ...]]) -> str:
     lines = []
     differing = [y for y, (want, have) in enumerate(zip_longest(wanted, found, fillvalue=())) if want != have]
-    for y in differing[:SAID]:
+    for y in differing[:ROWS_REPORTED]:
         want = wanted[y] if y < len(wanted) else ()
         have = found[y] if y < len(found) else ()
         x = next(x for x in range(max(len(want), len(have)) + 1) if want[x : x + 1] != have[x : x + 1])
         one = want[x] if x < len(want) else BLANK
         other = have[x] if x < len(have) else BLANK
-        lines.append(f"row {y} from character {x}: {one[0]!r} ({one[1]}) expected, is {other[0]!r} ({other[1]})")
+        lines.append(f"row {y} from character {x}: expected {one[0]!r} ({one[1]}), got {other[0]!r} ({other[1]})")
         lines.append(f"    expected {_text(want)!r}")
         lines.append(f"    found    {_text(have)!r}")
-    if len(differing) > SAID:
-        lines.append(f"and {len(differing) - SAID} rows more")
+    if len(differing) > ROWS_REPORTED:
+        lines.append(f"and {len(differing) - ROWS_REPORTED} more rows")
     return "\n".join(lines)
 
 

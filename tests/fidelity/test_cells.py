@@ -1,4 +1,4 @@
-"""The yardstick itself: spellings that look the same compare equal, others do not."""
+"""The parser for captured screens: cells that look the same are equal, others are not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fidelity.cells import PLAIN, Rendition, parse, rendition, trimmed
         ("a   \n\n", "a"),
     ],
 )
-def test_the_same_look_in_other_words(one: str, other: str) -> None:
+def test_different_encodings_of_the_same_cells_are_equal(one: str, other: str) -> None:
     assert trimmed(parse(one)) == trimmed(parse(other))
 
 
@@ -36,16 +36,16 @@ def test_the_same_look_in_other_words(one: str, other: str) -> None:
         ("\x1b[58:5:1mx", "x"),
     ],
 )
-def test_what_looks_different_is_different(one: str, other: str) -> None:
+def test_cells_that_look_different_are_not_equal(one: str, other: str) -> None:
     assert trimmed(parse(one)) != trimmed(parse(other))
 
 
-def test_styles_go_on_over_the_end_of_a_line() -> None:
+def test_styles_continue_in_the_next_line() -> None:
     (first,), (second,) = parse("\x1b[7mx\ny")
     assert first[1] == second[1] == Rendition(frozenset({"reverse"}))
 
 
-def test_everything_off_again() -> None:
+def test_every_rendition_can_be_reset() -> None:
     style = rendition(PLAIN, "1;2;3;4;5;7;8;9;53;31;42;58;5;3")
     assert len(style.attributes) == 8
     assert rendition(style, "22;23;24;25;27;28;29;55;39;49;59") == PLAIN

@@ -1,4 +1,4 @@
-"""A terminal that a session leaves is as it was before, and what stood in it is not lost."""
+"""The state and the contents of a terminal after detaching from a session."""
 
 from __future__ import annotations
 
@@ -6,61 +6,61 @@ import pytest
 
 from ccvm_tui.guest import TermSize
 from tests.fidelity.attached import ATTACH, Returning
-from tests.fidelity.house import House
-from tests.fidelity.scripts import ACTS, MODES
+from tests.fidelity.local_setup import LocalSetup
+from tests.fidelity.scripts import MODES, STEPS
 
 SIZE = TermSize(80, 24)
 
 
 @pytest.fixture
-def way(house: House) -> Returning:
-    """Attached to a session with a shell, which is at its prompt."""
-    way = Returning(house.tmux, house.session(SIZE), SIZE, house.project)
-    way.pane.until("$")
-    return way
+def terminal(local: LocalSetup) -> Returning:
+    """A terminal attached to a session with a shell at its prompt."""
+    terminal = Returning(local.tmux, local.session(SIZE), SIZE, local.project)
+    terminal.pane.until("$")
+    return terminal
 
 
-def test_no_mode_of_the_program_stays(house: House, way: Returning) -> None:
-    untouched = house.tmux.open(("cat",), SIZE, house.project).screen().flags
-    way.pane.type("python3 programs/modes.py\r")
-    for text in ACTS:
-        way.pane.until(text)
-        way.leave()
-        assert way.pane.screen().flags == untouched, text
-        way.come_back()
-        way.pane.until(text)
-        way.pane.type("  ")
-    way.pane.until("done")
-    way.pane.type("python3 programs/inputs.py\r")
+def test_detaching_resets_all_modes_of_the_program(local: LocalSetup, terminal: Returning) -> None:
+    untouched = local.tmux.open(("cat",), SIZE, local.project).screen().flags
+    terminal.pane.type("python3 programs/modes.py\r")
+    for text in STEPS:
+        terminal.pane.until(text)
+        terminal.leave()
+        assert terminal.pane.screen().flags == untouched, text
+        terminal.come_back()
+        terminal.pane.until(text)
+        terminal.pane.type("  ")
+    terminal.pane.until("done")
+    terminal.pane.type("python3 programs/inputs.py\r")
     for modes in MODES:
-        way.pane.until(f"on: {modes}")
-        way.leave()
-        assert way.pane.screen().flags == untouched, modes
-        way.come_back()
-        way.pane.until(f"on: {modes}")
-        way.pane.type("Q")
+        terminal.pane.until(f"on: {modes}")
+        terminal.leave()
+        assert terminal.pane.screen().flags == untouched, modes
+        terminal.come_back()
+        terminal.pane.until(f"on: {modes}")
+        terminal.pane.type("Q")
 
 
-def test_what_stood_there_is_scrolled_back_to_without_a_gap(house: House) -> None:
-    target = house.session(SIZE)
-    pane = house.tmux.open(("sh", "-c", 'seq 30; exec "$@"', "sh", *ATTACH, target), SIZE, house.project)
+def test_earlier_contents_are_in_the_scrollback_without_a_gap(local: LocalSetup) -> None:
+    target = local.session(SIZE)
+    pane = local.tmux.open(("sh", "-c", 'seq 30; exec "$@"', "sh", *ATTACH, target), SIZE, local.project)
     pane.until("$")
     history = ["".join(character for character, _ in row) for row in pane.history()]
     assert history == [str(number) for number in range(1, 31)]
 
 
-def test_a_size_that_changed_meanwhile_is_one_change(way: Returning) -> None:
-    way.pane.type("clear; python3 programs/sizes.py\r")
-    way.pane.until("0: 80x24")
-    way.leave()
-    way.resize(TermSize(64, 22))
-    way.come_back()
-    assert way.pane.until("1: 64x22").text == "0: 80x24\n1: 64x22"
+def test_a_change_of_size_while_detached_is_reported_once(terminal: Returning) -> None:
+    terminal.pane.type("clear; python3 programs/sizes.py\r")
+    terminal.pane.until("0: 80x24")
+    terminal.leave()
+    terminal.resize(TermSize(64, 22))
+    terminal.come_back()
+    assert terminal.pane.until("1: 64x22").text == "0: 80x24\n1: 64x22"
 
 
-def test_an_end_leaves_what_the_program_printed(house: House) -> None:
-    attach = (*ATTACH, house.session(SIZE))
-    pane = house.tmux.open(("sh", "-c", '"$@"; echo "status $?"; cat', "sh", *attach), SIZE, house.project)
+def test_the_last_output_stays_visible_after_the_program_has_ended(local: LocalSetup) -> None:
+    attach = (*ATTACH, local.session(SIZE))
+    pane = local.tmux.open(("sh", "-c", '"$@"; echo "status $?"; cat', "sh", *attach), SIZE, local.project)
     pane.until("$")
-    pane.type("clear; echo the last words; exit 7\r")
-    assert pane.until("status").text == "the last words\nstatus 7"
+    pane.type("clear; echo the last output; exit 7\r")
+    assert pane.until("status").text == "the last output\nstatus 7"

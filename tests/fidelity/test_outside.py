@@ -1,7 +1,7 @@
-"""What reaches somebody's eyes and hands: the panes of a tmux that runs in a terminal, which is another tmux.
+"""Comparisons through a second tmux, in which the first one runs.
 
-The inner one draws every cell that has a colour, erased or not, and passes on what a mouse does and where the focus
-is if and only if the program asked for that.
+The inner tmux draws every coloured cell, including erased ones. It passes on mouse and focus events if and only if the
+program has requested them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from ccvm_tui.guest import TermSize
 from tests.fidelity.attached import Attached, Plain, Returning
-from tests.fidelity.house import House
+from tests.fidelity.local_setup import LocalSetup
 from tests.fidelity.scripts import MODES
 from tests.fidelity.stage import Stage
 from tests.fidelity.tmux import Screen, Tmux, environment
@@ -22,41 +22,41 @@ SIZE = TermSize(80, 24)
 
 
 class Outside(Plain):
-    """Somebody in front of the terminal in which a way runs."""
+    """A terminal of the outer tmux that shows a terminal of the inner tmux."""
 
-    def __init__(self, way: Plain, inner: Tmux, outer: Tmux) -> None:
-        watch = ("tmux", "-S", str(inner.socket), "attach-session", "-t", way.pane.id)
+    def __init__(self, terminal: Plain, inner: Tmux, outer: Tmux) -> None:
+        watch = ("tmux", "-S", str(inner.socket), "attach-session", "-t", terminal.pane.id)
         super().__init__(outer.open(watch, SIZE, Path("/")))
-        self._way = way
+        self._inner = terminal
 
     def look(self) -> Screen:
         picture = self.pane.picture()
         x, y = picture.cursor
-        # whether the next character wraps is the inner one's affair
+        # the outer cursor does not show whether the next character wraps
         return Screen(picture.rows, (min(x, SIZE.cols - 1), y), {"cursor_flag": picture.flags["cursor_flag"]})
 
     def interrupt(self) -> None:
-        if isinstance(self._way, Returning):
-            self._way.leave()
-            self._way.come_back()
+        if isinstance(self._inner, Returning):
+            self._inner.leave()
+            self._inner.come_back()
 
 
 @pytest.fixture
-def stage(house: House, tmp_path: Path) -> Iterator[Stage]:
+def stage(local: LocalSetup, tmp_path: Path) -> Iterator[Stage]:
     outer = Tmux(tmp_path, environment(tmp_path))
-    inner = house.tmux
-    reference = Plain(inner.open(house.argv, SIZE, house.project))
-    ways = [way(inner, house.session(SIZE), SIZE, house.project) for way in (Attached, Returning)]
-    others = {type(way).__name__: Outside(way, inner, outer) for way in ways}
+    inner = local.tmux
+    reference = Plain(inner.open(local.argv, SIZE, local.project))
+    terminals = [kind(inner, local.session(SIZE), SIZE, local.project) for kind in (Attached, Returning)]
+    others = {type(terminal).__name__: Outside(terminal, inner, outer) for terminal in terminals}
     stage = Stage(Outside(reference, inner, outer), others, SIZE)
     stage.prompt()
     yield stage
     outer.close()
-    for pane in (reference.pane, *(way.pane for way in ways)):
+    for pane in (reference.pane, *(terminal.pane for terminal in terminals)):
         pane.close()
 
 
-def test_cells_erased_in_colour(stage: Stage) -> None:
+def test_cells_erased_in_colour_look_the_same(stage: Stage) -> None:
     stage.type("clear; python3 programs/colours.py\r")
     screen = stage.look("what comes next")
     assert [
@@ -74,7 +74,7 @@ def test_cells_erased_in_colour(stage: Stage) -> None:
     stage.look("done")
 
 
-def test_mouse_and_focus_as_the_program_asked_for_them(stage: Stage) -> None:
+def test_requested_mouse_and_focus_events_reach_the_program(stage: Stage) -> None:
     stage.type("clear; python3 programs/inputs.py\r")
     for modes in MODES:
         stage.look(f"on: {modes}")

@@ -1,11 +1,11 @@
-"""Whoever types decides about a session's size; terminals of other sizes have a window onto it."""
+"""The size of a session is that of the terminal that typed last; terminals of other sizes show a window onto it."""
 
 from __future__ import annotations
 
 from ccvm_tui.guest import TermSize
 from tests.fidelity.attached import Attached
 from tests.fidelity.cells import Cell, trimmed
-from tests.fidelity.house import House
+from tests.fidelity.local_setup import LocalSetup
 from tests.fidelity.tmux import Screen
 from tests.fidelity.waiting import until
 
@@ -15,23 +15,25 @@ Rows = tuple[tuple[Cell, ...], ...]
 
 
 def part(screen: Screen, top: int, size: TermSize) -> Rows:
-    """What a terminal of that size can show of a screen from row ``top`` on, whose characters have one cell each."""
+    """Return the part of a screen from row ``top`` that fits a size. All characters must be one cell wide."""
     return trimmed([row[: size.cols] for row in screen.rows[top : top + size.rows]])
 
 
-def shows(way: Attached, rows: Rows, cursor: tuple[int, int]) -> None:
+def shows(terminal: Attached, rows: Rows, cursor: tuple[int, int]) -> None:
     def equal() -> bool:
-        screen = way.look()
+        screen = terminal.look()
         return screen.rows == rows and screen.cursor == cursor
 
-    until(equal, lambda: f"cursor {cursor} and other rows expected; it shows {way.look().cursor}:\n{way.look().text}")
+    until(
+        equal, lambda: f"expected cursor {cursor} and other rows, got {terminal.look().cursor}:\n{terminal.look().text}"
+    )
 
 
-def test_a_window_shows_what_fits_and_follows_the_cursor(house: House) -> None:
-    target = house.session(MIDDLE)
-    small, large, leader = (Attached(house.tmux, target, size, house.project) for size in (SMALL, LARGE, MIDDLE))
-    for way in (small, large, leader):
-        way.pane.until("$")
+def test_a_window_shows_what_fits_and_follows_the_cursor(local: LocalSetup) -> None:
+    target = local.session(MIDDLE)
+    small, large, leader = (Attached(local.tmux, target, size, local.project) for size in (SMALL, LARGE, MIDDLE))
+    for terminal in (small, large, leader):
+        terminal.pane.until("$")
     leader.pane.type("clear; seq 14; python3 programs/colours.py\r")
     screen = leader.pane.until("what comes next")
     shows(large, screen.rows, screen.cursor)
@@ -39,11 +41,11 @@ def test_a_window_shows_what_fits_and_follows_the_cursor(house: House) -> None:
     shows(small, part(screen, y - SMALL.rows + 1, SMALL), (x, SMALL.rows - 1))
 
 
-def test_the_first_key_in_a_window_makes_it_the_terminal(house: House) -> None:
-    target = house.session(MIDDLE)
-    small = Attached(house.tmux, target, SMALL, house.project)
+def test_typing_in_a_window_makes_its_terminal_the_leader(local: LocalSetup) -> None:
+    target = local.session(MIDDLE)
+    small = Attached(local.tmux, target, SMALL, local.project)
     small.pane.until("$")
-    leader = Attached(house.tmux, target, MIDDLE, house.project)
+    leader = Attached(local.tmux, target, MIDDLE, local.project)
     leader.pane.until("$")
     leader.pane.type("clear; vim -u vimrc code.py\r")
     leader.pane.until("1,1")
@@ -53,16 +55,16 @@ def test_the_first_key_in_a_window_makes_it_the_terminal(house: House) -> None:
     assert len(screen.rows) == SMALL.rows
     shows(leader, screen.rows, screen.cursor)
     leader.pane.type("\x0c")
-    until(lambda: len(leader.look().rows) == MIDDLE.rows, lambda: f"it shows\n{leader.look().text}")
+    until(lambda: len(leader.look().rows) == MIDDLE.rows, lambda: f"the leader shows\n{leader.look().text}")
     leader.pane.type("k")
     leader.pane.until("21,")
 
 
-def test_keys_mean_the_same_in_a_window(house: House) -> None:
-    target = house.session(MIDDLE)
-    small = Attached(house.tmux, target, SMALL, house.project)
+def test_keys_are_encoded_by_the_programs_modes_in_a_window(local: LocalSetup) -> None:
+    target = local.session(MIDDLE)
+    small = Attached(local.tmux, target, SMALL, local.project)
     small.pane.until("$")
-    leader = Attached(house.tmux, target, MIDDLE, house.project)
+    leader = Attached(local.tmux, target, MIDDLE, local.project)
     leader.pane.until("$")
     leader.pane.type("printf '\\033[?1h\\033='\r")
 

@@ -1,4 +1,4 @@
-"""A tmux server of one's own: terminals that are typed into, resized and looked at, cell by cell."""
+"""A separate tmux server, in whose terminals tests type, and whose cells they read."""
 
 from __future__ import annotations
 
@@ -42,49 +42,49 @@ unbind -a -n
 
 @dataclass(frozen=True)
 class Screen:
-    """All that somebody sees of a terminal, and what its keys and mouse would send."""
+    """The visible state of a terminal, and the modes that affect its keys and mouse."""
 
     rows: tuple[tuple[Cell, ...], ...]
     cursor: tuple[int, int]
     flags: Mapping[str, str]
     above: int = field(default=0, compare=False)
-    """Rows that have scrolled away."""
+    """The number of rows in the scrollback."""
 
     @property
     def text(self) -> str:
         return "\n".join("".join(character for character, _ in row).rstrip(" ") for row in self.rows).rstrip("\n")
 
     def shows(self, text: str) -> bool:
-        """Whether the text is there, wrapped or not."""
+        """Return whether the screen contains the text, wrapped or not."""
         return text in self.text or text in self.text.replace("\n", "")
 
 
 def _flags(values: list[str]) -> dict[str, str]:
     flags = dict(zip(_FLAGS, values, strict=True))
-    # A stop in the last column is none: a tab goes there anyway.
+    # Ignore a tab stop in the last column, where a tab stops anyway.
     last = str(int(flags.pop("pane_width")) - 1)
     flags["pane_tabs"] = ",".join(stop for stop in flags["pane_tabs"].split(",") if stop != last)
     return flags
 
 
 class Pane:
-    """One terminal with one program in it."""
+    """A terminal in which a program runs."""
 
     def __init__(self, server: Tmux, id: str) -> None:
         self._server = server
         self.id = id
 
     def type(self, text: str) -> None:
-        """The characters as a keyboard sends them; an empty text is not typed."""
+        """Type characters. An empty text does nothing."""
         if text:
             self._server.run("send-keys", "-t", self.id, "-H", *(f"{byte:x}" for byte in text.encode()))
 
     def key(self, name: str) -> None:
-        """A key by tmux's name for it, spelled as the terminal's modes want it."""
+        """Press a key, named as in tmux and encoded according to the terminal's modes."""
         self._server.run("send-keys", "-t", self.id, name)
 
     def paste(self, text: str) -> None:
-        """As from the clipboard: bracketed if the program asked for that."""
+        """Paste text, in brackets if the program has requested them."""
         self._server.run("load-buffer", "-b", "clip", "-", data=text)
         self._server.run("paste-buffer", "-p", "-r", "-d", "-b", "clip", "-t", self.id)
 
@@ -92,7 +92,7 @@ class Pane:
         self._server.run("resize-window", "-t", self.id, "-x", str(size.cols), "-y", str(size.rows))
 
     def picture(self, *range: str) -> Screen:
-        """What is shown now, to the last blank; ``range`` are capture-pane's options to that end."""
+        """Return the screen including trailing blanks. ``range`` are options of capture-pane that select lines."""
         printed = self._server.run(
             *("capture-pane", "-t", self.id, "-e", "-N", "-p", *range),
             *(";", "display-message", "-t", self.id, "-p", _FORMAT),
@@ -102,18 +102,18 @@ class Pane:
         return Screen(parse(captured), (int(x), int(y)), _flags(values), int(above))
 
     def screen(self) -> Screen:
-        """What is shown now, without blank ends of rows, of which not every tmux tells all."""
+        """Return the screen without trailing blanks, which not every version of tmux returns."""
         picture = self.picture()
         return replace(picture, rows=trimmed(picture.rows))
 
     def scroll(self) -> Screen:
-        """Scrollback and screen as one, with the cursor's place in it: the same wherever the screen begins."""
+        """Return scrollback and screen together, with the cursor relative to the first line of the scrollback."""
         picture = self.picture("-S", "-")
         x, y = picture.cursor
         return replace(picture, rows=trimmed(picture.rows), cursor=(x, y + picture.above))
 
     def until(self, text: str) -> Screen:
-        """Wait for a text; returns the screen that shows it."""
+        """Wait for a text, and return the screen."""
         until(
             lambda: self.screen().shows(text),
             lambda: f"no {text!r} in the terminal, which shows:\n{self.screen().text}",
@@ -121,7 +121,7 @@ class Pane:
         return self.screen()
 
     def history(self) -> tuple[tuple[Cell, ...], ...]:
-        """What scrolled away, oldest first."""
+        """Return the rows of the scrollback, oldest first."""
         picture = self.picture("-S", "-")
         return trimmed(picture.rows[: picture.above])
 
@@ -130,7 +130,7 @@ class Pane:
 
 
 class Tmux:
-    """The server. ``environment`` is all that the programs in its panes inherit."""
+    """A tmux server. The programs in its panes inherit only ``environment``."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self.socket = directory / "tmux"
@@ -139,14 +139,14 @@ class Tmux:
         self._environment = dict(environment)
 
     def open(self, argv: tuple[str, ...], size: TermSize, directory: Path) -> Pane:
-        """A new terminal of that size which runs ``argv``, in a window of its own."""
+        """Open a terminal that runs ``argv``, in a session of its own."""
         shape = ("-x", str(size.cols), "-y", str(size.rows), "-c", str(directory))
         return Pane(self, self.run("new-session", "-d", "-P", "-F", "#{pane_id}", *shape, "--", *argv).strip())
 
-    def run(self, *words: str, data: str | None = None) -> str:
-        """One tmux command, or several with ";" between them; returns what it prints."""
+    def run(self, *arguments: str, data: str | None = None) -> str:
+        """Run a tmux command, or several separated by ";", and return the output."""
         done = subprocess.run(
-            ["tmux", "-S", self.socket, "-f", self._configuration, *words],
+            ["tmux", "-S", self.socket, "-f", self._configuration, *arguments],
             env=self._environment,
             input=data,
             stdin=subprocess.DEVNULL if data is None else None,
@@ -155,7 +155,7 @@ class Tmux:
             errors="surrogateescape",
             timeout=20,
         )
-        assert done.returncode == 0, f"tmux {' '.join(words)}: {done.stderr}"
+        assert done.returncode == 0, f"tmux {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ class Tmux:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """For the server: our own environment as far as our program needs it, without what other terminals left there."""
+    """Return an environment for the server: the variables that our program needs, and none of the host terminal."""
     kept = {
         name: value
         for name, value in os.environ.items()

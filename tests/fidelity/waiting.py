@@ -1,4 +1,4 @@
-"""The one way in which these tests wait: terminals tell nobody that they have changed, so they are looked at again."""
+"""Waiting by polling, because tmux does not report changes of a terminal."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ WITHIN = 15.0
 POLL = 0.03
 
 
-def until(holds: Callable[[], bool], otherwise: Callable[[], str], within: float = WITHIN) -> None:
-    """Return once ``holds`` does; after ``within`` seconds fail with what ``otherwise`` says."""
+def until(condition: Callable[[], bool], message: Callable[[], str], within: float = WITHIN) -> None:
+    """Wait until a condition is true. Raises AssertionError with the message after ``within`` seconds."""
     deadline = time.monotonic() + within
-    while not holds():
+    while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(otherwise())
+            raise AssertionError(message())
         time.sleep(POLL)

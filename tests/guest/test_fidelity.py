@@ -19,7 +19,7 @@ from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import SessionSpec
 from tests.fidelity import scripts
 from tests.fidelity.attached import Attached, Plain, Returning
-from tests.fidelity.house import unpack
+from tests.fidelity.local_setup import unpack
 from tests.fidelity.plain_ssh import PlainSsh
 from tests.fidelity.shell import shell
 from tests.fidelity.stage import Stage

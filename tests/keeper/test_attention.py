@@ -58,24 +58,24 @@ def test_looking_clears_a_guess_but_not_the_report_of_a_hook(agent: Scenario) ->
 
 def test_titles_indicate_work_its_end_and_waiting() -> None:
     attention = Attention(SessionKind.AGENT, 0.0, ("(?i)action required",))
-    attention.titled("⠋ refactoring", 1.0)
+    attention.title("⠋ refactoring", 1.0)
     attention.output(2.0)
     attention.tick(60.0)  # silence for a minute has no meaning while the title shows a spinner
     assert (attention.activity, attention.text) == (Activity.WORKING, "")
-    attention.titled("⠙ Action Required: delete it?", 61.0)
+    attention.title("⠙ Action Required: delete it?", 61.0)
     assert (attention.activity, attention.text) == (Activity.WAITING, "⠙ Action Required: delete it?")
     attention.typed(62.0)
-    attention.titled("⠋ refactoring", 63.0)
-    attention.titled("my agent", 90.0)
+    attention.title("⠋ refactoring", 63.0)
+    attention.title("my agent", 90.0)
     assert (attention.activity, attention.text) == (Activity.DONE, "finished")
-    attention.notified("merge?", 91.0)
-    attention.titled("⠋ more", 92.0)
+    attention.notification("merge?", 91.0)
+    attention.title("⠋ more", 92.0)
     assert (attention.activity, attention.text) == (Activity.WAITING, "merge?")
 
 
 def test_hooks_take_precedence_over_titles(agent: Scenario) -> None:
     agent.attention.hook(Activity.WORKING, "", agent.now)
-    agent.attention.titled("✋ waiting", agent.now)
+    agent.attention.title("✋ waiting", agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
@@ -83,20 +83,20 @@ def test_hooks_take_precedence_over_guesses(agent: Scenario) -> None:
     agent.attention.hook(Activity.WORKING, "", agent.now)
     assert agent.prints(5).wait(60).state == (Activity.WORKING, "")
     agent.attention.hook(Activity.WAITING, "may I run rm?", agent.now)
-    agent.attention.notified("something else", agent.now)
+    agent.attention.notification("something else", agent.now)
     assert agent.state == (Activity.WAITING, "may I run rm?")
     agent.attention.typed(agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
 def test_an_answer_clears_the_mark(agent: Scenario) -> None:
-    agent.attention.notified("look here", agent.now)
+    agent.attention.notification("look here", agent.now)
     agent.attention.typed(agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
 def test_looking_clears_the_mark_but_the_agent_still_waits(agent: Scenario) -> None:
-    agent.attention.notified("look here", agent.now)
+    agent.attention.notification("look here", agent.now)
     agent.attention.seen()
     assert agent.state == (Activity.WAITING, "")
 
@@ -111,9 +111,9 @@ def test_echo_does_not_count_as_work(shell: Scenario) -> None:
 
 def test_a_bell_asks_for_attention_unless_it_follows_a_key(shell: Scenario) -> None:
     shell.attention.typed(shell.now)
-    shell.attention.rang(shell.now + 0.1)
+    shell.attention.bell(shell.now + 0.1)
     assert shell.state[1] == ""
-    shell.attention.rang(shell.now + 5)
+    shell.attention.bell(shell.now + 5)
     assert shell.state == (Activity.WAITING, "bell")
 
 

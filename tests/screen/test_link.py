@@ -1,4 +1,4 @@
-"""The link and a real, confined screen process: frames, flow control, crashes, and the bytes that cause them."""
+"""The link and a real, confined screen process: frames, flow control, and crashes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ DEADLINE = 20.0
 
 LINK = b"\x1b]8;;http://x/\x1b\\"
 KILLER = b"".join((LINK + b"x" * n + b"\x1b[H\x1b[3M") * 60 for n in (3000, 5000, 10000, 20000))
-"""Aborts the emulator when nothing filters it: links on nearly every cell, then lines deleted."""
+"""Output that aborts an unfiltered emulator: links on nearly every cell, then deleted lines."""
 
 
-class Told:
-    """What the link's callbacks said."""
+class Recorder:
+    """The arguments of the link's callbacks."""
 
     def __init__(self) -> None:
         self.replies: list[tuple[str, bytes]] = []
@@ -44,7 +44,7 @@ class Told:
 
 
 class Watcher:
-    """A view that keeps every frame and acknowledges it, unless it is told not to."""
+    """A view that keeps every frame, and acknowledges it unless ``acknowledge`` is false."""
 
     def __init__(self, link: ScreenLink, session: str, name: str, *, acknowledge: bool = True) -> None:
         self.frames: list[Frame] = []
@@ -72,19 +72,19 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def recorder() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture
-async def link(told: Told) -> AsyncIterator[ScreenLink]:
-    link = told.link()
+async def link(recorder: Recorder) -> AsyncIterator[ScreenLink]:
+    link = recorder.link()
     await link.start()
     yield link
     await link.close()
 
 
-async def test_output_comes_back_as_frames(link: ScreenLink) -> None:
+async def test_output_is_sent_as_frames(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     view = Watcher(link, "s1", "v")
     link.feed("s1", "a\x1b[31mb\x1b[0m漢\r\nc".encode())
@@ -99,16 +99,16 @@ async def test_output_comes_back_as_frames(link: ScreenLink) -> None:
     assert view.frames[-1].cursor.x == 2
 
 
-async def test_answers_and_events(link: ScreenLink, told: Told) -> None:
+async def test_replies_and_events_are_reported(link: ScreenLink, recorder: Recorder) -> None:
     link.open("s1", SIZE)
     link.feed("s1", b"\x1b[6n\x1b]2;hello\x07\x07\x07\x1b]52;c;?\x07")
     await link.sync()
-    assert told.replies == [("s1", b"\x1b[1;1R")]
-    assert ("s1", Title("hello")) in told.events
-    assert ("s1", Bell(2)) in told.events
+    assert recorder.replies == [("s1", b"\x1b[1;1R")]
+    assert ("s1", Title("hello")) in recorder.events
+    assert ("s1", Bell(2)) in recorder.events
 
 
-async def test_a_view_that_does_not_acknowledge_gets_one_frame_and_later_the_newest(link: ScreenLink) -> None:
+async def test_a_slow_view_gets_the_newest_state_after_it_acknowledges(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     view = Watcher(link, "s1", "slow", acknowledge=False)
     await until(lambda: view.frames)
@@ -127,7 +127,7 @@ async def test_a_view_that_does_not_acknowledge_gets_one_frame_and_later_the_new
     assert len(view.frames) == 2
 
 
-async def test_a_flood_gives_at_most_sixty_frames_a_second(link: ScreenLink) -> None:
+async def test_continuous_output_is_sent_at_no_more_than_sixty_frames_a_second(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     view = Watcher(link, "s1", "v")
     loop = asyncio.get_running_loop()
@@ -144,22 +144,22 @@ async def test_a_flood_gives_at_most_sixty_frames_a_second(link: ScreenLink) -> 
     await until(lambda: any(str(number) in row for row in view.rows.values()))
 
 
-async def test_every_view_of_a_session_is_served_by_itself(link: ScreenLink) -> None:
+async def test_views_of_a_session_are_independent(link: ScreenLink) -> None:
     link.open("s1", SIZE)
-    quick, stuck = Watcher(link, "s1", "quick"), Watcher(link, "s1", "stuck", acknowledge=False)
-    await until(lambda: quick.frames and stuck.frames)
+    fast, slow = Watcher(link, "s1", "fast"), Watcher(link, "s1", "slow", acknowledge=False)
+    await until(lambda: fast.frames and slow.frames)
     link.feed("s1", b"one")
-    await until(lambda: quick.rows[0] == "one")
+    await until(lambda: fast.rows[0] == "one")
     link.feed("s1", b"\r\ntwo")
-    await until(lambda: quick.rows[1] == "two")
-    assert len(stuck.frames) == 1
-    stuck.acknowledge()
-    await until(lambda: stuck.rows.get(0) == "one" and stuck.rows.get(1) == "two")
-    link.close_view("s1", "quick")
-    seen = len(quick.frames)
+    await until(lambda: fast.rows[1] == "two")
+    assert len(slow.frames) == 1
+    slow.acknowledge()
+    await until(lambda: slow.rows.get(0) == "one" and slow.rows.get(1) == "two")
+    link.close_view("s1", "fast")
+    seen = len(fast.frames)
     link.feed("s1", b"three")
     await link.sync()
-    assert len(quick.frames) == seen
+    assert len(fast.frames) == seen
 
 
 async def test_a_window_of_another_size_follows_the_cursor(link: ScreenLink) -> None:
@@ -182,7 +182,7 @@ async def test_a_window_of_another_size_follows_the_cursor(link: ScreenLink) -> 
     assert (cursor.x, cursor.y, cursor.visible) == (19, 4, True)
 
 
-async def test_restore_knows_everything_fed_before(link: ScreenLink) -> None:
+async def test_restore_includes_all_output_fed_before(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     for number in range(200):
         link.feed("s1", b"%d\r\n" % number)
@@ -196,7 +196,7 @@ async def test_restore_knows_everything_fed_before(link: ScreenLink) -> None:
     assert "0\n1\n2\n" in terminal.text(0, 1000)
 
 
-async def test_lines_search_and_text(link: ScreenLink) -> None:
+async def test_lines_search_and_text_use_absolute_line_numbers(link: ScreenLink) -> None:
     link.open("s1", TermSize(20, 5))
     link.feed("s1", b"".join(b"line %d\r\n" % number for number in range(1000)) + b"w" * 30)
     lines = await link.lines("s1", 500, 2)
@@ -206,22 +206,22 @@ async def test_lines_search_and_text(link: ScreenLink) -> None:
     assert [match.line for match in matches] == [999, 998, 997]
     assert await link.text("s1", 998, 2000) == "line 998\nline 999\n" + "w" * 30
     with pytest.raises(ScreenError):
-        await link.lines("nobody", 0, 1)
+        await link.lines("unknown", 0, 1)
 
 
-async def test_the_killer_sequence_does_not_kill_behind_the_filter(link: ScreenLink, told: Told) -> None:
+async def test_the_filter_prevents_the_abort(link: ScreenLink, recorder: Recorder) -> None:
     link.open("s1", SIZE)
     for start in range(0, len(KILLER), 65536):
         link.feed("s1", KILLER[start : start + 65536])
         await link.drain()
     await link.sync()
     assert link.restarts == 0
-    assert any(type(event).__name__ == "LinksDropped" for _, event in told.events)
+    assert any(type(event).__name__ == "LinksDropped" for _, event in recorder.events)
 
 
-async def test_an_abort_costs_nobody_else_his_screen(told: Told) -> None:
-    """The real abort, in a process whose filter is open: it dies, and comes back without what killed it."""
-    link = told.link()
+async def test_an_abort_does_not_affect_other_sessions(recorder: Recorder) -> None:
+    """Without the filter, the process aborts and is restarted without the output that caused it."""
+    link = recorder.link()
     link.filtered = False
     await link.start()
     link.open("good", SIZE)
@@ -236,18 +236,18 @@ async def test_an_abort_costs_nobody_else_his_screen(told: Told) -> None:
     await until(lambda: link.restarts == 1 and not link.want_pause)
     await until(lambda: len(view.frames) > seen)
     assert view.frames[-1].full and view.rows[0] == "still here"
-    assert told.lost == ["bad"]
+    assert recorder.lost == ["bad"]
     text = await link.text("bad", 0, 100)
     assert text.startswith("before") and "KILLER" not in text
-    # The program is made to redraw, and what it draws is shown.
+    # The keeper makes the program redraw.
     link.feed("bad", b"\x1b[2J\x1b[Hdrawn again")
     assert "drawn again" in await link.text("bad", 0, 100)
     assert "still here" in await link.text("good", 0, 100)
     await link.close()
 
 
-async def test_who_kills_again_and_again_is_fed_strictly_and_then_not_at_all(told: Told) -> None:
-    link = told.link()
+async def test_a_session_that_crashes_the_process_repeatedly_is_filtered_strictly(recorder: Recorder) -> None:
+    link = recorder.link()
     link.filtered = False
     await link.start()
     link.open("good", SIZE)
@@ -257,16 +257,16 @@ async def test_who_kills_again_and_again_is_fed_strictly_and_then_not_at_all(tol
     for crash in range(1, 4):
         link.feed("bad", KILLER)
         await until(lambda crash=crash: link.restarts == crash and not link.want_pause)
-    # From the third crash on its links are left out.
+    # After the third crash, the session's links are dropped.
     link.feed("bad", KILLER + b"\x1b[H\x1b[2Jalive")
     assert "alive" in await link.text("bad", 0, 1 << 40)
     assert link.restarts == 3
     assert await link.text("good", 0, 5) == "safe"
-    assert told.failed == []
+    assert recorder.failed == []
     await link.close()
 
 
-async def test_a_killed_process_comes_back(link: ScreenLink, told: Told) -> None:
+async def test_a_killed_process_is_restarted_from_the_checkpoint(link: ScreenLink, recorder: Recorder) -> None:
     link.open("s1", SIZE)
     view = Watcher(link, "s1", "v")
     link.feed("s1", b"saved")
@@ -276,12 +276,12 @@ async def test_a_killed_process_comes_back(link: ScreenLink, told: Told) -> None
     os.kill(link.pid, signal.SIGKILL)
     await until(lambda: link.restarts == 1)
     assert await link.text("s1", 0, 0) == "saved"
-    assert told.lost == ["s1"]
+    assert recorder.lost == ["s1"]
     link.feed("s1", b"!")
     await until(lambda: view.rows.get(0) == "saved!")
 
 
-async def test_a_quiet_session_loses_nothing(link: ScreenLink, told: Told) -> None:
+async def test_output_fed_while_no_process_runs_is_not_lost(link: ScreenLink, recorder: Recorder) -> None:
     link.open("s1", SIZE)
     link.feed("s1", b"saved")
     await link.sync(checkpoint=True)
@@ -290,10 +290,10 @@ async def test_a_quiet_session_loses_nothing(link: ScreenLink, told: Told) -> No
     link.feed("s1", b" and more")  # while no process runs
     await link.drain()
     assert await link.text("s1", 0, 0) == "saved and more"
-    assert told.lost == []
+    assert recorder.lost == []
 
 
-async def test_the_process_is_confined_and_dies_with_its_socket(link: ScreenLink) -> None:
+async def test_the_process_is_confined_and_exits_when_the_link_is_closed(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     await link.sync()
     assert {"files"} <= set(link.confined.split(","))

@@ -1,39 +1,41 @@
-"""What is remembered of a session, and how it is judged."""
+"""The record of a session: kept output, and the treatment after crashes."""
 
 from __future__ import annotations
 
 from ccvm_tui.guest import TermSize
-from ccvm_tui.screen.record import CRASH_WINDOW, KEPT_MAX, Sentence, SessionRecord
+from ccvm_tui.screen.record import CRASH_WINDOW, KEPT_MAX, CrashAction, SessionRecord
 
 
 def record() -> SessionRecord:
     return SessionRecord(TermSize(), 100, state=b"state", fed=10, saved=10)
 
 
-def test_three_crashes_in_a_row_lead_to_a_diet_and_three_more_to_nothing() -> None:
+def test_three_crashes_restrict_a_session_and_three_more_disable_it() -> None:
     session = record()
-    assert [session.convict(now) for now in (0.0, 1.0, 2.0)] == [Sentence.MERCY, Sentence.MERCY, Sentence.DIET]
+    first = [session.record_crash(now) for now in (0.0, 1.0, 2.0)]
+    assert first == [CrashAction.CONTINUE, CrashAction.CONTINUE, CrashAction.RESTRICT]
     assert session.strict and not session.failed
-    assert [session.convict(now) for now in (3.0, 4.0, 5.0)] == [Sentence.MERCY, Sentence.MERCY, Sentence.NOTHING]
+    second = [session.record_crash(now) for now in (3.0, 4.0, 5.0)]
+    assert second == [CrashAction.CONTINUE, CrashAction.CONTINUE, CrashAction.DISABLE]
     assert session.failed and not session.lost
 
 
-def test_crashes_far_apart_are_forgiven() -> None:
+def test_crashes_far_apart_have_no_consequences() -> None:
     session = record()
     for crash in range(20):
-        assert session.convict(crash * CRASH_WINDOW) is Sentence.MERCY
+        assert session.record_crash(crash * CRASH_WINDOW) is CrashAction.CONTINUE
 
 
-def test_a_checkpoint_that_kills_is_thrown_away() -> None:
+def test_a_checkpoint_that_crashes_the_process_is_discarded() -> None:
     session = record()
-    session.convict(0.0)
+    session.record_crash(0.0)
     assert session.state == b"state"
     session.begin()
-    session.convict(1.0)
+    session.record_crash(1.0)
     assert session.state == b""
 
 
-def test_only_who_was_fed_since_the_checkpoint_has_lost_something() -> None:
+def test_only_sessions_fed_since_their_checkpoint_have_lost_output() -> None:
     quiet, busy = record(), record()
     busy.fed += 1
     quiet.process_died()

@@ -1,4 +1,4 @@
-"""One session inside the screen process, on a clock of the test's own."""
+"""A session inside the screen process, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ccvm_tui.terminal.cells import Frame, decode_frame, row_text
 from ccvm_tui.terminal.emulator import Emulator
 
 
-class Stage:
-    """A session with one view, and what the view was sent."""
+class Harness:
+    """A session with one view, the frames sent to it, and a clock."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -20,7 +20,7 @@ class Stage:
         self.sent: list[Frame] = []
 
     def settle(self) -> None:
-        """The view has seen everything, and long ago."""
+        """Let the view see everything, and some time pass."""
         self.wait(1)
         self.now += 1
         self.sent.clear()
@@ -42,78 +42,78 @@ class Stage:
         return row_text(self.sent[-1].lines[0]) if self.sent and self.sent[-1].lines else ""
 
 
-def test_the_first_frame_after_a_pause_goes_at_once_and_the_next_waits() -> None:
-    stage = Stage()
-    stage.feed(b"a")
-    assert stage.line() == "a"
-    stage.feed(b"b")
-    assert len(stage.sent) == 1
-    due = stage.session.due()
-    assert due is not None and abs(due - stage.now - INTERVAL) < 1e-9
-    stage.wait(INTERVAL + 1e-6)
-    assert stage.line() == "ab"
-    assert stage.session.due() is None
+def test_the_first_frame_after_a_pause_is_sent_at_once_and_the_next_waits() -> None:
+    harness = Harness()
+    harness.feed(b"a")
+    assert harness.line() == "a"
+    harness.feed(b"b")
+    assert len(harness.sent) == 1
+    due = harness.session.due()
+    assert due is not None and abs(due - harness.now - INTERVAL) < 1e-9
+    harness.wait(INTERVAL + 1e-6)
+    assert harness.line() == "ab"
+    assert harness.session.due() is None
 
 
-def test_no_frame_while_an_update_is_held() -> None:
-    stage = Stage()
-    stage.settle()
-    stage.feed(b"\x1b[?2026hhalf")
-    stage.wait(0.1)
-    assert stage.sent == []
-    stage.feed(b" whole\x1b[?2026l")
-    assert stage.line() == "half whole"
+def test_no_frame_is_sent_during_a_synchronized_update() -> None:
+    harness = Harness()
+    harness.settle()
+    harness.feed(b"\x1b[?2026hhalf")
+    harness.wait(0.1)
+    assert harness.sent == []
+    harness.feed(b" whole\x1b[?2026l")
+    assert harness.line() == "half whole"
 
 
-def test_an_update_that_ends_in_the_middle_of_the_data_is_shown_whole() -> None:
-    stage = Stage()
-    stage.settle()
-    stage.feed(b"\x1b[?2026hone\x1b[?2026l\x1b[?2026h\x1b[2J\x1b[Htwo")
-    assert stage.line() == "one"
-    stage.feed(b"!\x1b[?2026l")
-    stage.wait(INTERVAL + 1e-6)
-    assert stage.line() == "two!"
+def test_an_update_that_ends_in_the_middle_of_the_data_is_shown_complete() -> None:
+    harness = Harness()
+    harness.settle()
+    harness.feed(b"\x1b[?2026hone\x1b[?2026l\x1b[?2026h\x1b[2J\x1b[Htwo")
+    assert harness.line() == "one"
+    harness.feed(b"!\x1b[?2026l")
+    harness.wait(INTERVAL + 1e-6)
+    assert harness.line() == "two!"
 
 
-def test_an_update_that_nobody_ends_is_shown_after_a_while() -> None:
-    stage = Stage()
-    stage.settle()
-    stage.feed(b"\x1b[?2026hhalf")
-    stage.wait(HOLD_MAX / 2)
-    stage.feed(b".")
-    assert stage.sent == []
-    stage.wait(HOLD_MAX / 2 + 1e-6)
-    assert stage.line() == "half."
+def test_an_update_that_does_not_end_is_shown_after_a_time_limit() -> None:
+    harness = Harness()
+    harness.settle()
+    harness.feed(b"\x1b[?2026hhalf")
+    harness.wait(HOLD_MAX / 2)
+    harness.feed(b".")
+    assert harness.sent == []
+    harness.wait(HOLD_MAX / 2 + 1e-6)
+    assert harness.line() == "half."
 
 
-def test_what_changes_nothing_sends_nothing() -> None:
-    stage = Stage()
-    stage.feed(b"a\x1b[2;2H")
-    stage.wait(1)
-    count = len(stage.sent)
-    stage.feed(b"\x1b[0m")
-    stage.wait(1)
-    assert len(stage.sent) == count
-    stage.feed(b"\x1b[?2004h")
-    assert len(stage.sent) == count + 1 and stage.sent[-1].lines == []
+def test_output_without_visible_effect_sends_no_frame() -> None:
+    harness = Harness()
+    harness.feed(b"a\x1b[2;2H")
+    harness.wait(1)
+    count = len(harness.sent)
+    harness.feed(b"\x1b[0m")
+    harness.wait(1)
+    assert len(harness.sent) == count
+    harness.feed(b"\x1b[?2004h")
+    assert len(harness.sent) == count + 1 and harness.sent[-1].lines == []
 
 
-def test_checkpoints_wait_for_a_change_and_for_their_turn() -> None:
-    stage = Stage()
-    stage.feed(b"a")
-    due = stage.session.checkpoint_due()
-    assert due is not None and due <= stage.now
-    assert stage.session.checkpoint(lambda: stage.now)
-    assert stage.session.checkpoint_due() is None
-    stage.feed(b"b")
-    due = stage.session.checkpoint_due()
-    assert due is not None and due >= stage.now + 1
+def test_checkpoints_wait_for_a_change_and_for_the_interval() -> None:
+    harness = Harness()
+    harness.feed(b"a")
+    due = harness.session.checkpoint_due()
+    assert due is not None and due <= harness.now
+    assert harness.session.checkpoint(lambda: harness.now)
+    assert harness.session.checkpoint_due() is None
+    harness.feed(b"b")
+    due = harness.session.checkpoint_due()
+    assert due is not None and due >= harness.now + 1
 
 
-def test_a_checkpoint_in_the_middle_of_a_sequence_goes_on_where_it_stopped() -> None:
-    stage = Stage()
-    stage.feed(b"a\x1b[3")
-    emulator = Emulator.restore(stage.session.emulator.snapshot())
+def test_a_checkpoint_in_the_middle_of_a_sequence_continues_it() -> None:
+    harness = Harness()
+    harness.feed(b"a\x1b[3")
+    emulator = Emulator.restore(harness.session.emulator.snapshot())
     again = Emulator.restore(emulator.snapshot())
     again.feed(b"1mb")
     again.refresh(everything=True)

@@ -1,4 +1,4 @@
-"""Logins that come to nothing."""
+"""Failing logins."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from ccvm_tui.ssh.keys import GuestKeys
 
 
 @pytest.mark.parametrize("banner", [b"", b"SSH-2.0-OpenSSH_10.0\r\n"])
-async def test_a_login_under_way_is_called_off_by_its_socket(tmp_path: Path, banner: bytes) -> None:
+async def test_shutting_down_the_socket_ends_a_login(tmp_path: Path, banner: bytes) -> None:
     path = tmp_path / "ssh.sock"
-    called = asyncio.Event()
-    line: list[socket.socket] = []
+    connected = asyncio.Event()
+    sockets: list[socket.socket] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(banner)
-        await reader.readline()  # the client is in the middle of it
-        called.set()
+        await reader.readline()  # the client is in the middle of the login
+        connected.set()
         await reader.read()
         writer.close()
 
     async with await asyncio.start_unix_server(accept, path):
         login = asyncio.ensure_future(
-            connection.connect(path, "dev", GuestKeys.make(), lambda _: None, opened=line.append)
+            connection.connect(path, "dev", GuestKeys.make(), lambda _: None, opened=sockets.append)
         )
-        await called.wait()
-        line[0].shutdown(socket.SHUT_RDWR)
+        await connected.wait()
+        sockets[0].shutdown(socket.SHUT_RDWR)
         async with asyncio.timeout(5):
             with pytest.raises(BootError, match="cannot log in"):
                 await login
 
 
-async def test_nobody_there(tmp_path: Path) -> None:
+async def test_a_missing_socket_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BootError, match="cannot log in"):
         await connection.connect(tmp_path / "none", "dev", GuestKeys.make(), lambda _: None)

@@ -1,4 +1,4 @@
-"""What two terminals that show the same have in common, and streams of bytes that make a terminal show things."""
+"""Comparable states of terminals, and strategies for the output of programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Cell = tuple[str, Style]
 
 
 def cells_of(row: Row, styles: dict[int, Style]) -> list[Cell]:
-    """Runs of one style, whatever way they were cut; blank cells at the end, which look like none, left out."""
+    """Return the runs of a row with adjacent runs of one style joined, and without trailing blank cells."""
     cells: list[Cell] = []
     for run in row.runs:
         style = styles[run.style]
@@ -33,7 +33,7 @@ def cells_of(row: Row, styles: dict[int, Style]) -> list[Cell]:
 
 @dataclass
 class Shown:
-    """All that somebody in front of a terminal can tell of it."""
+    """The visible state of a terminal, and what affects the next output."""
 
     rows: list[list[Cell]]
     wrapped: list[bool]
@@ -66,7 +66,7 @@ def shown(emulator: Emulator) -> Shown:
 
 
 def history_text(emulator: Emulator) -> list[str]:
-    """The lines of the scrollback, without blanks at their ends."""
+    """Return the lines of the scrollback without trailing blanks."""
     rows = emulator.past_rows(0, emulator.history)
     return ["".join(run.text for run in row.runs).rstrip(" ") for row in rows]
 
@@ -84,12 +84,12 @@ colour = st.one_of(
     st.sampled_from(["4:3", "4:2", "21", "58:5:9", "59", "53", "55", "1", "2", "3", "4", "5", "7", "8", "9"]),
     st.sampled_from([0, 22, 23, 24, 25, 27, 28, 29]),
 )
-_WORDS = ["漢字", "é", "e\u0301", "👩\u200d👩\u200d👧", "🙂", "🇫🇷", "ﬃ", "ก็", "한글", "\u200b", "❤\ufe0f", "ｗ", "──┐"]
+_TEXTS = ["漢字", "é", "e\u0301", "👩\u200d👩\u200d👧", "🙂", "🇫🇷", "ﬃ", "ก็", "한글", "\u200b", "❤\ufe0f", "ｗ", "──┐"]
 _CONTROLS = [b"\r\n", b"\n", b"\r", b"\b", b"\t", b"\x0e", b"\x0f", b"\x1bM", b"\x1bD", b"\x1bE", b"\x1bH"]
 _MODES = [1, 5, 6, 7, 25, 45, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 2004, 2027]
 text = st.one_of(
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
-    st.sampled_from([*_WORDS, "x" * 45]),
+    st.sampled_from([*_TEXTS, "x" * 45]),
 ).map(str.encode)
 control = st.sampled_from(_CONTROLS)
 modes = st.builds(lambda mode, on: f"\x1b[?{mode}{on}".encode(), st.sampled_from(_MODES), st.sampled_from("hl"))
@@ -103,7 +103,7 @@ misc = st.sampled_from(
         b"\x1b[>4;2m", b"\x1b[?1036l", b"\x1b[3J", b"\x1b[?2026h", b"\x1b[?2026l",
     ]
 )  # fmt: skip
-# CBT is missing: it leaves the wrap pending on a cursor that has moved away, which no terminal can be told to do.
+# Without CBT: it moves the cursor and leaves the wrap pending, a state that no sequence can restore.
 moves = st.one_of(
     csi("H", small, small), csi("A", small), csi("B", small), csi("C", small), csi("D", small), csi("G", small),
     csi("d", small), csi("J", st.integers(0, 2)), csi("K", st.integers(0, 2)), csi("L", small), csi("M", small),
@@ -113,6 +113,6 @@ moves = st.one_of(
 sgr = st.lists(colour, max_size=4).map(lambda values: f"\x1b[{';'.join(map(str, values))}m".encode())
 
 streams = st.lists(st.one_of(text, text, control, moves, sgr, modes, misc, screens), max_size=40).map(b"".join)
-"""What programs print, and worse."""
+"""Output of programs, including unusual output."""
 
 sizes = st.builds(TermSize, st.integers(2, 40), st.integers(1, 12))

@@ -1,4 +1,4 @@
-"""The emulator: rows as they look, lines by number, search, text, snapshots, answers."""
+"""The emulator: rows, line numbers, search, text, snapshots, replies and events."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def first_row(data: bytes) -> list[tuple[str, Style]]:
     return cells_of(emulator.rows[0], emulator.table(emulator.rows))
 
 
-def test_every_rendition() -> None:
+def test_renditions_are_read_from_cells() -> None:
     assert first_row(b"\x1b[1;2;3;5;7;8;9;53;4:3;58;5;9;38;5;200;48;2;1;2;3mx") == [
         (
             "x",
@@ -51,19 +51,19 @@ def test_every_rendition() -> None:
     assert first_row(b"\x1b[31ma\x1b[94mb\x1b[0mc") == [("a", Style(1)), ("b", Style(12)), ("c", Style())]
 
 
-def test_links_that_touch_are_told_apart() -> None:
+def test_adjacent_links_are_separate_runs() -> None:
     data = b"\x1b]8;;http://a\x07x\x1b]8;;http://b\x07y\x1b]8;;\x07z"
     assert first_row(data) == [("x", Style(link="http://a")), ("y", Style(link="http://b")), ("z", Style())]
 
 
-def test_characters_of_uncertain_width_stand_alone() -> None:
+def test_characters_of_uncertain_width_are_separate_runs() -> None:
     emulator = screen("ab漢e\u0301👩\u200d🙂c".encode())
     assert [(run.text, run.width) for run in emulator.rows[0].runs] == [
         ("ab漢", 4), ("e\u0301", 1), ("👩\u200d", 2), ("🙂", 2), ("c", 1),
     ]  # fmt: skip
 
 
-def test_agents_lay_out_their_text_by_clusters() -> None:
+def test_graphemes_lay_out_text_by_clusters() -> None:
     emulator = screen("👩\u200d🙂|1\ufe0f\u20e3|⚠\ufe0f|".encode(), graphemes=True)
     clusters = [("👩\u200d🙂", 2), ("|", 1), ("1\ufe0f\u20e3", 2), ("|", 1), ("⚠\ufe0f", 2), ("|", 1)]
     assert [(run.text, run.width) for run in emulator.rows[0].runs] == clusters
@@ -73,15 +73,15 @@ def test_agents_lay_out_their_text_by_clusters() -> None:
     again = Emulator.restore(emulator.snapshot())
     again.feed("\x1bc👩\u200d🙂|".encode())
     again.refresh(everything=True)
-    assert [(run.text, run.width) for run in again.rows[0].runs] == clusters[:2], "a reset means the default"
+    assert [(run.text, run.width) for run in again.rows[0].runs] == clusters[:2], "a reset restores the default mode"
 
 
-def test_cells_with_a_background_and_nothing_else() -> None:
+def test_erased_cells_keep_their_background() -> None:
     assert first_row(b"a\x1b[41m\x1b[K") == [("a", Style()), (" " * 39, Style(background=1))]
     assert first_row(b"\x1b[48;2;9;8;7m\x1b[2K") == [(" " * 40, Style(background=TRUE_COLOUR | 0x090807))]
 
 
-def test_no_control_character_comes_out() -> None:
+def test_rows_have_no_control_characters() -> None:
     emulator = screen(bytes(range(256)) * 3 + "".join(map(chr, range(0x80, 0xA0))).encode())
     for row in emulator.rows:
         assert row_text(row).isprintable() or not row.runs
@@ -89,7 +89,7 @@ def test_no_control_character_comes_out() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(sizes, streams, st.lists(st.tuples(sizes, streams), max_size=3))
-def test_following_changes_gives_what_reading_all_gives(
+def test_incremental_reads_give_the_same_rows_as_a_full_read(
     size: TermSize, stream: bytes, more: list[tuple[TermSize, bytes]]
 ) -> None:
     followed = Emulator(size)
@@ -100,10 +100,10 @@ def test_following_changes_gives_what_reading_all_gives(
         followed.resize(new_size)
         followed.feed(data)
         followed.refresh()
-        followed.lines(0, 50)  # looking back must not disturb what follows
-    looks = [cells_of(row, followed.table(followed.rows)) for row in followed.rows]
+        followed.lines(0, 50)  # reading the scrollback must not affect the next incremental read
+    rows = [cells_of(row, followed.table(followed.rows)) for row in followed.rows]
     assert [row.y for row in followed.rows] == list(range(followed.size.rows))
-    assert looks == shown(followed).rows
+    assert rows == shown(followed).rows
     for row in followed.rows:
         assert sum(run.width for run in row.runs) <= followed.size.cols
         assert all(run.width > 0 and run.text for run in row.runs)
@@ -112,7 +112,7 @@ def test_following_changes_gives_what_reading_all_gives(
 
 @settings(max_examples=100, deadline=None)
 @given(sizes, streams)
-def test_snapshots_lose_nothing(size: TermSize, stream: bytes) -> None:
+def test_snapshots_keep_the_whole_state(size: TermSize, stream: bytes) -> None:
     first = Emulator(size)
     first.feed(stream)
     second = Emulator.restore(first.snapshot())
@@ -124,7 +124,7 @@ def test_snapshots_lose_nothing(size: TermSize, stream: bytes) -> None:
     second.close()
 
 
-def test_hostile_bytes_and_sizes() -> None:
+def test_random_bytes_and_sizes_do_not_abort() -> None:
     chance = random.Random(1)
     emulator = Emulator(TermSize(80, 24))
     pieces = [b"\x1b[", b"\x1b]", b"\x1bP", b"\x1b_", b";", b"9999999", b"\xff\xfe", b"\x9b", b"h", b"\x1b\\", b"?"]
@@ -143,7 +143,7 @@ def test_hostile_bytes_and_sizes() -> None:
     emulator.close()
 
 
-def test_line_numbers_stay_when_old_lines_are_dropped() -> None:
+def test_line_numbers_do_not_change_when_old_lines_are_dropped() -> None:
     emulator = Emulator(TermSize(20, 5), scrollback=100)
     for number in range(20_000):
         emulator.feed(b"line %d\r\n" % number)
@@ -161,7 +161,7 @@ def test_line_numbers_stay_when_old_lines_are_dropped() -> None:
     assert emulator.position() == (0, top)
 
 
-def test_a_flood_that_drops_everything_goes_on_counting() -> None:
+def test_line_numbers_increase_when_a_feed_drops_the_whole_scrollback() -> None:
     emulator = Emulator(TermSize(20, 5), scrollback=10)
     emulator.feed(b"x\r\n" * 100)
     _, before = emulator.position()
@@ -169,7 +169,7 @@ def test_a_flood_that_drops_everything_goes_on_counting() -> None:
     assert emulator.position()[1] > before
 
 
-def test_search_sees_wrapped_lines_and_both_cases() -> None:
+def test_search_finds_wrapped_text_and_ignores_case() -> None:
     emulator = screen(b"Needle\r\n" + b"x" * 38 + b"needle\r\nnothing", rows=5)
     matches, total = emulator.search("NEEDLE", 10)
     assert total == 2
@@ -185,7 +185,7 @@ def test_text_joins_wrapped_lines() -> None:
     assert emulator.text(5, 2) == ""
 
 
-def test_answers() -> None:
+def test_queries_are_answered_but_clipboard_reads_are_not() -> None:
     emulator = Emulator(TermSize(80, 24))
     emulator.set_colours(TermColours(0xFFFFFF, 0x102030))
     emulator.feed(b"\x1b[c\x1b[5;7H\x1b[6n\x1b]11;?\x07\x1b]10;?\x1b\\\x1b[?996n\x1b[18t\x1b[?2026$p\x1b[?u")
@@ -198,7 +198,7 @@ def test_answers() -> None:
     assert emulator.outbox.take_events() == [ClipboardRead("clipboard"), ClipboardRead("primary")]
 
 
-def test_of_many_copies_the_last_counts() -> None:
+def test_only_the_last_clipboard_write_of_each_selection_is_kept() -> None:
     copies = b"".join(b"\x1b]52;c;eHh4\x07\x1b]52;p;eHh4\x07" for _ in range(1000))
     emulator = screen(b"\x1b]9;note\x07" + copies + b"\x1b]52;c;aGk=\x07")
     events = emulator.outbox.take_events()
@@ -209,7 +209,7 @@ def test_of_many_copies_the_last_counts() -> None:
     ]
 
 
-def test_events() -> None:
+def test_sequences_become_events() -> None:
     emulator = Emulator(TermSize(80, 24))
     emulator.feed(
         b"\x1b]2;one\x07\x1b]0;two\x07\x07\x07\x1b]7;file://h/tmp\x07\x1b]52;c;aGk=\x07\x1b]9;note\x07"
@@ -221,14 +221,14 @@ def test_events() -> None:
     ]  # fmt: skip
 
 
-def test_answers_and_events_are_bounded() -> None:
+def test_replies_and_events_are_bounded() -> None:
     emulator = Emulator(TermSize(80, 24))
     emulator.feed(b"\x1b[c\x1b]9;n\x07" * 100_000)
     assert len(emulator.outbox.take_answers()) <= 256 * 1024
     assert len(emulator.outbox.take_events()) <= 256
 
 
-def test_modes_and_cursor() -> None:
+def test_modes_and_cursor_are_read() -> None:
     emulator = screen(b"\x1b[?1h\x1b[?2004h\x1b[?1002h\x1b[?1006h\x1b[>5u\x1b[?1049h\x1b[5 q\x1b[2;3H")
     modes = emulator.modes()
     assert modes.has(Mode.APPLICATION_CURSOR) and modes.has(Mode.BRACKETED_PASTE) and modes.has(Mode.ALTERNATE_SCREEN)
@@ -242,7 +242,7 @@ def test_modes_and_cursor() -> None:
     assert emulator.modes().kitty == 5
 
 
-def test_colours_that_the_program_changed() -> None:
+def test_changed_colours_are_read_until_they_are_reset() -> None:
     emulator = screen(b"\x1b]4;3;#010203\x07\x1b]10;#ff0000\x07")
     colours = emulator.colours()
     assert (colours.foreground, colours.background, colours.palette) == (0xFF0000, -1, {3: 0x010203})
@@ -250,7 +250,7 @@ def test_colours_that_the_program_changed() -> None:
     assert emulator.colours().palette == {}
 
 
-def test_the_table_of_styles_does_not_grow_for_ever() -> None:
+def test_the_style_table_is_bounded() -> None:
     emulator = Emulator(TermSize(40, 4))
     for number in range(12_000):
         emulator.feed(b"\x1b[1;1H\x1b[38;2;%d;%d;1mx" % (number % 256, number // 256))
@@ -260,7 +260,7 @@ def test_the_table_of_styles_does_not_grow_for_ever() -> None:
     assert len(frame.styles) == 2
 
 
-def test_sizes_in_pixels_agree() -> None:
+def test_size_reports_in_cells_and_pixels_agree() -> None:
     emulator = Emulator(TermSize(80, 24, 720, 504))
     emulator.feed(b"\x1b[14t\x1b[16t\x1b[18t")
     assert emulator.outbox.take_answers() == b"\x1b[4;504;720t\x1b[6;21;9t\x1b[8;24;80t"
@@ -271,19 +271,19 @@ def test_sizes_in_pixels_agree() -> None:
     assert emulator.outbox.take_answers() == b"\x1b[48;24;80;480;800t"
     emulator.resize(TermSize(40, 10, 400, 200))
     assert emulator.outbox.take_answers() == b"\x1b[48;10;40;200;400t"
-    emulator.resize(TermSize(40, 10))  # one that does not tell its pixels
+    emulator.resize(TermSize(40, 10))  # a terminal that does not report its size in pixels
     emulator.feed(b"\x1b[14t")
     assert emulator.outbox.take_answers() == b"\x1b[48;10;40;160;320t\x1b[4;160;320t"
 
 
-def test_colours_of_a_terminal_that_does_not_tell_them_are_those_of_a_dark_one() -> None:
+def test_unknown_colours_are_those_of_a_dark_terminal() -> None:
     emulator = Emulator(TermSize(20, 4))
     emulator.set_colours(UNKNOWN_COLOURS)
     emulator.feed(b"\x1b]11;?\x07\x1b]12;?\x07\x1b[?996n")
     assert emulator.outbox.take_answers() == b"\x1b]11;rgb:1010/1010/1010\x07\x1b]12;rgb:d8d8/d8d8/d8d8\x07\x1b[?997;1n"
 
 
-def test_who_asked_for_it_is_told_when_dark_becomes_light() -> None:
+def test_a_change_between_dark_and_light_is_reported_in_mode_2031() -> None:
     dark, light = TermColours(0xEEEEEE, 0x101010, 0xFF0000), TermColours(0x111111, 0xFFFFFF, 0x0000FF)
     emulator = Emulator(TermSize(20, 4))
     emulator.set_colours(dark)
@@ -302,7 +302,7 @@ def test_who_asked_for_it_is_told_when_dark_becomes_light() -> None:
     )
 
 
-def test_what_a_program_says_of_colours_counts_more_than_the_terminals_own() -> None:
+def test_colours_set_by_the_program_override_those_of_the_host_terminal() -> None:
     emulator = screen(b"\x1b]11;#123456\x07")
     emulator.set_colours(TermColours(0x111111, 0xFFFFFF))
     emulator.feed(b"\x1b]11;?\x07\x1b]111\x07\x1b]11;?\x07")

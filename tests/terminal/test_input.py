@@ -1,4 +1,4 @@
-"""Mouse, paste and focus as programs asked for them, and a terminal's own words told from typing."""
+"""Encoding of mouse events and pastes, and separation of reports from typed input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ccvm_tui.terminal import mouse
 from ccvm_tui.terminal.cells import Mode, Modes
 from ccvm_tui.terminal.mouse import encode_mouse
-from ccvm_tui.terminal.paste import encode_focus, encode_paste
+from ccvm_tui.terminal.paste import encode_paste
 from ccvm_tui.terminal.reports import HELD_MAX, ReportSplitter, is_report, without_reports
 
 BRACKETED = Modes(flags=Mode.BRACKETED_PASTE)
@@ -37,17 +37,17 @@ BRACKETED = Modes(flags=Mode.BRACKETED_PASTE)
         (Modes(mouse=1000, mouse_encoding=1016), mouse.LEFT, True, b"\x1b[<0;28;72M"),
     ],
 )
-def test_mouse(modes: Modes, code: int, pressed: bool, data: bytes) -> None:
+def test_mouse_events_follow_mode_and_encoding(modes: Modes, code: int, pressed: bool, data: bytes) -> None:
     assert encode_mouse(code, 3, 4, pressed, modes) == data
 
 
-def test_mouse_beyond_what_the_encoding_can_say() -> None:
+def test_positions_beyond_the_range_of_the_encoding_are_not_reported() -> None:
     assert encode_mouse(mouse.LEFT, 300, 4, True, Modes(mouse=1000)) == b""
     assert encode_mouse(mouse.LEFT, 300, 4, True, Modes(mouse=1000, mouse_encoding=1005)) == "\x1b[M \u014d%".encode()
     assert encode_mouse(mouse.LEFT, 300, 4, True, Modes(mouse=1000, mouse_encoding=1006)) == b"\x1b[<0;301;5M"
 
 
-def test_paste() -> None:
+def test_pastes_are_bracketed_and_control_characters_removed() -> None:
     assert encode_paste(b"a\r\nb\nc\td", Modes()) == b"a\rb\rc\td"
     assert encode_paste(b"a\nb", BRACKETED) == b"\x1b[200~a\nb\x1b[201~"
     assert encode_paste(b"a\x1b[201~rm -rf\n", BRACKETED) == b"\x1b[200~a[201~rm -rf\n\x1b[201~"
@@ -56,17 +56,11 @@ def test_paste() -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_no_paste_gets_out_of_its_brackets(data: bytes, controls: bool) -> None:
+def test_a_paste_cannot_end_its_brackets(data: bytes, controls: bool) -> None:
     if controls:
         data = data.replace(b"a", b"\x1b[201~").replace(b"b", b"\xc2\xc2\x9b\x9b201~").replace(b"c", b"\x1b\x1b[201~")
     inside = encode_paste(data, BRACKETED)[len(b"\x1b[200~") : -len(b"\x1b[201~")]
     assert b"\x1b" not in inside and b"\xc2\x9b" not in inside and b"\x03" not in inside
-
-
-def test_focus() -> None:
-    assert encode_focus(True, Modes()) == b""
-    assert encode_focus(True, Modes(flags=Mode.FOCUS_EVENTS)) == b"\x1b[I"
-    assert encode_focus(False, Modes(flags=Mode.FOCUS_EVENTS)) == b"\x1b[O"
 
 
 REPORTS = [
@@ -84,7 +78,7 @@ TYPED = [
 
 
 @pytest.mark.parametrize("report", REPORTS)
-def test_reports_are_recognised(report: bytes) -> None:
+def test_reports_are_recognized(report: bytes) -> None:
     assert is_report(report)
     assert is_report(report * 3)
     assert without_reports(b"a" + report + b"b") == b"ab"
@@ -103,7 +97,7 @@ parts = st.lists(
 
 @settings(deadline=None)
 @given(parts, st.lists(st.integers(0, 300), max_size=12))
-def test_the_splitter_does_not_mind_where_it_is_cut(parts: list[tuple[bytes, bool]], cuts: list[int]) -> None:
+def test_the_result_does_not_depend_on_how_the_stream_is_cut(parts: list[tuple[bytes, bool]], cuts: list[int]) -> None:
     stream = b"".join(part for part, _ in parts)
     splitter = ReportSplitter()
     typed = reports = b""
@@ -117,14 +111,14 @@ def test_the_splitter_does_not_mind_where_it_is_cut(parts: list[tuple[bytes, boo
 
 
 @given(st.binary(max_size=300), st.integers(0, 300))
-def test_nothing_is_lost_or_invented(data: bytes, cut: int) -> None:
+def test_no_byte_is_lost_or_added(data: bytes, cut: int) -> None:
     splitter = ReportSplitter()
     first, second = splitter.feed(data[:cut]), splitter.feed(data[cut:])
     rest = splitter.flush()
     assert len(first[0]) + len(second[0]) + len(rest) + len(first[1]) + len(second[1]) == len(data)
 
 
-def test_the_splitter_holds_little_and_a_lone_escape_only_until_it_is_flushed() -> None:
+def test_held_bytes_are_bounded_and_returned_by_flush() -> None:
     splitter = ReportSplitter()
     assert splitter.feed(b"\x1b") == (b"", b"")
     assert splitter.held

@@ -1,4 +1,4 @@
-"""Keys as programs expect them; the emulator library's own encoder is the judge where it knows better."""
+"""Encoding of keys, compared with libghostty-vt's own encoder for the kitty protocol."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ APPLICATION = Modes(flags=Mode.APPLICATION_CURSOR | Mode.APPLICATION_KEYPAD)
         (KeyPress("a", text="a", action=REPEAT), b"a", b"a"),
     ],
 )
-def test_xterm(stroke: KeyPress, normal: bytes, application: bytes) -> None:
+def test_xterm_encoding(stroke: KeyPress, normal: bytes, application: bytes) -> None:
     assert encode_key(stroke, PLAIN) == normal
     assert encode_key(stroke, APPLICATION) == application
 
 
-def test_modes_of_enter_and_backspace() -> None:
+def test_enter_and_backspace_follow_their_modes() -> None:
     assert encode_key(KeyPress("enter"), Modes(flags=Mode.NEWLINE)) == b"\r\n"
     assert encode_key(KeyPress("backspace"), Modes(flags=Mode.BACKARROW_SENDS_BS)) == b"\x08"
 
@@ -95,11 +95,11 @@ def test_modes_of_enter_and_backspace() -> None:
         (KeyPress("s", SUPER), 1, b"\x1b[115;9u"),
     ],
 )
-def test_kitty(stroke: KeyPress, flags: int, data: bytes) -> None:
+def test_kitty_encoding(stroke: KeyPress, flags: int, data: bytes) -> None:
     assert encode_key(stroke, Modes(kitty=flags)) == data
 
 
-class Judge:
+class LibraryEncoder:
     """libghostty-vt's key encoder."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Judge:
         lib.ghostty_key_event_set_action(event, {PRESS: 1, REPEAT: 2, RELEASE: 0}[stroke.action])
         lib.ghostty_key_event_set_key(event, key)
         lib.ghostty_key_event_set_mods(event, self._mods(stroke.modifiers))
-        # The text is what the keyboard layout makes of Shift: that is used up.
+        # If there is text, the keyboard layout has already applied Shift.
         lib.ghostty_key_event_set_consumed_mods(event, 1 if stroke.text and stroke.modifiers & SHIFT else 0)
         text = stroke.text.encode()
         buffer = ffi.from_buffer("char[]", text)
@@ -150,15 +150,15 @@ keys = st.one_of(st.sampled_from(sorted(NAMED.items())), letters)
     st.sampled_from([PRESS, REPEAT, RELEASE]),
     st.integers(1, 31).map(lambda flags: flags | 1),
 )
-def test_kitty_as_the_library_has_it(key: tuple[str, str], modifiers: int, action: int, flags: int) -> None:
+def test_the_kitty_encoding_matches_the_library(key: tuple[str, str], modifiers: int, action: int, flags: int) -> None:
     name, constant = key
     text = ""
     if len(name) == 1 and not modifiers & ~SHIFT:
         text = name.upper() if modifiers & SHIFT else name
     stroke = KeyPress(name, modifiers, text if action != RELEASE else "", action)
     if len(name) == 1 and not stroke.text:
-        flags &= ~4  # the library is not told what Shift would have typed
+        flags &= ~4  # the library does not get the shifted character
     if action == PRESS:
-        flags &= ~2  # it names this event, kitty leaves it out; to programs it is the same
+        flags &= ~2  # the library sends the event type of a press, kitty omits it; both are valid
     code = getattr(lib, f"GHOSTTY_KEY_{constant}")
-    assert encode_key(stroke, Modes(kitty=flags)) == Judge().encode(stroke, code, flags)
+    assert encode_key(stroke, Modes(kitty=flags)) == LibraryEncoder().encode(stroke, code, flags)

@@ -1,4 +1,4 @@
-"""modifyOtherKeys: what a program asked for, and the keys that it gets."""
+"""modifyOtherKeys: the level that a program sets, and the encoding of keys."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def test_the_level_does_not_depend_on_how_the_output_is_cut(output: bytes, cuts:
         (b"\x1b[>4;2m\x1bc", 0),
     ],
 )
-def test_levels(output: bytes, level: int) -> None:
+def test_levels_are_tracked_and_restored(output: bytes, level: int) -> None:
     emulator = Emulator(TermSize(20, 4))
     emulator.feed(output)
     assert emulator.modes().other_keys == level
-    assert (b"4;2m" in emulator.pen().keyboard) == (level == 2)  # as the library has it
+    assert (b"4;2m" in emulator.pen().keyboard) == (level == 2)  # the library agrees
     again = Emulator(TermSize(20, 4))
     again.feed(restore_bytes(emulator, 0))
     assert again.modes().other_keys == level
 
 
-def test_the_second_level_survives_a_checkpoint() -> None:
+def test_level_2_is_part_of_a_snapshot() -> None:
     emulator = Emulator(TermSize(20, 4))
     emulator.feed(b"\x1b[>4;2m")
     assert Emulator.restore(emulator.snapshot()).modes().other_keys == 2
@@ -84,7 +84,7 @@ def test_the_second_level_survives_a_checkpoint() -> None:
         (KeyPress("up", CTRL), b"\x1b[1;5A", b"\x1b[1;5A", b"\x1b[1;5A"),
     ],
 )
-def test_keys(stroke: KeyPress, none: bytes, first: bytes, second: bytes) -> None:
+def test_keys_at_every_level(stroke: KeyPress, none: bytes, first: bytes, second: bytes) -> None:
     assert [encode_key(stroke, Modes(other_keys=level)) for level in (0, 1, 2)] == [none, first, second]
     assert encode_key(stroke, Modes(kitty=1, other_keys=2)) == encode_key(stroke, Modes(kitty=1))
 
@@ -93,7 +93,7 @@ def test_keys(stroke: KeyPress, none: bytes, first: bytes, second: bytes) -> Non
     st.sampled_from(["enter", "tab", "escape", "backspace", *"abcimz059;[]/ö"]),
     st.integers(0, 7).filter(lambda held: held & (ALT | CTRL)),
 )
-def test_what_is_told_so_is_understood_so(key: str, held: int) -> None:
+def test_encoded_keys_are_parsed_back(key: str, held: int) -> None:
     (stroke,) = InputParser().feed(encode_key(KeyPress(key, held), Modes(other_keys=2)))
     assert isinstance(stroke, Stroke)
     assert stroke.modifiers == held

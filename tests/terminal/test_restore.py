@@ -1,4 +1,4 @@
-"""Attaching again: the bytes that rebuild a session in another terminal leave nothing out."""
+"""The bytes that rebuild a session in another terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.terminal.screens import history_text, shown, sizes, streams
 
 def rebuilt(first: Emulator, scrollback: int = 1000) -> Emulator:
     second = Emulator(first.size)
-    # Whatever ran in that terminal before.
+    # The state that another program has left in that terminal.
     second.feed(b"\x1b[?1049h\x1b[?6h\x1b[2;3r\x1b[41mjunk\x1b[?7l\x1b[4h\x1b(0\x1b[>7u\x1b]8;;x\x07\x1b]2;unfinished")
     second.feed(restore_bytes(first, scrollback))
     return second
@@ -22,16 +22,16 @@ def assert_rebuilt(size: TermSize, stream: bytes) -> None:
     first = Emulator(size)
     first.feed(stream)
     second = rebuilt(first)
-    # An update that nobody would end is not handed on.
+    # A synchronized update is not restored, because nothing would end it.
     first.feed(b"\x1b[?2026l")
     expected = shown(first)
     got = shown(second)
-    # A session without a title leaves the terminal its own.
+    # If the session has no title, the terminal keeps its own.
     got.title = got.title if expected.title else ""
     assert got == expected
-    # The formatter joins a full line with the blank one that it was wrapped to: blanks are not compared.
+    # The formatter joins a full line with the blank line that it was wrapped to, so do not compare blanks.
     assert "".join(history_text(second)).replace(" ", "").endswith("".join(history_text(first)).replace(" ", ""))
-    # What comes next must look the same too.
+    # Later output must look the same too.
     for more in (b"\x1b[?1049lz\x1b[Aq", b"next\r\nline"):
         first.feed(more)
         second.feed(more)
@@ -45,8 +45,8 @@ def assert_rebuilt(size: TermSize, stream: bytes) -> None:
 @example(TermSize(3, 2), "\x1b[1S\x1b[48;2;0;0;0m漢字".encode())  # a wrap that scrolls in colour
 @example(TermSize(4, 1), "é漢字".encode())  # a spacer between scrollback and screen
 @example(TermSize(2, 1), "e\u0301e\u0301".encode())  # marks on the last character of a full line
-@example(TermSize(6, 1), "e\u0301漢字\b".encode())  # the cursor on the second half of a character
+@example(TermSize(6, 1), "e\u0301漢字\b".encode())  # the cursor on the second half of a wide character
 @example(TermSize(2, 1), b"0\x1b7")  # a saved cursor
 @example(TermSize(2, 2), b"0\x1b[31")  # in the middle of a sequence
-def test_any_session(size: TermSize, stream: bytes) -> None:
+def test_any_session_is_rebuilt(size: TermSize, stream: bytes) -> None:
     assert_rebuilt(size, stream)

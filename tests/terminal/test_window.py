@@ -1,4 +1,4 @@
-"""A window onto a session in a terminal of another size shows what is there, and nothing else."""
+"""Windows onto a session in a terminal of another size, and the reset of a terminal after a session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.terminal.screens import cells_of, shown, sizes, streams
 
 
 def columns(row: Row, styles: dict[int, Style]) -> list[tuple[str, Style]]:
-    """What stands in every column: a wide character in its first one."""
+    """Return the characters of a row with their styles; a wide character counts once."""
     out: list[tuple[str, Style]] = []
     for text, style in cells_of(row, styles):
         out += [(character, style) for character in text]
@@ -25,7 +25,7 @@ def columns(row: Row, styles: dict[int, Style]) -> list[tuple[str, Style]]:
 @settings(max_examples=150, deadline=None)
 @given(sizes, sizes, st.lists(streams, min_size=1, max_size=4))
 @example(TermSize(2, 1), TermSize(2, 1), ["0e\u0301".encode()])
-def test_a_window_shows_its_part(size: TermSize, seen: TermSize, parts: list[bytes]) -> None:
+def test_a_window_shows_its_part_of_the_screen(size: TermSize, seen: TermSize, parts: list[bytes]) -> None:
     session, terminal, window = Emulator(size), Emulator(seen), Window(seen)
     terminal.feed(b"\x1b[?1049h\x1b[41mleftovers\x1b[?6h\x1b[2;3r")
     for part in parts:
@@ -50,7 +50,7 @@ def test_a_window_shows_its_part(size: TermSize, seen: TermSize, parts: list[byt
     terminal.close()
 
 
-def test_input_modes_follow_but_the_mouse_does_not() -> None:
+def test_a_window_sets_input_modes_but_no_mouse_modes() -> None:
     session, terminal = Emulator(TermSize(80, 24)), Emulator(TermSize(40, 10))
     window = Window(terminal.size)
     session.feed(b"\x1b[?1h\x1b[?2004h\x1b[?1000h\x1b[>5u\x1b[?1049h")
@@ -64,7 +64,7 @@ def test_input_modes_follow_but_the_mouse_does_not() -> None:
     assert terminal.modes().flags & 0b111 == 0b001
 
 
-def test_leaving_gives_the_terminal_back() -> None:
+def test_leaving_resets_the_terminal() -> None:
     terminal = Emulator(TermSize(40, 10))
     fresh = shown(terminal)
     terminal.feed(

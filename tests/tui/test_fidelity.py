@@ -21,7 +21,7 @@ from tests.conftest import own_home
 from tests.fidelity import scripts
 from tests.fidelity.attached import Plain
 from tests.fidelity.cells import Cell
-from tests.fidelity.house import House
+from tests.fidelity.local_setup import LocalSetup
 from tests.fidelity.stage import Stage
 from tests.fidelity.tmux import TERM, Pane, Screen, Tmux
 
@@ -135,15 +135,15 @@ def _outer(size: TermSize) -> TermSize:
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
+def house() -> Iterator[LocalSetup]:
     with pytest.MonkeyPatch.context() as patch, own_home(patch) as home:
-        opened = House(home)
+        opened = LocalSetup(home)
         yield opened
         opened.close()
 
 
 @contextlib.contextmanager
-def staged(house: House, size: TermSize) -> Iterator[Stage]:
+def staged(house: LocalSetup, size: TermSize) -> Iterator[Stage]:
     """The program right in its terminal, and in the dashboard; each at a shell's prompt."""
     spec = SessionSpec(SessionKind.COMMAND, house.argv, term=TERM, size=size)
     name = f"embedded-{next(_numbers)}"
@@ -162,11 +162,11 @@ def staged(house: House, size: TermSize) -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
-def test_as_right_in_the_terminal(script: scripts.Script, house: House) -> None:
+def test_as_right_in_the_terminal(script: scripts.Script, house: LocalSetup) -> None:
     with staged(house, TermSize(80, 24)) as stage:
         script(stage)
 
 
-def test_as_right_in_a_small_terminal(house: House) -> None:
+def test_as_right_in_a_small_terminal(house: LocalSetup) -> None:
     with staged(house, TermSize(40, 12)) as stage:
         scripts.vim(stage)

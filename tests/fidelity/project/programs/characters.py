@@ -1,4 +1,4 @@
-"""Wide, combining and doubtful characters, also where a line ends."""
+"""Print wide and combining characters and characters of uncertain width, also at the end of a line."""
 
 import os
 
@@ -8,7 +8,7 @@ print("e\u0301 n\u0303 a\u0308\u0301 o\u0332\u0305 \u0e01\u0e34\u0e48 \u05d0\u05
 print("😀|👋|🚀|🧑|⌚|🎉|")
 print("─│┌┐└┘├┤┬┴┼ ▁▂▃▄▅▆▇█ ░▒▓ ⠁⠃⠇ ∀∃∅ →⇒ ½ ™ ⚡|")
 print("\x1b(0lqqk x a`~\x1b(B|")
-print("-" * (width - 1) + "漢")  # does not fit: goes to the next line whole
+print("-" * (width - 1) + "漢")  # does not fit, and wraps to the next line
 print("=" * (width - 2) + "字" + "wrapped after a wide one")
 print("x" * (width - 1) + "e\u0301" + "\u0301|")
 print("_" * width + "at the edge")

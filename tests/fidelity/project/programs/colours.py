@@ -1,4 +1,4 @@
-"""Every colour and rendition, through terminfo where it has a word for it; fills the width that there is."""
+"""Print every colour and rendition over the full width, with terminfo where it has a capability."""
 
 import curses
 import os

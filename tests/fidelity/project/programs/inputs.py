@@ -1,7 +1,7 @@
-"""Switches on one set of modes after the other, and prints every byte that comes in; Q goes on to the next set.
+"""Set one set of modes after the other, and print all input; Q continues with the next set.
 
-Only where the focus is said to be once more is not printed: some terminals say it whenever they are asked for it. A
-terminal that nobody looks at does not have it.
+A focus report that repeats the last one is not printed, because some terminals report the focus as soon as reports are
+enabled. The terminal is assumed not to have the focus at the start.
 """
 
 import os
@@ -15,14 +15,14 @@ SETS = ("?2004h", "?2004h ?1h", "?1000h ?1006h", "?1002h ?1006h", "?1003h ?1006h
 focus = b"\x1b[O"
 
 
-def news(match: re.Match[bytes]) -> bytes:
+def only_changes(match: re.Match[bytes]) -> bytes:
     global focus
     before, focus = focus, match[0]
     return b"" if focus == before else focus
 
 
 def show(data: bytes) -> None:
-    for byte in re.sub(rb"\x1b\[[IO]", news, data):
+    for byte in re.sub(rb"\x1b\[[IO]", only_changes, data):
         sys.stdout.write("<ESC>" if byte == 27 else chr(byte) if 32 < byte < 127 else f"<{byte:02x}>")
     sys.stdout.flush()
 

@@ -1,6 +1,7 @@
-"""Leaves the terminal in the middle of things: margins, tab stops, character sets, a waiting wrap.
+"""Leave the terminal in the middle of an operation, with margins, tab stops, character sets or a pending wrap.
 
-Each name is an act: it is begun, a key is waited for, it goes on, and after another key all is normal again.
+Each argument names a step. A step prints its first part, waits for a key, prints its second part, waits for another
+key, and resets the terminal.
 """
 
 import os
@@ -9,7 +10,7 @@ import termios
 import tty
 
 columns, lines = os.get_terminal_size()
-ACTS = {
+STEPS = {
     "margins": (
         f"\x1b[3;{lines - 2}r\x1b[?6h\x1b[H" + "\r\n".join(f"line {n}" for n in range(lines)),
         "\x1b[2;5Hhere\x1b[1L\x1b[99;1H\n\n",
@@ -31,8 +32,8 @@ NORMAL = "\x1b[r\x1b[?6l\x1b[4l\x1b[?7h\x1b[?25h\x1b[?1l\x1b>\x1b(B\x1b[0m\x1b[2
 before = termios.tcgetattr(0)
 tty.setraw(0)
 try:
-    for name in sys.argv[1:] or ACTS:
-        for part in ACTS[name]:
+    for name in sys.argv[1:] or STEPS:
+        for part in STEPS[name]:
             sys.stdout.write(part)
             sys.stdout.flush()
             os.read(0, 1)

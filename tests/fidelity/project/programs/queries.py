@@ -1,4 +1,4 @@
-"""Asks the terminal all sorts of things, and prints what it says; three times, waiting for a key in between."""
+"""Send queries to the terminal and print the replies, three times, and wait for a key in between."""
 
 import os
 import termios
@@ -18,7 +18,7 @@ STATUS, FINE = b"\x1b[5n", b"\x1b[0n"
 
 
 def answer(query: str) -> bytes:
-    """What comes before the answer to the one question that every terminal answers."""
+    """Return the reply to a query: all input before the reply to a status query, which every terminal answers."""
     os.write(1, query.encode() + STATUS)
     received = b""
     while not received.endswith(FINE):
@@ -32,8 +32,8 @@ try:
     for _ in range(3):
         os.write(1, b"\x1b[H\x1b[2J")
         for name, query in QUERIES.items():
-            said = answer(query)
-            os.write(1, f"{name}: {ascii(said)[2:-1]}\r\n".encode())
+            reply = answer(query)
+            os.write(1, f"{name}: {ascii(reply)[2:-1]}\r\n".encode())
         os.read(0, 1)
         os.write(1, b"done")
         os.read(0, 1)

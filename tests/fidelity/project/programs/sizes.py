@@ -1,4 +1,4 @@
-"""Prints the terminal's size, and again after every SIGWINCH; ends at end of file."""
+"""Print the size of the terminal, now and after every SIGWINCH, until end of file."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A keeper without a guest, a tmux server, and the files to work on: all that the local comparisons share."""
+"""The setup of the local comparisons: a keeper without a guest, a tmux server, and a project directory."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tests.fidelity.tmux import TERM, Tmux, environment
 
 FILES = Path(__file__).parent / "project"
 RENAMED = {"zshrc": ".zshrc", "edited": "code.py"}
-"""Names that would have a meaning here, or be hidden."""
+"""Files that are renamed on unpacking, because their final names are hidden or would be treated as source code."""
 
 
 def unpack(target: Path) -> None:
-    """The files that the programs work on."""
+    """Copy the files that the programs use."""
     shutil.copytree(FILES, target)
-    for name, there in RENAMED.items():
-        (target / name).rename(target / there)
+    for name, final in RENAMED.items():
+        (target / name).rename(target / final)
 
 
-class House:
-    """Runs programs right in a terminal, and in sessions."""
+class LocalSetup:
+    """A keeper and a tmux server, in which programs run in sessions and directly in a terminal."""
 
     def __init__(self, home: Path) -> None:
-        self.name = "house"
+        self.name = "local"
         self.project = home / "project"
         unpack(self.project)
         self.argv = shell(str(self.project), str(home))
@@ -43,7 +43,7 @@ class House:
         self.tmux.close()
 
     def session(self, size: TermSize) -> str:
-        """Start a shell in a session; returns what ``attach`` calls it."""
+        """Start a shell in a session. Returns the session's name for ``attach``."""
 
         async def start() -> str:
             async with await connection.connect(self.name) as keeper:
@@ -54,11 +54,13 @@ class House:
 
     @contextlib.contextmanager
     def stage(self, size: TermSize) -> Iterator[Stage]:
-        """The program right in its terminal, attached to, and left and come back to; each at a shell's prompt."""
+        """Open a plain, an attached and a returning terminal, each with a shell at its prompt."""
         reference = Plain(self.tmux.open(self.argv, size, self.project))
-        others = {way.__name__: way(self.tmux, self.session(size), size, self.project) for way in (Attached, Returning)}
+        others = {
+            kind.__name__: kind(self.tmux, self.session(size), size, self.project) for kind in (Attached, Returning)
+        }
         stage = Stage(reference, others, size)
         stage.prompt()
         yield stage
-        for way in (reference, *others.values()):
-            way.pane.close()
+        for terminal in (reference, *others.values()):
+            terminal.pane.close()
