@@ -305,7 +305,7 @@ class Machine:
             return await self.wait()
         except asyncio.CancelledError:
             self._asked_to_end = True
-            self._child.send(signal.SIGKILL)
+            self._child.send_signal(signal.SIGKILL)
             await asyncio.shield(self._watch)
             raise
 
