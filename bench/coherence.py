@@ -1,9 +1,9 @@
-"""How soon a change of one side shows on the other, with files that are held open, by name, and as inotify events.
+"""Measure how soon a change on one side is visible on the other: in open files, by name, and as inotify events.
 
     ./dev bench coherence
 
-One guest, `ROUNDS` rounds each. A round trip is a change on the host, seen by a program of the guest, which changes
-something in turn that the host sees: both directions together. Times in ms: median, and the slowest.
+The benchmark uses one guest and makes ``ROUNDS`` round trips of each kind. A round trip is a change on the host that a
+program in the guest sees, followed by a change in the guest that the host sees. Times are in ms: median and slowest.
 """
 
 from __future__ import annotations
