@@ -51,8 +51,8 @@ while last != "end":
 
 @contextlib.contextmanager
 def guest(project: Path) -> Iterator[str]:
-    words = [*COMMAND, "run", "--detach", "--shell", "--linger", "--memory", "1024", str(project)]
-    name = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip().partition("/")[0]
+    args = [*COMMAND, "run", "--detach", "--shell", "--linger", "--memory", "1024", str(project)]
+    name = subprocess.run(args, check=True, capture_output=True, text=True).stdout.strip().partition("/")[0]
     try:
         yield name
     finally:
@@ -87,8 +87,8 @@ def main() -> None:
         (project / "there" / "held").write_text("0")
         with guest(project) as name:
             for kind, change in (("held", in_place), ("name", replaced), ("inotify", in_place)):
-                words = [*COMMAND, "exec", name, "--", "python3", "-c", INSIDE, kind]
-                with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
+                args = [*COMMAND, "exec", name, "--", "python3", "-c", INSIDE, kind]
+                with subprocess.Popen(args, stdout=subprocess.PIPE, text=True) as program:
                     assert program.stdout is not None
                     program.stdout.readline()
                     times = [round_trip(project, change, str(number)) for number in range(1, ROUNDS + 1)]

@@ -35,8 +35,8 @@ MEGABYTE = 1 << 20
 # --- the measurements: this part also runs in the guest, without other packages --------------------------------------
 
 
-def run(*words: str, directory: str | Path = ".") -> None:
-    subprocess.run(words, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+def run(*args: str, directory: str | Path = ".") -> None:
+    subprocess.run(args, cwd=directory, check=True, stdout=subprocess.DEVNULL)
 
 
 def timed(function: Callable[[], object]) -> float:
@@ -45,13 +45,13 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def search_words() -> list[str]:
+def search_command() -> list[str]:
     return ["rg", "-c", "no such word", "."] if shutil.which("rg") else ["grep", "-rc", "no such word", "."]
 
 
 def searched(directory: str) -> None:
     """Search for a text that does not occur. The status for no match is not an error."""
-    subprocess.run(search_words(), cwd=directory, stdout=subprocess.DEVNULL, check=False)
+    subprocess.run(search_command(), cwd=directory, stdout=subprocess.DEVNULL, check=False)
 
 
 WALKS: dict[str, Callable[[str], None]] = {
@@ -162,9 +162,9 @@ def build(units: int, place: str) -> dict[str, float]:
     return {"": first, "nothing to do": timed(lambda: run("make", "-s", directory=base))}
 
 
-def measure(words: list[str], *, inside: bool) -> dict[str, float]:
-    """Measure one group of figures. ``words`` are its name, its size or tree, and a directory for new files."""
-    name, subject, place = words
+def measure(args: list[str], *, inside: bool) -> dict[str, float]:
+    """Measure one group of figures. ``args`` are its name, its size or tree, and a directory for new files."""
+    name, subject, place = args
     if name in WALKS:
         return walk(name, subject, inside)
     if name == "git clone":
@@ -183,14 +183,14 @@ def measure(words: list[str], *, inside: bool) -> dict[str, float]:
 
 def make_tree(directory: Path, count: int) -> None:
     """Create a repository of ``count`` files of 0.2 to 4 KB, in directories like those of source code."""
-    words = random.Random(1)
-    text = "".join(words.choice(["return ", "value ", "if (x) ", "\n", "list.append "]) for _ in range(2000))
+    chance = random.Random(1)
+    text = "".join(chance.choice(["return ", "value ", "if (x) ", "\n", "list.append "]) for _ in range(2000))
     for number in range(count):
         where = number // PER_DIRECTORY
         parent = directory / f"d{where % 25}" / f"sub{where}"
         if number % PER_DIRECTORY == 0:
             parent.mkdir(parents=True)
-        (parent / f"file{number}.txt").write_text(text[: words.randrange(200, 4000)])
+        (parent / f"file{number}.txt").write_text(text[: chance.randrange(200, 4000)])
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b.invalid", "commit", "-qm1"],
                     ["gc", "-q"]):  # fmt: skip
         run("git", *command, directory=directory)
@@ -202,13 +202,13 @@ class Host:
     def __init__(self, project: Path) -> None:
         self.project = project
 
-    def measure(self, *words: str) -> dict[str, float]:
-        return self._parsed([sys.executable, "-"], words, ())
+    def measure(self, *args: str) -> dict[str, float]:
+        return self._parsed([sys.executable, "-"], args, ())
 
-    def _parsed(self, command: list[str], words: tuple[str, ...], more: tuple[str, ...]) -> dict[str, float]:
+    def _parsed(self, command: list[str], args: tuple[str, ...], more: tuple[str, ...]) -> dict[str, float]:
         with HERE.open() as script:
             done = subprocess.run(
-                [*command, "--inside", *words, *more], stdin=script, check=True, capture_output=True, text=True,
+                [*command, "--inside", *args, *more], stdin=script, check=True, capture_output=True, text=True,
                 env=self.environment(), cwd="/",
             )  # fmt: skip
         figures: dict[str, float] = json.loads(done.stdout)
@@ -224,24 +224,24 @@ class Guest(Host):
     def __init__(self, project: Path, checkout: Path, state: Path, memory: int) -> None:
         super().__init__(project)
         self._checkout, self._state = checkout, state
-        run_words = ("run", "--detach", "--shell", "--linger", "--memory", str(memory), str(project))
-        self._name = self._ccvm_tui(*run_words).partition("/")[0]
+        run_args = ("run", "--detach", "--shell", "--linger", "--memory", str(memory), str(project))
+        self._name = self._ccvm_tui(*run_args).partition("/")[0]
 
     def environment(self) -> dict[str, str]:
         state = str(self._state)
         return {**os.environ, "PYTHONPATH": str(self._checkout), "XDG_RUNTIME_DIR": state, "XDG_STATE_HOME": state}
 
-    def _ccvm_tui(self, *words: str) -> str:
+    def _ccvm_tui(self, *args: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "ccvm_tui", *words], check=True, stdout=subprocess.PIPE,
+            [sys.executable, "-P", "-m", "ccvm_tui", *args], check=True, stdout=subprocess.PIPE,
             text=True, env=self.environment(),
         )  # fmt: skip
         return done.stdout.strip()
 
-    def measure(self, *words: str) -> dict[str, float]:
+    def measure(self, *args: str) -> dict[str, float]:
         command = [sys.executable, "-P", "-m", "ccvm_tui", "exec", self._name, "--", "python3", "-"]
         before = self._processor_time()
-        figures = self._parsed(command, words, ("--guest",))
+        figures = self._parsed(command, args, ("--guest",))
         return {**figures, "processor time": self._processor_time() - before}
 
     def _processor_time(self) -> float:

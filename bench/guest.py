@@ -38,8 +38,8 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def ccvm_tui(*words: str) -> str:
-    return subprocess.run([*COMMAND, *words], check=True, capture_output=True, text=True).stdout.strip()
+def ccvm_tui(*args: str) -> str:
+    return subprocess.run([*COMMAND, *args], check=True, capture_output=True, text=True).stdout.strip()
 
 
 async def boot(project: Path) -> dict[str, float]:

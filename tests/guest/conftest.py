@@ -77,11 +77,11 @@ COMMAND = (sys.executable, "-P", "-m", "ccvm_tui")
 
 
 def ccvm_tui(
-    *words: str, data: bytes = b"", within: float = 60, cwd: Path | None = None
+    *args: str, data: bytes = b"", within: float = 60, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the real command in a separate process."""
     return subprocess.run(
-        [*COMMAND, *words],
+        [*COMMAND, *args],
         input=data,
         capture_output=True,
         timeout=within,

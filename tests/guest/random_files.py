@@ -2,7 +2,7 @@
 
 The program runs on the host and in the guest. Each role is a process. ``own:N`` makes any operation on a file of its
 own. ``locked:FILE`` keeps a file open that other processes change too, and changes it in place under flock of the file.
-``replaced:FILE`` opens such a file anew each time, and changes it in place or renames another file over it, under flock
+``replaced:FILE`` reopens such a file each time, and changes it in place or renames another file over it, under flock
 of ``FILE.lock``. ``readlocked:`` and ``readreplaced:`` only read. A file that several processes use starts with a digest
 of its content. The exit status is 1, with a traceback, if any content differs from what was written.
 """

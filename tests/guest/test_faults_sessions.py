@@ -17,9 +17,9 @@ ANOTHER_VERSION = (
 )
 
 
-def run_another_version(*words: str) -> subprocess.CompletedProcess[str]:
+def run_another_version(*args: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a version that uses another protocol."""
-    return subprocess.run([sys.executable, "-P", "-c", ANOTHER_VERSION, *words], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-P", "-c", ANOTHER_VERSION, *args], capture_output=True, text=True)
 
 
 async def test_clients_that_attach_during_a_flood_leak_nothing(spare: RealGuest) -> None:
@@ -64,8 +64,8 @@ async def test_a_keeper_of_another_version_can_only_be_listed_and_stopped(spare:
     (guest,) = json.loads(listed.stdout)["guests"]
     assert (guest["name"], guest["state"]) == (spare.name, "running")
     assert session in [info["id"] for info in guest["sessions"]]
-    for words in (["exec", spare.name, "--", "true"], ["run", "--detach", "--shell", str(spare.project)]):
-        refused = run_another_version(*words)
+    for args in (["exec", spare.name, "--", "true"], ["run", "--detach", "--shell", str(spare.project)]):
+        refused = run_another_version(*args)
         assert refused.returncode == 6
         assert "speaks another protocol" in refused.stderr
         assert f"ccvm-tui stop {spare.name}" in refused.stderr

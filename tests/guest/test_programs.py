@@ -89,8 +89,8 @@ async def test_all_output_arrives_even_if_it_is_read_slowly(guest: RealGuest) ->
 
 @pytest.mark.parametrize("count", [10_000, 40_000, 100_000])
 async def test_long_command_lines_arrive(guest: RealGuest, count: int) -> None:
-    words = [str(number) for number in range(count)]
-    assert await ran(guest.name, "echo", *words) == (0, " ".join(words).encode() + b"\n", b"")
+    args = [str(number) for number in range(count)]
+    assert await ran(guest.name, "echo", *args) == (0, " ".join(args).encode() + b"\n", b"")
 
 
 async def test_the_only_limits_of_arguments_are_those_of_linux(guest: RealGuest) -> None:
@@ -104,8 +104,8 @@ async def test_the_only_limits_of_arguments_are_those_of_linux(guest: RealGuest)
             (["w" * 1000] * 3000, {}),
             ([word] * 40, {}),
         ]
-        for words, env in too_long:
-            status, output, errors = await ran(guest.name, "printf", "%s", *words, env=env)
+        for args, env in too_long:
+            status, output, errors = await ran(guest.name, "printf", "%s", *args, env=env)
             assert (status, output, errors) == (126, b"", b"ccvm: printf: Argument list too long\n")
         other.type(b"still here\n")
         await other.until(b"still here\n")

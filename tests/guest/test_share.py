@@ -407,8 +407,8 @@ def test_a_git_index_written_by_one_side_is_valid_on_the_other(shared: RealGuest
     for number in range(200):
         (project / str(number)).write_text(f"{number}\n")
     git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
-        subprocess.run([*git, *words], check=True)
+    for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
+        subprocess.run([*git, *args], check=True)
     shared.sh("git status --porcelain")
     assert shared.sh("git diff-files --name-only") == ""
     assert subprocess.run([*git, "diff-files", "--name-only"], capture_output=True, check=True).stdout == b""
@@ -501,8 +501,8 @@ def test_both_sides_can_write_to_one_sqlite_database(shared: RealGuest, mode: st
         db.commit()
     (shared.project / "writer.py").write_text(WRITER)
     with running(shared, "python3", "writer.py", "guest", connection, str(rows)) as guests:
-        words = ["writer.py", "host", connection, str(rows)]
-        subprocess.run([sys.executable, *words], cwd=shared.project, check=True, timeout=120)
+        args = ["writer.py", "host", connection, str(rows)]
+        subprocess.run([sys.executable, *args], cwd=shared.project, check=True, timeout=120)
         assert guests.process.wait(120) == 0
     with contextlib.closing(sqlite3.connect(database)) as db:
         assert db.execute("select side, count(*) from t group by side order by side").fetchall() == [

@@ -132,8 +132,8 @@ class Machine(RuleBasedStateMachine):
                 raise NotADirectoryError(20, "a link")
         return os.path.join(self.model, path)
 
-    def both(self, ours: Callable[[], object], model: Callable[[], object]) -> None:
-        got, expected = outcome(ours), outcome(model)
+    def both(self, actual: Callable[[], object], model: Callable[[], object]) -> None:
+        got, expected = outcome(actual), outcome(model)
         if isinstance(got, Failed) or isinstance(expected, Failed):
             assert got == expected, (got, expected)
 
@@ -224,18 +224,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(path=PATHS, flags=FLAGS, mode=FILE_MODES)
     def open(self, path: bytes, flags: int, mode: int) -> None:
-        ours = outcome(lambda: self.client.open(path, flags, mode))
+        actual = outcome(lambda: self.client.open(path, flags, mode))
         model = outcome(lambda: os.open(self.at(path), flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode & 0o1777))
-        self._note(ours, model, flags)
+        self._note(actual, model, flags)
 
-    def _note(self, ours: Any, model: Any, flags: int) -> None:
+    def _note(self, actual: Any, model: Any, flags: int) -> None:
         if isinstance(model, int) and stat.S_ISREG(os.fstat(model).st_mode):
-            assert isinstance(ours, tuple), ours
-            self.opened.append(Opened(*ours, model, flags))
+            assert isinstance(actual, tuple), actual
+            self.opened.append(Opened(*actual, model, flags))
         elif isinstance(model, int):
             os.close(model)  # a directory or FIFO, which Linux opens without a request
-        elif errno.ENXIO not in (model.number, ours.number):  # a FIFO
-            assert ours == model, (ours, model)
+        elif errno.ENXIO not in (model.number, actual.number):  # a FIFO
+            assert actual == model, (actual, model)
 
     @rule(path=PATHS)
     def temporary(self, path: bytes) -> None:
@@ -253,9 +253,9 @@ class Machine(RuleBasedStateMachine):
         if os.fstat(opened.fd).st_nlink == 0:
             source = f"/proc/self/fd/{opened.fd}"
             # a file that was unlinked cannot be linked again, but a file that never had a name can
-            ours = outcome(lambda: self.client.link_node(opened.node, path))
+            actual = outcome(lambda: self.client.link_node(opened.node, path))
             model = outcome(lambda: os.link(source, self.at(path), src_dir_fd=opened.fd, follow_symlinks=True))
-            assert ours == model, (ours, model)
+            assert actual == model, (actual, model)
 
     @precondition(lambda self: self.opened)
     @rule(number=st.integers(0, 99), data=DATA, offset=OFFSETS, pieces=st.integers(1, 4))
@@ -329,8 +329,8 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def same_open_files(self) -> None:
         for opened in self.opened:
-            ours, model = self.client.attributes(opened.node), os.fstat(opened.fd)
-            assert (ours.size, ours.mode, ours.links) == (model.st_size, model.st_mode, model.st_nlink)
+            actual, model = self.client.attributes(opened.node), os.fstat(opened.fd)
+            assert (actual.size, actual.mode, actual.links) == (model.st_size, model.st_mode, model.st_nlink)
 
     @invariant()
     def same_tree(self) -> None:

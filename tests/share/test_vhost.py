@@ -45,11 +45,11 @@ class Device:
 
 @contextlib.contextmanager
 def device() -> Iterator[Device]:
-    ours, peer = socket.socketpair()
+    device_end, peer = socket.socketpair()
     memory = os.memfd_create("guest")
     os.ftruncate(memory, SIZE)
     watched: list[int] = []
-    backend = Backend(ours, 2, lambda fd, _: watched.append(fd), watched.remove)
+    backend = Backend(device_end, 2, lambda fd, _: watched.append(fd), watched.remove)
     target = Device(backend, peer, memory)
     target.message(5, struct.pack("<IIQQQQ", 1, 0, GUEST, SIZE, USER, 0), [memory])
     target.message(8, struct.pack("<II", 0, QUEUE_SIZE))
@@ -58,7 +58,7 @@ def device() -> Iterator[Device]:
     for queue in backend.queues:
         queue.set_kick(-1)
         queue.set_call(-1)
-    ours.close()
+    device_end.close()
     peer.close()
     os.close(memory)
 
