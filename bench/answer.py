@@ -1,4 +1,4 @@
-"""Answers every byte with a counter at the start of the line: what a latency measurement waits for."""
+"""Answer every byte with a counter at the start of the line, for measurements of latency."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""How soon a change of one side shows on the other, with files that are held open, by name, and as inotify events.
+"""Measure how soon a change on one side is visible on the other: in open files, by name, and as inotify events.
 
     ./dev bench coherence
 
-One guest, `ROUNDS` rounds each. A round trip is a change on the host, seen by a program of the guest, which changes
-something in turn that the host sees: both directions together. Times in ms: median, and the slowest.
+The benchmark uses one guest and makes ``ROUNDS`` round trips of each kind. A round trip is a change on the host that a
+program in the guest sees, followed by a change in the guest that the host sees. Times are in ms: median and slowest.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ while last != "end":
 
 @contextlib.contextmanager
 def guest(project: Path) -> Iterator[str]:
-    words = [*COMMAND, "run", "--detach", "--shell", "--linger", "--memory", "1024", str(project)]
-    name = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip().partition("/")[0]
+    args = [*COMMAND, "run", "--detach", "--shell", "--linger", "--memory", "1024", str(project)]
+    name = subprocess.run(args, check=True, capture_output=True, text=True).stdout.strip().partition("/")[0]
     try:
         yield name
     finally:
@@ -87,8 +87,8 @@ def main() -> None:
         (project / "there" / "held").write_text("0")
         with guest(project) as name:
             for kind, change in (("held", in_place), ("name", replaced), ("inotify", in_place)):
-                words = [*COMMAND, "exec", name, "--", "python3", "-c", INSIDE, kind]
-                with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
+                args = [*COMMAND, "exec", name, "--", "python3", "-c", INSIDE, kind]
+                with subprocess.Popen(args, stdout=subprocess.PIPE, text=True) as program:
                     assert program.stdout is not None
                     program.stdout.readline()
                     times = [round_trip(project, change, str(number)) for number in range(1, ROUNDS + 1)]

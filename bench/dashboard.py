@@ -1,6 +1,6 @@
-"""How fast the dashboard is, beside tmux where the two can be compared: ``python -m bench.dashboard [NAME…]``.
+"""Measure the speed of the dashboard, and that of tmux for comparison: ``python -m bench.dashboard [NAME…]``.
 
-Guests have no machine here: keepers, sessions and screen processes are the real ones. All figures are of one run.
+The guests have no machine, but keepers, sessions and screen processes are real. All figures are from one run.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ ANSWER = [*PYTHON, str(ROOT / "bench" / "answer.py")]
 SIZE = (120, 40)
 FLOOD_MB = 100
 FLOODS = 4
-"""So many times 100 MB: one flood is over before enough keys were typed for a ninety-ninth percentile."""
+"""The number of floods. During one flood, too few keys are typed for a 99th percentile."""
 
 
 @contextlib.contextmanager
 def place() -> Iterator[Path]:
-    """Runtime and state directories of their own; what runs in them at the end is stopped."""
+    """Yield a directory with separate runtime and state directories, and stop all guests in them afterwards."""
     root = Path(tempfile.mkdtemp(prefix="ccvm-b"))
     for name in ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         path = root / name[4:7].lower()
@@ -54,7 +54,7 @@ def place() -> Iterator[Path]:
 
 
 def start(root: Path, name: str, *argv: str, sessions: int = 1) -> None:
-    """A guest without a machine, with as many sessions of ``argv``."""
+    """Start a guest without a machine, with ``sessions`` sessions that run ``argv``."""
     project = root / name
     project.mkdir(exist_ok=True)
     size = TermSize(SIZE[0] - 33, SIZE[1] - 3)
@@ -85,11 +85,11 @@ def end_tmux() -> None:
 
 
 def keys(outer: Outer, count: int, gap: float) -> list[float]:
-    """Seconds from a key to its answer on the outer terminal, ``count`` times."""
+    """Return the seconds from a key to its answer on the outer terminal, ``count`` times."""
     outer.type(b"x")
     outer.wait(b">", 10)
     outer.settle(0.3, 2)
-    text = bytes(outer.seen)
+    text = bytes(outer.received)
     number = int(text[text.rindex(b"<") + 1 :][:6])
     times = []
     for _ in range(count):
@@ -117,20 +117,20 @@ def latency(root: Path) -> None:
     outer.type(LEADER + b"1")
     outer.wait(b"ready", 20)
     outer.settle(0.5, 3)
-    ours = keys(outer, 300, 0.03)
+    dashboard_times = keys(outer, 300, 0.03)
     outer.close()
     listing.stop_any("keys", force=True)
     outer = in_tmux(ANSWER)
     outer.wait(b"ready", 10)
-    theirs = keys(outer, 300, 0.03)
+    tmux_times = keys(outer, 300, 0.03)
     outer.close()
     end_tmux()
-    print(f"key to echo, dashboard     {spread(ours)}")
-    print(f"key to echo, tmux          {spread(theirs)}")
+    print(f"key to echo, dashboard     {spread(dashboard_times)}")
+    print(f"key to echo, tmux          {spread(tmux_times)}")
 
 
 def crowd(root: Path) -> None:
-    """With 20 guests: how long until all are shown, and what it costs to show them."""
+    """Measure the time until 20 guests are shown, and the processor time while they are idle."""
     for number in range(20):
         start(root, f"guest{number:02}", "/bin/cat")
     times = []
@@ -141,7 +141,7 @@ def crowd(root: Path) -> None:
         outer.type(b"q")
         outer.settle(0.5, 5)
         outer.close()
-    print(f"first paint, 20 guests     {statistics.median(times):.2f} s until all of them are shown")
+    print(f"first paint, 20 guests     {statistics.median(times):.2f} s until all are shown")
     _idle()
     for name in listing.names():
         listing.stop_any(name, force=True)
@@ -161,15 +161,15 @@ def _idle() -> None:
     took = time.perf_counter() - began
     after = program.cpu_times()
     used = (after.user + after.system - before.user - before.system) / took
-    theirs = sum(k.cpu_times().user + k.cpu_times().system - b.user - b.system
+    keepers_used = sum(k.cpu_times().user + k.cpu_times().system - b.user - b.system
                  for k, b in zip(keepers, keepers_before, strict=True)) / took  # fmt: skip
     print(f"idle, 20 quiet guests      {used:.2%} of a core, {(outer.written - written) / took:.0f} bytes/s drawn"
-          f" (all 20 keepers: {theirs:.2%})")  # fmt: skip
+          f" (all 20 keepers: {keepers_used:.2%})")  # fmt: skip
     outer.close()
 
 
 def flood(root: Path) -> None:
-    """Two sessions side by side: one prints 100 MB, keys go to the other."""
+    """Measure two sessions side by side: one prints 100 MB while keys are typed in the other."""
     start(root, "answers", *ANSWER)
     trigger, result = root / "go", root / "took"
     flooding = [*PYTHON, str(ROOT / "bench" / "flood.py"), str(trigger), str(result), str(FLOOD_MB)]
@@ -225,12 +225,12 @@ def _flooded(name: str, outer: Outer, trigger: Path, result: Path, watched: dict
 
 
 def keys_quick(outer: Outer, count: int) -> list[float]:
-    """Like ``keys`` while much else is drawn: the number is learned from the first answer."""
+    """Measure like ``keys`` while other output is drawn. The current number is read from the first answer."""
     times = []
     outer.clear()
     outer.type(b"x")
     outer.wait(b">", 20)
-    found = bytes(outer.seen)
+    found = bytes(outer.received)
     at = found.rindex(b"<0")
     number = int(found[at + 1 : at + 7])
     for _ in range(count):
@@ -245,7 +245,7 @@ def keys_quick(outer: Outer, count: int) -> list[float]:
 
 
 def memory(root: Path) -> None:
-    """Ten sessions of ten thousand lines in one guest, each looked at once."""
+    """Measure the memory for ten sessions with 10,000 lines each in one guest, after each was shown once."""
     script = "seq -f 'line %06.0f of the scrollback, with some words after it' 1 10050; cat"
     start(root, "lines", "/bin/sh", "-c", script, sessions=10)
     outer = dashboard()
@@ -258,15 +258,15 @@ def memory(root: Path) -> None:
         outer.settle(0.3, 2)
     keeper = psutil.Process(next(info["keeper_pid"] for info in listing.running() if info["name"] == "lines"))
     screen = next(p for p in keeper.children() if "ccvm_tui.screen" in " ".join(p.cmdline()))
-    ours, theirs, its = (one.memory_info().rss >> 20 for one in (program, keeper, screen))
-    print(f"memory, 10×10,000 lines    dashboard {ours} MiB ({alone >> 20} before any was shown), keeper {theirs} MiB,"
-          f" screen process {its} MiB")  # fmt: skip
+    sizes = [process.memory_info().rss >> 20 for process in (program, keeper, screen)]
+    print(f"memory, 10×10,000 lines    dashboard {sizes[0]} MiB ({alone >> 20} before any was shown),"
+          f" keeper {sizes[1]} MiB, screen process {sizes[2]} MiB")  # fmt: skip
     outer.close()
     listing.stop_any("lines", force=True)
 
 
 def redraw(root: Path) -> None:
-    """Full-screen redraws at 200×60, as frames decoded, made into strips and rendered: in this process."""
+    """Measure full redraws at 200×60 in this process: decoding frames, converting them to strips, rendering."""
     from bench.redraw import measure
 
     for what, milliseconds, size in measure():
@@ -274,7 +274,7 @@ def redraw(root: Path) -> None:
 
 
 def _program(outer: Outer) -> psutil.Process:
-    """The Python under setsid."""
+    """Return the Python process that setsid has started."""
     process = psutil.Process(outer.process.pid)
     while process.name().startswith("setsid") and process.children():
         process = process.children()[0]

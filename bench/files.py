@@ -1,12 +1,12 @@
-"""How quick the project's directory is in a guest, against the host's own disk and, if wanted, an earlier version.
+"""Measure the project's directory in a guest, and compare it with the host's disk and optionally an earlier version.
 
-./dev bench files                                 the whole measurement: takes long where guests are emulated
+./dev bench files                                 the whole measurement; takes long if guests are emulated
 python bench/files.py --files 10000 --rounds 1 --old ../checkout-of-another-version --json out.json
 
-Every row is measured in one run, the places taking turns. Times are taken where the programs run. "cold" is after the
-guest has dropped its caches; the host keeps its own, which only root could empty, so that its column has no such rows.
-Where there is no ripgrep, ``grep -r`` takes its place, and the table says so. "processor time" is that of QEMU and the
-file server for a whole group of figures, whatever they waited for: it says more than the clock where others are at work.
+All rows are measured in one run, alternating between the places. Times are measured where the programs run. "cold"
+means that the guest has dropped its caches. The host keeps its caches, which only root could drop, so its column has no
+such rows. If ripgrep is not installed, ``grep -r`` is used instead, and the output says so. "processor time" is that of
+QEMU and the file server for a group of figures. On a busy machine it is more reliable than the elapsed time.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-HERE = Path(globals().get("__file__", "")).resolve()  # read from standard input it is in no file
+HERE = Path(globals().get("__file__", "")).resolve()  # no file if the program is read from standard input
 PER_DIRECTORY = 40
 MEGABYTE = 1 << 20
 
 
-# --- what is measured: this part also runs inside, with a plain Python ----------------------------------------------
+# --- the measurements: this part also runs in the guest, without other packages --------------------------------------
 
 
-def run(*words: str, directory: str | Path = ".") -> None:
-    subprocess.run(words, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+def run(*args: str, directory: str | Path = ".") -> None:
+    subprocess.run(args, cwd=directory, check=True, stdout=subprocess.DEVNULL)
 
 
 def timed(function: Callable[[], object]) -> float:
@@ -45,13 +45,13 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def search_words() -> list[str]:
+def search_command() -> list[str]:
     return ["rg", "-c", "no such word", "."] if shutil.which("rg") else ["grep", "-rc", "no such word", "."]
 
 
 def searched(directory: str) -> None:
-    """Search for what is not there: the status of a search that found nothing is no failure."""
-    subprocess.run(search_words(), cwd=directory, stdout=subprocess.DEVNULL, check=False)
+    """Search for a text that does not occur. The status for no match is not an error."""
+    subprocess.run(search_command(), cwd=directory, stdout=subprocess.DEVNULL, check=False)
 
 
 WALKS: dict[str, Callable[[str], None]] = {
@@ -67,7 +67,7 @@ def drop_caches() -> None:
 
 def walk(name: str, tree: str, inside: bool) -> dict[str, float]:
     figures = {}
-    WALKS[name](tree)  # the index of git gets to know this place
+    WALKS[name](tree)  # the first run updates git's index for this place
     if inside:
         drop_caches()
         figures["cold"] = timed(lambda: WALKS[name](tree))
@@ -80,7 +80,7 @@ def clone(tree: str, place: str) -> dict[str, float]:
 
 
 def create(count: int, place: str) -> dict[str, float]:
-    """As npm unpacks packages: directories in directories, each file made, written, its mode set, closed."""
+    """Create files as npm does: nested directories, and for each file open, write, chmod and close."""
 
     def unpack() -> None:
         for number in range(count):
@@ -148,7 +148,7 @@ open(my $o, ">", "$out.new") or die; print $o $all; close $o; rename("$out.new",
 
 
 def build(units: int, place: str) -> dict[str, float]:
-    """What a build asks of files, with perl as compiler: many short programs, common headers, results renamed."""
+    """Run a build with perl as the compiler: many short processes, common headers, renamed results."""
     base = Path(place, "build")
     (base / "include").mkdir(parents=True)
     for number in range(1, 21):
@@ -162,9 +162,9 @@ def build(units: int, place: str) -> dict[str, float]:
     return {"": first, "nothing to do": timed(lambda: run("make", "-s", directory=base))}
 
 
-def measure(words: list[str], *, inside: bool) -> dict[str, float]:
-    """One group of figures; ``words`` are its name, the size or tree that it is about, and a place for new files."""
-    name, subject, place = words
+def measure(args: list[str], *, inside: bool) -> dict[str, float]:
+    """Measure one group of figures. ``args`` are its name, its size or tree, and a directory for new files."""
+    name, subject, place = args
     if name in WALKS:
         return walk(name, subject, inside)
     if name == "git clone":
@@ -182,33 +182,33 @@ def measure(words: list[str], *, inside: bool) -> dict[str, float]:
 
 
 def make_tree(directory: Path, count: int) -> None:
-    """A repository of ``count`` files of 0.2 to 4 KB, some in the way that sources lie."""
-    words = random.Random(1)
-    text = "".join(words.choice(["return ", "value ", "if (x) ", "\n", "list.append "]) for _ in range(2000))
+    """Create a repository of ``count`` files of 0.2 to 4 KB, in directories like those of source code."""
+    chance = random.Random(1)
+    text = "".join(chance.choice(["return ", "value ", "if (x) ", "\n", "list.append "]) for _ in range(2000))
     for number in range(count):
         where = number // PER_DIRECTORY
         parent = directory / f"d{where % 25}" / f"sub{where}"
         if number % PER_DIRECTORY == 0:
             parent.mkdir(parents=True)
-        (parent / f"file{number}.txt").write_text(text[: words.randrange(200, 4000)])
+        (parent / f"file{number}.txt").write_text(text[: chance.randrange(200, 4000)])
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b.invalid", "commit", "-qm1"],
                     ["gc", "-q"]):  # fmt: skip
         run("git", *command, directory=directory)
 
 
 class Host:
-    """The host itself."""
+    """The host."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
 
-    def measure(self, *words: str) -> dict[str, float]:
-        return self._parsed([sys.executable, "-"], words, ())
+    def measure(self, *args: str) -> dict[str, float]:
+        return self._parsed([sys.executable, "-"], args, ())
 
-    def _parsed(self, command: list[str], words: tuple[str, ...], more: tuple[str, ...]) -> dict[str, float]:
+    def _parsed(self, command: list[str], args: tuple[str, ...], more: tuple[str, ...]) -> dict[str, float]:
         with HERE.open() as script:
             done = subprocess.run(
-                [*command, "--inside", *words, *more], stdin=script, check=True, capture_output=True, text=True,
+                [*command, "--inside", *args, *more], stdin=script, check=True, capture_output=True, text=True,
                 env=self.environment(), cwd="/",
             )  # fmt: skip
         figures: dict[str, float] = json.loads(done.stdout)
@@ -219,33 +219,33 @@ class Host:
 
 
 class Guest(Host):
-    """A guest of the version in ``checkout``, with state of its own."""
+    """A guest of the version in ``checkout``, with a separate state directory."""
 
     def __init__(self, project: Path, checkout: Path, state: Path, memory: int) -> None:
         super().__init__(project)
         self._checkout, self._state = checkout, state
-        run_words = ("run", "--detach", "--shell", "--linger", "--memory", str(memory), str(project))
-        self._name = self._ccvm_tui(*run_words).partition("/")[0]
+        run_args = ("run", "--detach", "--shell", "--linger", "--memory", str(memory), str(project))
+        self._name = self._ccvm_tui(*run_args).partition("/")[0]
 
     def environment(self) -> dict[str, str]:
         state = str(self._state)
         return {**os.environ, "PYTHONPATH": str(self._checkout), "XDG_RUNTIME_DIR": state, "XDG_STATE_HOME": state}
 
-    def _ccvm_tui(self, *words: str) -> str:
+    def _ccvm_tui(self, *args: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "ccvm_tui", *words], check=True, stdout=subprocess.PIPE,
+            [sys.executable, "-P", "-m", "ccvm_tui", *args], check=True, stdout=subprocess.PIPE,
             text=True, env=self.environment(),
         )  # fmt: skip
         return done.stdout.strip()
 
-    def measure(self, *words: str) -> dict[str, float]:
+    def measure(self, *args: str) -> dict[str, float]:
         command = [sys.executable, "-P", "-m", "ccvm_tui", "exec", self._name, "--", "python3", "-"]
         before = self._processor_time()
-        figures = self._parsed(command, words, ("--guest",))
+        figures = self._parsed(command, args, ("--guest",))
         return {**figures, "processor time": self._processor_time() - before}
 
     def _processor_time(self) -> float:
-        """That of QEMU and the file server, the keeper's children; only a keeper has our directory as its state."""
+        """Return the processor time of QEMU and the file server, the children of the keeper with our state directory."""
         import psutil
 
         total = 0.0
@@ -264,7 +264,7 @@ class Guest(Host):
 
 @contextlib.contextmanager
 def places(options: argparse.Namespace, base: Path) -> Iterator[dict[str, Host]]:
-    """The host and the guests, each with a project of its own that has the same trees."""
+    """Yield the host and the guests, each with its own project that contains the same trees."""
     versions = {"share": HERE.parent.parent} | ({"old": options.old.resolve()} if options.old else {})
     projects = {name: base / name for name in ("host", *versions)}
     trees = base / "host"
@@ -285,7 +285,7 @@ def places(options: argparse.Namespace, base: Path) -> Iterator[dict[str, Host]]
 
 
 def groups(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """The names of all groups of figures, each with its subject: a size, or the number of files of its tree."""
+    """Yield the name and the subject of each group of figures. The subject is a size, or a tree's number of files."""
     for count in options.files:
         yield from ((name, str(count)) for name in WALKS)
     yield "git clone", str(options.files[0])
@@ -342,8 +342,10 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--memory", type=int, default=2048, help="of each guest, in MiB")
-    parser.add_argument("--old", type=Path, metavar="CHECKOUT", help="another version, measured in turn with this one")
-    parser.add_argument("--only", metavar="WORD", help="only the groups of figures whose names have this word")
+    parser.add_argument(
+        "--old", type=Path, metavar="CHECKOUT", help="another version to measure alternately with this one"
+    )
+    parser.add_argument("--only", metavar="WORD", help="only the groups of figures whose names contain this word")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--guest", action="store_true", help=argparse.SUPPRESS)
@@ -351,7 +353,7 @@ def main() -> None:
     if options.inside:
         print(json.dumps(measure(options.inside, inside=options.guest)))
         return
-    # not in /tmp, which may be memory
+    # not in /tmp, which may be in memory
     with (
         tempfile.TemporaryDirectory(prefix="ccvm-bench", dir="/var/tmp", ignore_cleanup_errors=True) as directory,
         places(options, Path(directory)) as found,
@@ -360,7 +362,7 @@ def main() -> None:
         table = measure_all(options, found)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, {options.rounds} rounds; medians")
     if not shutil.which("rg"):
-        print("The host has no ripgrep: its column for rg is that of grep -r.")
+        print("The host has no ripgrep: its column for rg contains the times of grep -r.")
     print_table(table, names)
     if options.json:
         Path(options.json).write_text(json.dumps(table))

@@ -1,6 +1,6 @@
-"""Prints MB of coloured text as fast as it is taken, each time the file TRIGGER appears; writes the seconds to RESULT.
+"""Print coloured text as fast as it is read: ``python flood.py TRIGGER RESULT MB``.
 
-``python flood.py TRIGGER RESULT MB``
+Each time the file TRIGGER appears, the program prints MB megabytes and writes the seconds that took to RESULT.
 """
 
 from __future__ import annotations
@@ -27,6 +27,6 @@ while True:
         left -= os.write(1, block[: min(left, 1 << 16)])
     took = time.perf_counter() - began
     os.write(1, b"\x1b[m\r\nflood is over\r\n")
-    whole = result.with_suffix(".new")
-    whole.write_text(f"{took}")
-    whole.rename(result)
+    new = result.with_suffix(".new")
+    new.write_text(f"{took}")
+    new.rename(result)

@@ -1,4 +1,4 @@
-"""How long a guest takes, and what it costs: image build, boot, attach, ls, memory. Real guests, real commands.
+"""Measure image build, boot, attach, ls and memory with real guests and real commands.
 
 ./dev bench guest            medians of five
 python bench/guest.py --runs 3 --build --json out.json
@@ -38,12 +38,12 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def ccvm_tui(*words: str) -> str:
-    return subprocess.run([*COMMAND, *words], check=True, capture_output=True, text=True).stdout.strip()
+def ccvm_tui(*args: str) -> str:
+    return subprocess.run([*COMMAND, *args], check=True, capture_output=True, text=True).stdout.strip()
 
 
 async def boot(project: Path) -> dict[str, float]:
-    """Cold boot as a user sees it: from the command to the guest's name, and to a prompt that takes keys."""
+    """Measure a cold boot from the command to the guest's name, and to a prompt that accepts keys."""
     start = time.perf_counter()
     name = (
         await asyncio.to_thread(ccvm_tui, "run", "--detach", "--shell", "--memory", "1024", str(project))
@@ -51,11 +51,11 @@ async def boot(project: Path) -> dict[str, float]:
     ready = time.perf_counter() - start
     async with await connection.attach(name, "s1", TermSize(80, 24)) as stream:
         stream.send(Input(b"echo pro''mpt\r"))
-        seen = b""
-        while b"prompt" not in seen:  # what was typed has quotes in it
+        received = b""
+        while b"prompt" not in received:  # the echo of the command contains quotes
             message = await stream.receive()
             assert isinstance(message, Output)
-            seen += message.data
+            received += message.data
     prompt = time.perf_counter() - start
     info = listing.ask_once(name)
     phases = {f"phase: {phase['name']}": phase["ended"] - phase["started"] for phase in info["phases"]}
@@ -71,7 +71,7 @@ async def attach_to_first_paint(name: str) -> float:
 
 
 def attach_command(name: str) -> float:
-    """The whole command in a pty, until it has drawn something."""
+    """Measure the whole command in a pty until it has drawn the prompt."""
     import pty
 
     start = time.perf_counter()
@@ -80,9 +80,9 @@ def attach_command(name: str) -> float:
         [*COMMAND, "attach", name], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     )
     os.close(slave)
-    seen = b""
-    while PROMPT not in seen and b"prompt" not in seen:
-        seen += os.read(master, 65536)
+    received = b""
+    while PROMPT not in received and b"prompt" not in received:
+        received += os.read(master, 65536)
     took = time.perf_counter() - start
     os.write(master, b"\x1cd")
     try:
@@ -96,15 +96,15 @@ def attach_command(name: str) -> float:
 
 
 def memory(name: str) -> dict[str, float]:
-    """Proportional set sizes in MB: shared pages are counted once, divided among those that share them."""
+    """Return proportional set sizes in MB, in which shared pages are divided among the processes that share them."""
     info = listing.ask_once(name)
     keeper = psutil.Process(info["keeper_pid"])
     sizes = {"keeper MB": keeper.memory_full_info().pss / 1e6}
     for child in keeper.children():
-        words = " ".join(child.cmdline())
-        if "ccvm_tui.screen" in words:
+        argv = " ".join(child.cmdline())
+        if "ccvm_tui.screen" in argv:
             sizes["screen MB"] = child.memory_full_info().pss / 1e6
-        elif "qemu" in words:
+        elif "qemu" in argv:
             sizes["QEMU MB"] = child.memory_full_info().pss / 1e6
     return sizes
 
@@ -135,7 +135,7 @@ async def measure(runs: int) -> dict[str, list[float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--build", action="store_true", help="also build the image anew, once")
+    parser.add_argument("--build", action="store_true", help="also rebuild the image once")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     runtime = tempfile.mkdtemp(prefix="ccvm-b")

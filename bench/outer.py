@@ -1,4 +1,4 @@
-"""A terminal for benchmarks: a pty on which a full-screen program runs, with what it writes and when."""
+"""A terminal for benchmarks: a pty with a full-screen program, whose output is recorded and timed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import time
 
 
 class Outer:
-    """Runs ``argv`` on a pty of ``cols`` × ``rows``. ``seen`` is what it wrote since the last ``clear``."""
+    """A pty of ``cols`` × ``rows`` that runs ``argv``. ``received`` is the output since the last ``clear``."""
 
     def __init__(self, argv: list[str], cols: int, rows: int, env: dict[str, str] | None = None) -> None:
         master, slave = pty.openpty()
@@ -27,11 +27,11 @@ class Outer:
         )  # fmt: skip
         os.close(slave)
         self.master = master
-        self.seen = bytearray()
+        self.received = bytearray()
         self.written = 0
 
     def pump(self, seconds: float) -> bool:
-        """Read what comes within ``seconds``; False when nothing did."""
+        """Read output that arrives within ``seconds``. Return False if there is none."""
         ready, _, _ = select.select([self.master], [], [], max(0.0, seconds))
         if not ready:
             return False
@@ -39,31 +39,31 @@ class Outer:
             data = os.read(self.master, 1 << 18)
         except OSError:
             return False
-        self.seen += data
+        self.received += data
         self.written += len(data)
         return True
 
     def clear(self) -> None:
-        self.seen.clear()
+        self.received.clear()
 
     def type(self, data: bytes) -> None:
         os.write(self.master, data)
 
     def wait(self, needle: bytes, seconds: float = 20.0) -> float:
-        """Seconds until ``needle`` was written; raises TimeoutError."""
+        """Wait for ``needle`` in the output and return the seconds until then. Raises TimeoutError."""
         began = time.perf_counter()
-        looked = 0
+        searched = 0
         while True:
-            if self.seen.find(needle, max(0, looked - len(needle))) >= 0:
+            if self.received.find(needle, max(0, searched - len(needle))) >= 0:
                 return time.perf_counter() - began
-            looked = len(self.seen)
+            searched = len(self.received)
             left = seconds - (time.perf_counter() - began)
             if left <= 0:
-                raise TimeoutError(f"{needle!r} did not come; the last was {bytes(self.seen[-300:])!r}")
+                raise TimeoutError(f"{needle!r} was not received; the last output is {bytes(self.received[-300:])!r}")
             self.pump(left)
 
     def settle(self, quiet: float = 0.5, limit: float = 20.0) -> None:
-        """Until nothing was written for ``quiet`` seconds."""
+        """Wait until there has been no output for ``quiet`` seconds."""
         end = time.perf_counter() + limit
         while time.perf_counter() < end and self.pump(quiet):
             pass

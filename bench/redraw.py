@@ -1,4 +1,4 @@
-"""What one full frame costs the dashboard, without any process around it."""
+"""Measure the cost of a full frame in the dashboard, in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLS, ROWS = 200, 60
 
 
 def _frame(seq: int, every: int, colours: int) -> bytes:
-    """A frame whose colour changes ``every`` cells."""
+    """Return a frame whose colour changes every ``every`` cells."""
     styles = {0: Style()} | {n: Style(foreground=0x1000000 | n * 4919 & 0xFFFFFF) for n in range(1, colours + 1)}
     lines = [
         Row(y, [Run(f"{(x + y + seq) % 10}" * every, every, (x // every + y + seq) % colours + 1)
@@ -28,7 +28,7 @@ def _frame(seq: int, every: int, colours: int) -> bytes:
 
 
 def measure() -> Iterator[tuple[str, float, int]]:
-    """(name, milliseconds, bytes) for plain code, and for a colour every two cells."""
+    """Yield (name, milliseconds, bytes) for plain code, and for another colour every two cells."""
     console = Console()
     for what, every, colours in (("code", 12, 20), ("mosaic", 2, 200)):
         painter = Painter(StyleBook(ColorSystem.TRUECOLOR))

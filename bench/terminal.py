@@ -1,9 +1,9 @@
-"""How fast the screen process is: megabytes a second through the link, and what a frame costs.
+"""Measure the speed of the screen process: megabytes per second through the link, and the cost of a frame.
 
     python bench/terminal.py [--json] [--seconds N]
 
-Throughput is measured through a real, confined process with a dashboard's view that acknowledges every frame. The
-cost of frames is measured in this process: reading rows from the emulator and encoding them. Medians of one run.
+Throughput is measured through a real, confined process with a view that acknowledges every frame. The cost of frames
+is measured in this process: reading rows from the emulator and encoding them. The figures are medians of one run.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ STREAMS = {"ASCII": _ascii, "SGR": _sgr, "Unicode": _unicode, "redraw": _redraw}
 
 
 async def throughput(seconds: float) -> dict[str, float]:
-    """MB/s through the link by kind of output, with one view that acknowledges at once."""
+    """Return the MB/s through the link by kind of output, with one view that acknowledges immediately."""
     results: dict[str, float] = {}
     link = ScreenLink()
     await link.start()
@@ -83,26 +83,26 @@ async def throughput(seconds: float) -> dict[str, float]:
 
 
 async def echo(count: int) -> dict[str, float]:
-    """Milliseconds from a key's echo fed to its frame, idle in between: median and 99th percentile."""
+    """Return the milliseconds from feeding a key's echo to its frame, after idle time: median and 99th percentile."""
     link = ScreenLink()
     await link.start()
     try:
         link.open("s", SIZES[1])
-        came = asyncio.Event()
+        received = asyncio.Event()
 
-        def take(_: bytes) -> None:
-            came.set()
+        def on_frame(_: bytes) -> None:
+            received.set()
             link.ack_view("s", "v")
 
-        link.open_view("s", "v", take)
-        await came.wait()
+        link.open_view("s", "v", on_frame)
+        await received.wait()
         times = []
         for number in range(count):
             await asyncio.sleep(0.03)
-            came.clear()
+            received.clear()
             started = time.perf_counter()
             link.feed("s", b"\x1b[%d;%dHx" % (number % 50 + 1, number % 150 + 1))
-            await came.wait()
+            await received.wait()
             times.append((time.perf_counter() - started) * 1e3)
     finally:
         await link.close()
@@ -130,7 +130,7 @@ def _dense(size: TermSize, chance: random.Random) -> bytes:
 
 
 def frames(rounds: int) -> dict[str, dict[str, float]]:
-    """Milliseconds for a full frame and for one with a single changed row, encoding included."""
+    """Return the milliseconds for a full frame and for a frame with a single changed row, including encoding."""
     results = {}
     for size in SIZES:
         for name, make in (("code", _code), ("colour every 2 cells", _dense)):
@@ -156,7 +156,7 @@ def frames(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def states(rounds: int) -> dict[str, float]:
-    """Milliseconds for a checkpoint and for restore bytes of a session with 10,000 coloured lines."""
+    """Return the milliseconds for a checkpoint and for the restore bytes of a session with 10,000 coloured lines."""
     emulator = Emulator(SIZES[0])
     emulator.feed(_chunk(_sgr) * 30)
     snapshot, restore = [], []
@@ -175,10 +175,10 @@ def states(rounds: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure and print."""
+    """Run the measurements and print the results."""
     parser = argparse.ArgumentParser(description="Speed of the screen process.")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--seconds", type=float, default=2.0, help="seconds per kind of output")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds for each kind of output")
     arguments = parser.parse_args()
     results = {
         "throughput_mb_s": asyncio.run(throughput(arguments.seconds)),

@@ -1,3 +1,3 @@
-"""A disposable QEMU microVM for every project, and one dashboard that runs them all."""
+"""A disposable QEMU microVM for every project, and one dashboard for all of them."""
 
 __version__ = "0.1.0"

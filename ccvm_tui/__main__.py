@@ -1,4 +1,4 @@
-"""``python -m ccvm_tui`` is the command line."""
+"""The entry point of ``python -m ccvm_tui``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The few asyncio idioms that every part needs: deadlines, logged tasks, children that are always reaped."""
+"""Helpers for asyncio: child processes that are always reaped, and background tasks whose failures are logged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ log = logging.getLogger(__name__)
 class Child:
     """A process started by asyncio that can be signalled without a race and is always reaped.
 
-    ``asyncio.subprocess.Process.terminate`` and ``kill`` go through ``Popen.send_signal``, which polls first: when
-    the child has just died they reap it under the nose of asyncio's child watcher, and its status is lost (255 and
-    a warning instead of, say, -6). A pidfd (pidfd_open(2)) signals exactly this process and reaps nothing.
-    ``close`` gives the pidfd back; ``wait`` works without it.
+    ``asyncio.subprocess.Process.terminate`` and ``kill`` use ``Popen.send_signal``, which polls the process first. If
+    the child has just died, the poll reaps it before asyncio's child watcher does, and its status is lost (255 and a
+    warning instead of, for example, -6). A pidfd (pidfd_open(2)) signals exactly this process and reaps nothing.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -29,40 +28,46 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(process.pid)
 
-    def send(self, number: signal.Signals) -> None:
-        """Nothing happens when the process has ended."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless the process has ended or ``close`` was called."""
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
     async def wait(self) -> int:
+        """Wait for the process to end and return its status, which is negative for a signal. Works after ``close``."""
         return await self.process.wait()
 
     async def end(self, grace: float) -> int:
-        """SIGTERM, after ``grace`` seconds SIGKILL; returns the status. Reaps also when it is cancelled."""
+        """End the process with SIGTERM, and with SIGKILL after ``grace`` seconds. Return its status.
+
+        The process is also killed and reaped if the call is cancelled.
+        """
         try:
             if grace > 0:
-                self.send(signal.SIGTERM)
+                self.send_signal(signal.SIGTERM)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(grace):
                         return await self.wait()
-            self.send(signal.SIGKILL)
+            self.send_signal(signal.SIGKILL)
             return await self.wait()
         except asyncio.CancelledError:
-            self.send(signal.SIGKILL)
+            self.send_signal(signal.SIGKILL)
             await asyncio.shield(self.wait())
             raise
 
     def close(self) -> None:
+        """Close the pidfd."""
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
 
 
 class Background:
-    """Named tasks that belong to one owner. A failure is logged; ``close`` cancels and awaits what is left.
+    """Named tasks of one owner that run in the background.
 
-    For work whose end nobody waits for, next to a TaskGroup for work that lives and dies together.
+    A failure is logged. ``close`` cancels and awaits the tasks that are still running. Use an ``asyncio.TaskGroup``
+    for tasks that start and end together.
     """
 
     def __init__(self, owner: str) -> None:
@@ -70,6 +75,7 @@ class Background:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Run ``work`` in a new task."""
         task = asyncio.get_running_loop().create_task(work, name=f"{self._owner}: {name}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -81,12 +87,13 @@ class Background:
             log.error("%s failed", task.get_name(), exc_info=error)
 
     async def finish(self, within: float) -> None:
-        """Give what is left ``within`` seconds to end by itself, then ``close``."""
+        """Wait up to ``within`` seconds for the tasks to complete, then call ``close``."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within)
         await self.close()
 
     async def close(self) -> None:
+        """Cancel all tasks, except the current one, and wait for them to end."""
         current = asyncio.current_task()
         tasks = [task for task in self._tasks if task is not current]
         for task in tasks:

@@ -1,8 +1,8 @@
-"""The lock that tells a living guest from a dead one's leftovers.
+"""The lock file that distinguishes a running guest from the leftovers of a dead one.
 
-A keeper holds an exclusive flock on its directory's lock file for life. The kernel gives it back when the
-keeper dies, however it dies; process numbers are never trusted. Whoever finds a directory whose lock is free
-takes the lock and removes the directory.
+A keeper holds an exclusive flock on the lock file in its directory for as long as it lives. The kernel releases the
+lock when the keeper dies, for whatever reason; process numbers are never trusted. A process that finds a directory
+with a free lock takes the lock and removes the directory.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 
 
 class Taken(Exception):
-    """Somebody else holds the lock: the guest is alive."""
+    """Another process holds the lock: the guest is alive."""
 
 
 def claim(lock: Path) -> int:
-    """Take ``lock``, creating it and its directory; returns the descriptor that holds it. Raises Taken, OSError.
+    """Take ``lock``, creating the file and its directory, and return the descriptor that holds it.
 
-    Whoever cleans up may unlink the file between our open and our flock: then we hold a lock on a file that
-    nobody can find any more, and try again.
+    Another process may unlink the file between the open and the flock. The lock then protects nothing, and is taken
+    again. Raises Taken if another process holds the lock, OSError if the file cannot be created.
     """
     while True:
         lock.parent.mkdir(mode=0o700, exist_ok=True)
@@ -45,17 +45,20 @@ def claim(lock: Path) -> int:
 
 
 def is_found(fd: int, path: Path) -> bool:
-    """Whether ``path`` still leads to the file behind ``fd``: a lock that nobody can find protects nothing."""
+    """Return whether ``path`` still leads to the open file ``fd``. A lock on an unlinked file protects nothing."""
     try:
-        there = path.stat()
+        named = path.stat()
     except FileNotFoundError:
         return False
-    here = os.fstat(fd)
-    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+    held = os.fstat(fd)
+    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 
 
 def alive(lock: Path) -> bool:
-    """Whether a keeper holds ``lock``. A shared lock is tried, so that two who look never mistake each other."""
+    """Return whether a keeper holds ``lock``.
+
+    The test takes a shared lock, so that two concurrent tests do not report each other as a keeper.
+    """
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -70,7 +73,7 @@ def alive(lock: Path) -> bool:
 
 
 def remove_if_dead(directory: Path) -> bool:
-    """Remove a guest's directory unless its keeper lives; returns whether it is gone."""
+    """Remove a guest's directory unless its keeper is alive. Return whether it was removed."""
     try:
         fd = claim(directory / "lock")
     except (Taken, OSError):
@@ -81,7 +84,10 @@ def remove_if_dead(directory: Path) -> bool:
 
 
 def remove(directory: Path) -> None:
-    """Remove a directory whose lock the caller holds: the lock file goes last, so that nobody is fooled."""
+    """Remove a directory whose lock the caller holds.
+
+    The lock file is removed last, so that no other process mistakes a half-removed directory for a free one.
+    """
     for entry in directory.iterdir():
         if entry.name == "lock":
             continue

@@ -1,4 +1,4 @@
-"""The nouns that everybody shares: a guest, its state, its sessions, a terminal's size."""
+"""The types that describe a guest: its state, its sessions, and a terminal's size and colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from enum import StrEnum
 
 
 class GuestState(StrEnum):
+    """The state of a guest; ``TRANSITIONS`` lists the changes that are allowed."""
+
     BOOTING = "booting"
     RUNNING = "running"
     PAUSED = "paused"
@@ -23,17 +25,19 @@ TRANSITIONS: dict[GuestState, frozenset[GuestState]] = {
     GuestState.STOPPED: frozenset(),
     GuestState.FAILED: frozenset({GuestState.STOPPED}),
 }
-"""Which state may follow which."""
+"""The states that may follow each state."""
 
 
 class SessionKind(StrEnum):
+    """The kind of program that a session runs: the image's agent, a login shell, or a command."""
+
     AGENT = "agent"
     SHELL = "shell"
     COMMAND = "command"
 
 
 class Activity(StrEnum):
-    """What a session is doing, as far as its hooks, marks and output tell."""
+    """The activity of a session, as derived from its hooks, prompt marks and output."""
 
     WORKING = "working"
     WAITING = "waiting"
@@ -43,14 +47,15 @@ class Activity(StrEnum):
 
 
 DEFAULT_CELL = (8, 16)
-"""Width and height in pixels of a cell of a terminal that does not tell them, or that is none."""
+"""Width and height in pixels of a cell if the terminal does not report them, or if there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class TermSize:
-    """A terminal's size in cells; ``width`` and ``height`` in pixels as in TIOCGWINSZ (ioctl_tty(2)), 0 if unknown.
+    """The size of a terminal in cells, and in pixels as in TIOCGWINSZ (ioctl_tty(2)), 0 if unknown.
 
-    Sizes are equal when their cells are; ``exact`` tells more.
+    Two sizes are equal if their cells are equal. Compare ``exact`` to include the pixels. Raises ValueError if a
+    value is out of range.
     """
 
     cols: int = 80
@@ -69,23 +74,27 @@ class TermSize:
 
     @property
     def exact(self) -> tuple[int, int, int, int]:
+        """Columns, rows, width and height."""
         return (self.cols, self.rows, self.width, self.height)
 
     @property
     def cell(self) -> tuple[int, int]:
-        """Width and height of a cell in pixels; zeros if unknown."""
+        """Width and height of a cell in pixels, both 0 if unknown."""
         cell = (self.width // self.cols, self.height // self.rows)
         return cell if all(cell) else (0, 0)
 
     def with_cell(self, cell: tuple[int, int]) -> TermSize:
-        """As many cells of that size."""
+        """Return the same number of cells, each of the size ``cell`` in pixels."""
         width, height = self.cols * cell[0], self.rows * cell[1]
         return TermSize(self.cols, self.rows, min(width, self.MAX_PIXELS), min(height, self.MAX_PIXELS))
 
 
 @dataclass(frozen=True, slots=True)
 class TermColours:
-    """A terminal's own colours, 0xrrggbb, -1 where it does not tell; ``dark`` is None if it has not told that."""
+    """The default colours of a terminal as 0xrrggbb, -1 if unknown.
+
+    ``dark`` is the colour scheme that the terminal reports, None if it reports none.
+    """
 
     foreground: int = -1
     background: int = -1
@@ -94,7 +103,7 @@ class TermColours:
 
     @property
     def is_dark(self) -> bool:
-        """The scheme that the terminal reports, else that of its background's luminance (ITU-R BT.601)."""
+        """True for a dark scheme, as reported or else as computed from the background's luminance (ITU-R BT.601)."""
         if self.dark is not None:
             return self.dark
         red, green, blue = self.background >> 16 & 255, self.background >> 8 & 255, self.background & 255
@@ -102,11 +111,17 @@ class TermColours:
 
 
 UNKNOWN_COLOURS = TermColours()
+"""The colours of a terminal that reports none."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """``id`` is unique in its guest for its life (s1, s2, …); ``exit_status`` is None while it runs."""
+    """The state of one session.
+
+    ``id`` (s1, s2, …) is unique during the guest's lifetime. ``name`` is the user's label. ``attention`` is the reason
+    why the session needs the user, or empty. ``exit_status`` is None while the program runs. ``created`` and
+    ``last_output`` are seconds since 1970.
+    """
 
     id: str
     kind: SessionKind
@@ -126,7 +141,7 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One step of a boot. ``started`` and ``ended`` are seconds since the keeper began; -1 means not yet."""
+    """One phase of a boot. ``started`` and ``ended`` are seconds since the keeper's start; -1 means not yet."""
 
     name: str
     started: float
@@ -135,7 +150,10 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a guest costs and what it has. Bytes; ``cpu`` in percent of one core; 0 where not known yet."""
+    """The resources that a guest uses on the host, and its own memory and load.
+
+    Sizes are bytes, ``cpu`` is a percentage of one core, ``uptime`` is seconds. Values that are not known yet are 0.
+    """
 
     cpu: float = 0.0
     rss: int = 0
@@ -147,6 +165,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class GuestInfo:
+    """The state of one guest and its sessions.
+
+    ``project`` is the shared directory. ``accel_reason`` is why that accelerator was chosen. ``agent`` is the image's
+    agent layer, ``version`` that of the keeper's program. ``reason`` is why the guest ended or failed, or empty.
+    """
+
     name: str
     project: str
     state: GuestState

@@ -1,8 +1,8 @@
-"""msgpack of messages whose strings may come from guests and file systems, and so need not be UTF-8.
+"""msgpack encoding of messages whose strings need not be UTF-8, because they come from guests and file systems.
 
-In Python such a string is surrogate-escaped (PEP 383), as in ``sys.argv`` and ``os.listdir``. msgpack's own strings
-are UTF-8, so a message that holds another one is packed with extension types: 1 for the bytes of a string, 2 for
-the pairs of a map that has such a key. All other messages, which is nearly every one, are packed as they are.
+In Python such a string is surrogate-escaped (PEP 383), as in ``sys.argv`` and ``os.listdir``. The strings of msgpack
+are UTF-8. A message with another string is therefore encoded with two extension types: 1 for the bytes of a string,
+2 for the pairs of a map that has such a key. All other messages are encoded as usual.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def pack(message: object) -> bytes:
+    """Encode a message."""
     try:
         return _encoder.encode(message)
     except UnicodeEncodeError:
@@ -26,7 +27,7 @@ def pack(message: object) -> bytes:
 
 
 class Unpacker(Generic[T]):
-    """``Unpacker(Type)(body)`` is the message in ``body``. Raises ValueError for what is none."""
+    """A decoder for messages of one type: ``Unpacker(Type)(body)`` returns the message in ``body``."""
 
     def __init__(self, kind: type[T]) -> None:
         self._kind = kind
@@ -34,12 +35,13 @@ class Unpacker(Generic[T]):
         self._any = msgspec.msgpack.Decoder(ext_hook=_unescape)
 
     def __call__(self, body: bytes) -> T:
+        """Decode a message. Raises ValueError if ``body`` is not one."""
         try:
             try:
                 return self._decoder.decode(body)
             except msgspec.ValidationError:
                 return msgspec.convert(self._any.decode(body), self._kind)
-        except (msgspec.DecodeError, RecursionError, TypeError) as error:  # TypeError: a key that cannot be one
+        except (msgspec.DecodeError, RecursionError, TypeError) as error:  # TypeError: an unhashable key
             raise ValueError(str(error)) from error
 
 
@@ -58,7 +60,7 @@ def _escaped(value: Any) -> Any:
 
 
 def _unescape(code: int, data: memoryview) -> Any:
-    """Raises ValueError for what ``_escaped`` does not make."""
+    """Decode an extension type. Raises ValueError for data that ``_escaped`` does not produce."""
     if code == _STRING:
         return str(data, "utf-8", "surrogateescape")
     if code == _MAP:
@@ -75,7 +77,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def _bytes(text: str) -> bytes:
-    """Surrogates that no decoder of file names makes, as JSON may hold them, are lost."""
+    """Encode a surrogate-escaped string. Other surrogates, which JSON may contain, become question marks."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

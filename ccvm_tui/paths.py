@@ -1,7 +1,7 @@
-"""Every file and directory name of the program, in one place.
+"""The names of the program's files and directories.
 
-Three roots, all private to the user: the runtime directory (sockets, locks and logs of running guests; gone
-after a reboot), the cache (images; may be deleted at any time) and the state directory (history of projects).
+There are three roots, all private to the user: the runtime directory (sockets, locks and logs of running guests;
+cleared by a reboot), the cache (images; may be deleted at any time) and the state directory (history of projects).
 """
 
 from __future__ import annotations
@@ -16,46 +16,51 @@ import platformdirs
 from ccvm_tui.errors import PrerequisiteError
 
 APP = "ccvm"
+"""The name of the program's own directory below each root."""
 
 SOCKET_PATH_MAX = 107
-"""Longest path of a unix socket: sun_path has 108 bytes, the last one a NUL (unix(7))."""
+"""The maximum length of a unix socket's path in bytes: sun_path has 108 bytes, including the final NUL (unix(7))."""
 
 GUEST_NAME_MAX = 48
+"""The maximum length of a guest's name in characters."""
+
 _LONGEST_SOCKET = "keeper.sock"
 
 
 def config_file() -> Path:
-    """The user's settings. Never looked for in a project: the guest can write there."""
+    """Return the path of the user's settings. No settings are read from a project, where its guest can write."""
     return Path(platformdirs.user_config_dir(APP)) / "config.toml"
 
 
 def cache_dir() -> Path:
+    """Return the directory of everything that can be built or downloaded again."""
     return Path(platformdirs.user_cache_dir(APP))
 
 
 def images_dir() -> Path:
+    """Return the directory of guest images and runtimes."""
     return cache_dir() / "images"
 
 
 def state_dir() -> Path:
-    """History that outlives guests: projects seen, why a guest died."""
+    """Return the directory of data that outlives guests: known projects, and why guests ended."""
     return Path(platformdirs.user_state_dir(APP))
 
 
 def _private(path: Path) -> Path:
-    """Make ``path`` a directory of ours with mode 0700, or say why it cannot be one."""
+    """Make ``path`` a directory of this user with mode 0700. Raises PrerequisiteError if that fails."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         info = path.lstat()
     except OSError as error:
         raise PrerequisiteError(
             f"cannot create the runtime directory {path}: {error.strerror}",
-            "set XDG_RUNTIME_DIR to a directory of yours with mode 0700",
+            "set XDG_RUNTIME_DIR to a directory that you own, with mode 0700",
         ) from error
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
         raise PrerequisiteError(
-            f"{path} is not a directory of yours",
-            "set XDG_RUNTIME_DIR to a directory of yours with mode 0700",
+            f"{path} is not a directory that you own",
+            "set XDG_RUNTIME_DIR to a directory that you own, with mode 0700",
         )
     if stat.S_IMODE(info.st_mode) != 0o700:
         path.chmod(0o700)
@@ -63,9 +68,10 @@ def _private(path: Path) -> Path:
 
 
 def runtime_dir() -> Path:
-    """``$XDG_RUNTIME_DIR/ccvm``; without the variable /run/user/UID, and where that is missing /tmp.
+    """Return the runtime directory, creating it with mode 0700.
 
-    Created with mode 0700. Raises PrerequisiteError when no such directory can be had.
+    It is ``$XDG_RUNTIME_DIR/ccvm``. If the variable is not set, it is ``/run/user/UID/ccvm``, or ``/tmp/ccvm-UID`` if
+    ``/run/user/UID`` cannot be used. Raises PrerequisiteError if the directory cannot be created.
     """
     uid = os.getuid()
     if base := os.environ.get("XDG_RUNTIME_DIR"):
@@ -86,14 +92,14 @@ def _checked_length(runtime: Path) -> Path:
     longest = runtime / ("x" * GUEST_NAME_MAX) / _LONGEST_SOCKET
     if len(os.fsencode(longest)) > SOCKET_PATH_MAX:
         raise PrerequisiteError(
-            f"the runtime directory {runtime} is too long for unix sockets ({SOCKET_PATH_MAX} bytes)",
+            f"the path of the runtime directory, {runtime}, is too long for unix sockets ({SOCKET_PATH_MAX} bytes)",
             "set XDG_RUNTIME_DIR to a shorter path",
         )
     return runtime
 
 
 class GuestPaths:
-    """What one guest owns under the runtime directory."""
+    """The paths of one guest's files in the runtime directory."""
 
     def __init__(self, name: str, runtime: Path | None = None) -> None:
         self.name = name
@@ -101,27 +107,31 @@ class GuestPaths:
 
     @property
     def dir(self) -> Path:
-        return self.runtime / name_checked(self.name)
+        """The guest's own directory. Raises ValueError if the name is invalid."""
+        return self.runtime / check_guest_name(self.name)
 
     @property
     def lock(self) -> Path:
-        """The keeper holds an exclusive flock on it for life; a free lock means a dead guest."""
+        """The lock file that the keeper holds for as long as it lives; see ``claim``."""
         return self.dir / "lock"
 
     @property
     def keeper_socket(self) -> Path:
+        """The unix socket on which the keeper listens for clients."""
         return self.dir / _LONGEST_SOCKET
 
     @property
     def ssh_socket(self) -> Path:
+        """The unix socket that leads to the guest's SSH server."""
         return self.dir / "ssh.sock"
 
     @property
     def console_log(self) -> Path:
+        """The output of the guest's console."""
         return self.dir / "console.log"
 
     def empty_edits_dir(self) -> Path:
-        """A new empty directory, with mode 0700, for what the guest edits in a read-only project."""
+        """Create an empty directory, with mode 0700, for the guest's edits of a read-only project, and return it."""
         path = self.dir / "edits"
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700)
@@ -129,23 +139,26 @@ class GuestPaths:
 
     @property
     def qemu_log(self) -> Path:
+        """The standard error of QEMU."""
         return self.dir / "qemu.log"
 
     @property
     def events_log(self) -> Path:
+        """The guest's events, one JSON object per line."""
         return self.dir / "events.jsonl"
 
     @property
     def keeper_log(self) -> Path:
+        """The keeper's own log."""
         return self.dir / "keeper.log"
 
     def __repr__(self) -> str:
         return f"GuestPaths({str(self.dir)!r})"
 
 
-def name_checked(name: str) -> str:
-    """Return ``name`` if it can name a guest (a file, a host, a word to type), else raise ValueError."""
-    fine = 0 < len(name) <= GUEST_NAME_MAX and all(c.isascii() and (c.isalnum() or c in "-_.") for c in name)
-    if not fine or name[0] in "-.":
+def check_guest_name(name: str) -> str:
+    """Return ``name`` if it is a valid guest name, which is also a file name. Raises ValueError if it is not."""
+    valid = 0 < len(name) <= GUEST_NAME_MAX and all(c.isascii() and (c.isalnum() or c in "-_.") for c in name)
+    if not valid or name[0] in "-.":
         raise ValueError(f"not a guest name: {name!r}")
     return name

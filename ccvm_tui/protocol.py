@@ -1,17 +1,17 @@
-"""What keeper and clients say to each other over the guest's unix socket.
+"""The protocol between the keeper and its clients, over the guest's unix socket.
 
-Every frame is a 32-bit big-endian length and that many bytes. A connection starts with one JSON frame each
-way, the *greeting*. Its form never changes, so that any version can list and stop the keepers of any other:
+A frame is a 32-bit big-endian length followed by that many bytes. A connection starts with one JSON frame in each
+direction, the *greeting*. Its format never changes, so that any version can list and stop the keepers of any other:
 
     client: {"protocol": 1, "op": "info" | "stop" | "open", …}
-    keeper: {"protocol": 1, "version": "0.1.0", "guest": {…}}     and for "stop" a second one when it is done
+    keeper: {"protocol": 1, "version": "0.1.0", "guest": {…}}     and for "stop" a second frame when it is done
 
-After ``open`` with the same protocol number all further frames are msgpack, tagged by message type. The
-client's first message says what the connection is for: Control, Attach, View or Exec. One connection serves
-one purpose, so that a slow terminal never delays a request and back pressure stays where it arises.
+After ``open`` with the same protocol number, all further frames are msgpack, tagged with the message type. The
+client's first message sets the purpose of the connection: Control, Attach, View or Exec. Each connection has one
+purpose, so that a slow terminal never delays a request, and back pressure affects only the connection that causes it.
 
-Every string may be surrogate-escaped, since arguments and file names need not be UTF-8: see ``packing``, and for the
-greeting's JSON the escapes \\udc80 to \\udcff that json.dumps makes of them.
+Any string may be surrogate-escaped, since arguments and file names need not be UTF-8. ``packing`` encodes such strings
+in msgpack. In the JSON of the greeting they become the escapes \\udc80 to \\udcff, as ``json.dumps`` writes them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from ccvm_tui.errors import ProtocolError
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
 
 PROTOCOL = 2
-"""Raised by one whenever a msgpack message changes in a way that an older peer would misread."""
+"""The version of the protocol: incremented when a msgpack message changes in a way that an older peer would misread."""
 
 FRAME_MAX = 64 << 20
+"""The maximum length of a frame's body in bytes."""
 
 INPUT_WINDOW = 1 << 20
-"""Bytes of an exec's input that may be on their way before the program has taken them."""
+"""The maximum number of bytes of an exec's input that are in transit to the program."""
 
 _LENGTH = struct.Struct(">I")
 
@@ -42,17 +43,19 @@ class _Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     pass
 
 
-# --- what a guest is started with -------------------------------------------------------------------------
+# --- starting a guest -------------------------------------------------------------------------------------
 
 
 class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A program to run in the guest. ``terminfo`` is the compiled entry of ``term``, for guests that lack it;
-    ``colours`` are those of the terminal, for programs that ask before anybody has attached.
+    """A program to run in the guest.
 
-    Unless it is ``detached`` somebody is about to attach, and the keeper holds what even the shortest program
-    has printed until he has seen it.
+    ``terminfo`` is the compiled entry of ``term``, for guests that lack it. ``colours`` are those of the terminal, for
+    programs that query them before a client has attached.
 
-    ``env`` may hold secrets: it crosses to the guest in the SSH channel's environment and nowhere else.
+    If ``detached`` is false, the caller is about to attach. The keeper then retains the output of a program that has
+    already ended until the caller has received it.
+
+    ``env`` may contain secrets. It is sent to the guest over SSH and stored nowhere else.
     """
 
     kind: SessionKind = SessionKind.SHELL
@@ -70,19 +73,21 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Timezone(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The host's time zone: its name in the tz database, and its rules (TZif, RFC 9636) for guests that do not know
-    the name. Both empty: UTC."""
+    """The host's time zone: its name in the tz database, and its rules (TZif, RFC 9636) for guests without that name.
+
+    The zone is UTC if both are empty.
+    """
 
     name: str = ""
     data: bytes = b""
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All that a new keeper needs to know; it reads this from its standard input, once.
+    """The parameters of a new keeper, which reads them from its standard input.
 
-    ``image`` is the directory with the image's manifest, empty for a keeper whose sessions run on local
-    ptys; ``runtime`` that of QEMU's runtime, empty for the host's QEMU. ``linger`` keeps the guest when its last
-    session has ended.
+    ``image`` is the directory with the image's manifest, or empty for a keeper whose sessions run on local ptys.
+    ``runtime`` is the directory of a QEMU runtime, or empty for the host's QEMU. If ``linger`` is true, the guest keeps
+    running after its last session has ended.
     """
 
     name: str
@@ -113,14 +118,17 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Control(_Message, frozen=True):
-    """Requests and replies; with ``events`` also Info and Happened as they come."""
+    """A connection for requests and replies.
+
+    With ``events`` the keeper also sends Info and Happened as they occur, with ``console`` Console.
+    """
 
     events: bool = False
     console: bool = False
 
 
 class Attach(_Message, frozen=True):
-    """A terminal that wants the session's bytes. Answered by Output, Exited; takes Input and Resize."""
+    """A terminal that receives the session's output unchanged: Output and Exited. It sends Input and Resize."""
 
     session: str
     size: TermSize
@@ -129,9 +137,10 @@ class Attach(_Message, frozen=True):
 
 
 class View(_Message, frozen=True):
-    """A drawing client that wants FrameData, each acknowledged by Ack; takes Input, Resize, Recolour too.
+    """A client that draws the session. It receives FrameData and Exited, and acknowledges each frame with Ack.
 
-    ``colours`` are those of the terminal on which it draws: what programs are told that ask.
+    It also sends Input, Resize and Recolour. ``colours`` are those of the terminal on which it draws; programs that
+    query the terminal's colours get them as the reply.
     """
 
     session: str
@@ -140,10 +149,11 @@ class View(_Message, frozen=True):
 
 
 class Exec(_Message, frozen=True):
-    """Run argv without a pty; Data both ways (stream 0 in, 1 out, 2 err), empty data is end of file.
+    """A program that runs without a pty.
 
-    Input beyond INPUT_WINDOW waits at the client until the program has Taken some, so that a Signal never waits
-    behind what is not read. The end of the connection is the end of the program.
+    Data is sent in both directions (stream 0 is standard input, 1 standard output, 2 standard error). Empty data is the
+    end of the file. The client sends at most INPUT_WINDOW bytes that Taken has not acknowledged, so that a Signal is
+    never delayed by unread input. The program ends when the connection is closed.
     """
 
     argv: tuple[str, ...]
@@ -151,95 +161,113 @@ class Exec(_Message, frozen=True):
 
 
 Opening = Control | Attach | View | Exec
+"""A client's first message."""
 
 
 # --- streams ----------------------------------------------------------------------------------------------
 
 
 class Input(_Message, frozen=True):
+    """Bytes that the user typed."""
+
     data: bytes
 
 
 class Resize(_Message, frozen=True):
+    """The new size of the client's terminal."""
+
     size: TermSize
 
 
 class Recolour(_Message, frozen=True):
-    """The terminal on which a view is drawn has these colours now."""
+    """The new colours of the terminal on which a view is drawn."""
 
     colours: TermColours
 
 
 class Ack(_Message, frozen=True):
-    pass
+    """The client has drawn the last frame."""
 
 
 class Data(_Message, frozen=True):
+    """Bytes of an exec's standard input (0), standard output (1) or standard error (2)."""
+
     stream: int
     data: bytes
 
 
 class Signal(_Message, frozen=True):
-    """Pass a signal on to an exec's program. SIGHUP, SIGINT, SIGQUIT and SIGTERM are meant to end it: what is left
-    of it after 5 seconds is killed."""
+    """A signal for an exec's program.
+
+    After SIGHUP, SIGINT, SIGQUIT and SIGTERM, processes of the program that are still running 5 seconds later are
+    killed.
+    """
 
     number: int
 
 
 class Taken(_Message, frozen=True):
-    """The keeper has passed on so many bytes of an exec's input."""
+    """The number of bytes of an exec's input that the keeper has forwarded since the last such message."""
 
     count: int
 
 
 class Output(_Message, frozen=True):
+    """Bytes that the session's program printed."""
+
     data: bytes
 
 
 class FrameData(_Message, frozen=True):
-    """``frame`` is an encoded ccvm_tui.terminal.cells.Frame; the keeper passes it on unread."""
+    """An encoded ``ccvm_tui.terminal.cells.Frame``, which the keeper forwards without decoding it."""
 
     frame: bytes
 
 
 class Exited(_Message, frozen=True):
-    """The end of a session or exec. ``reason`` is empty when the program simply ended."""
+    """The end of a session or exec. ``reason`` is empty if the program exited normally."""
 
     status: int
     reason: str = ""
     console_tail: str = ""
 
 
-# --- requests and their answers ----------------------------------------------------------------------------
+# --- requests and replies ----------------------------------------------------------------------------------
 
 
 class GetInfo(_Message, frozen=True):
-    pass
+    """Return the state of the guest as Info."""
 
 
 class StartSession(_Message, frozen=True):
+    """Start a session and return it as Started."""
+
     spec: SessionSpec
 
 
 class EndSession(_Message, frozen=True):
+    """End a session, with ``force`` immediately."""
+
     session: str
     force: bool = False
 
 
 class StopGuest(_Message, frozen=True):
+    """Stop the guest, with ``force`` immediately."""
+
     force: bool = False
 
 
 class PauseGuest(_Message, frozen=True):
-    pass
+    """Pause the guest."""
 
 
 class ResumeGuest(_Message, frozen=True):
-    pass
+    """Resume the paused guest."""
 
 
 class GetRows(_Message, frozen=True):
-    """Rows of the scrollback and screen, by absolute number; answered by Blob (encoded cells.Rows)."""
+    """Return rows of the scrollback and screen, by absolute number, as Blob (encoded ``cells.Rows``)."""
 
     session: str
     first: int
@@ -247,7 +275,7 @@ class GetRows(_Message, frozen=True):
 
 
 class GetText(_Message, frozen=True):
-    """Rows first..last as text, soft-wrapped ones joined; answered by Text."""
+    """Return the rows from ``first`` to ``last`` as Text, with soft-wrapped rows joined."""
 
     session: str
     first: int
@@ -255,7 +283,7 @@ class GetText(_Message, frozen=True):
 
 
 class FindText(_Message, frozen=True):
-    """The newest matches of ``needle``, at most ``limit``; answered by Matches."""
+    """Return the newest ``limit`` matches of ``needle`` as Matches."""
 
     session: str
     needle: str
@@ -263,20 +291,22 @@ class FindText(_Message, frozen=True):
 
 
 class CheckBusy(_Message, frozen=True):
-    """Which sessions run something that stopping would lose; answered by Busy."""
+    """Return the sessions whose programs would be lost if the guest stopped, as Busy."""
 
 
 class CheckEdits(_Message, frozen=True):
-    """What a read-only guest holds in RAM; answered by Edits."""
+    """Return the edits of a read-only project, which exist only in the guest, as Edits."""
 
 
 class Seen(_Message, frozen=True):
-    """The user looked at the session: its attention mark goes."""
+    """Clear the session's attention mark, because the user has looked at the session."""
 
     session: str
 
 
 class Mute(_Message, frozen=True):
+    """Mute or unmute the session."""
+
     session: str
     muted: bool
 
@@ -296,39 +326,49 @@ Request = (
     | Seen
     | Mute
 )
+"""A request of a Control connection."""
 
 
 class Ask(_Message, frozen=True):
-    """A request; the Answer or Failure carries the same id."""
+    """A request. The keeper replies with an Answer or a Failure of the same id."""
 
     id: int
     request: Request
 
 
 class Done(_Message, frozen=True):
-    pass
+    """The request was carried out and has no result."""
 
 
 class Info(_Message, frozen=True):
+    """The state of the guest: the reply to GetInfo, and an event of a Control connection."""
+
     guest: GuestInfo
 
 
 class Started(_Message, frozen=True):
+    """The session that was started."""
+
     session: SessionInfo
 
 
 class Blob(_Message, frozen=True):
+    """Encoded data."""
+
     data: bytes
 
 
 class Text(_Message, frozen=True):
+    """Text of the scrollback and screen."""
+
     text: str
 
 
 class Matches(_Message, frozen=True):
-    """(line, column, end line, end column) each, lines by absolute number, ends inclusive, oldest first.
+    """Matches of a search, oldest first, each as (line, column, end line, end column).
 
-    ``total`` counts all there are; ``found`` holds the newest of them up to the limit asked for.
+    Lines are absolute numbers and ends are inclusive. ``found`` contains the newest matches, up to the request's limit.
+    ``total`` is the number of all matches.
     """
 
     found: tuple[tuple[int, int, int, int], ...]
@@ -336,28 +376,34 @@ class Matches(_Message, frozen=True):
 
 
 class Busy(_Message, frozen=True):
-    """(session, the command in its foreground) for each session that runs one."""
+    """The sessions with a program in the foreground, each as (session, command)."""
 
     sessions: tuple[tuple[str, str], ...]
 
 
 class Edits(_Message, frozen=True):
-    """``files`` counts the changed files that live in guest RAM only; ``names`` shows the first of them."""
+    """The number of edited files that exist only in the guest, and the paths of the first ones."""
 
     files: int
     names: tuple[str, ...] = ()
 
 
 Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits
+"""The result of a request."""
 
 
 class Answer(_Message, frozen=True):
+    """The successful reply to the request with the same id."""
+
     id: int
     result: Result
 
 
 class Failure(_Message, frozen=True):
-    """``kind`` names a class of ccvm_tui.errors. With id 0 the connection's opening was refused."""
+    """The error that a request caused, or the client's first message if the id is 0.
+
+    ``kind`` is the name of a class in ``ccvm_tui.errors``.
+    """
 
     id: int
     kind: str
@@ -369,9 +415,9 @@ class Failure(_Message, frozen=True):
 
 
 class Happened(_Message, frozen=True):
-    """One entry of the guest's log of events. ``kind``: boot, session, bell, notify, clipboard, warning, …
+    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, warning, …
 
-    ``data`` carries what a clipboard write wants to copy.
+    ``data`` is the content of a clipboard write.
     """
 
     time: float
@@ -382,25 +428,29 @@ class Happened(_Message, frozen=True):
 
 
 class Console(_Message, frozen=True):
-    """What the guest's console printed, while it boots."""
+    """Output of the guest's console during the boot."""
 
     text: str
 
 
 ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Recolour | Ack | Data | Signal
-ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data | Taken
+"""A message from a client to the keeper."""
 
-_from_client: packing.Unpacker[ToKeeper] = packing.Unpacker(ToKeeper)  # type: ignore[arg-type]  # a union is one too
+ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data | Taken
+"""A message from the keeper to a client."""
+
+_from_client: packing.Unpacker[ToKeeper] = packing.Unpacker(ToKeeper)  # type: ignore[arg-type]  # a union is accepted
 _from_keeper: packing.Unpacker[ToClient] = packing.Unpacker(ToClient)  # type: ignore[arg-type]
 
 
 def pack(message: ToKeeper | ToClient) -> bytes:
-    """One frame, length included."""
+    """Encode a message as a frame, including its length."""
     body = packing.pack(message)
     return _LENGTH.pack(len(body)) + body
 
 
 def unpack_from_client(body: bytes) -> ToKeeper:
+    """Decode the body of a frame from a client. Raises ProtocolError if it is not a message."""
     try:
         return _from_client(body)
     except ValueError as error:
@@ -408,6 +458,7 @@ def unpack_from_client(body: bytes) -> ToKeeper:
 
 
 def unpack_from_keeper(body: bytes) -> ToClient:
+    """Decode the body of a frame from the keeper. Raises ProtocolError if it is not a message."""
     try:
         return _from_keeper(body)
     except ValueError as error:
@@ -415,12 +466,13 @@ def unpack_from_keeper(body: bytes) -> ToClient:
 
 
 def pack_json(value: dict[str, Any]) -> bytes:
-    """One greeting frame, length included."""
+    """Encode a greeting as a frame, including its length."""
     body = json.dumps(value).encode()
     return _LENGTH.pack(len(body)) + body
 
 
 def unpack_json(body: bytes) -> dict[str, Any]:
+    """Decode the body of a greeting. Raises ProtocolError if it is not a JSON object."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -431,12 +483,15 @@ def unpack_json(body: bytes) -> dict[str, Any]:
 
 
 async def read_frame(reader: asyncio.StreamReader, limit: int = FRAME_MAX) -> bytes | None:
-    """The next frame's body; None at end of stream between frames. Raises ProtocolError in all other cases."""
+    """Read the next frame and return its body, or None at the end of the stream.
+
+    Raises ProtocolError if the frame is longer than ``limit`` or the stream ends within a frame.
+    """
     try:
         head = await reader.readexactly(_LENGTH.size)
         (length,) = _LENGTH.unpack(head)
         if length > limit:
-            raise ProtocolError(f"frame of {length} bytes, {limit} are allowed")
+            raise ProtocolError(f"frame of {length} bytes exceeds the limit of {limit}")
         return await reader.readexactly(length)
     except asyncio.IncompleteReadError as error:
         if error.partial or error.expected != _LENGTH.size:

@@ -1,4 +1,4 @@
-"""Fixtures that every part shares: a home of one's own, keepers without a guest, and one real guest."""
+"""Fixtures for all tests: a separate home, keepers without a guest, and the image of real guests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ccvm_tui.guest import SessionKind
 from ccvm_tui.image import NO_LAYER, Image, Runtime, Store, build, load_recipe
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
-# a checkout that the tests may only read has no room for a database of examples
+# the database of examples is disabled, because the tests may run in a read-only checkout
 hypothesis.settings.register_profile("ccvm", database=None, deadline=None)
 hypothesis.settings.load_profile("ccvm")
 
@@ -31,14 +31,14 @@ XDG = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home of the test's own; see ``own_home``."""
+    """A separate home for the test; see ``own_home``."""
     with own_home(monkeypatch) as root:
         yield root
 
 
 @contextlib.contextmanager
 def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A place for everything but the cache, whose image is worth keeping. Short, since sockets live in it."""
+    """Yield a directory for all files except the cache, whose image is kept. The path is short, for the sockets."""
     root = Path(tempfile.mkdtemp(prefix="ccvm-t"))
     for name in XDG:
         path = root / name[4:-4].lower().replace("_", "")
@@ -54,7 +54,7 @@ def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def stop_all(runtime: str) -> None:
-    """Stop the guests of this runtime directory, whatever the test has made of the environment: never the user's."""
+    """Stop the guests in ``runtime``, and never the user's, even if the test has changed the environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", runtime)
         for guest in listing.names():
@@ -67,7 +67,7 @@ Launch = Callable[..., Awaitable[connection.Keeper]]
 
 @pytest.fixture
 async def local(home: Path) -> AsyncIterator[Launch]:
-    """``await local("cat", "-v")`` starts a keeper without a guest and its first session s1, and connects."""
+    """``await local("cat", "-v")`` starts a keeper without a guest and its first session, s1, and connects to it."""
     keepers: list[connection.Keeper] = []
 
     async def launch(*argv: str, linger: bool = False, **settings: object) -> connection.Keeper:
@@ -95,14 +95,14 @@ async def local(home: Path) -> AsyncIterator[Launch]:
 
 @pytest.fixture(scope="session")
 def image() -> Image:
-    """The default image without an agent, from the user's cache; built by the first test that needs it."""
+    """The default image without an agent, from the user's cache. The first test that needs the image builds it."""
     recipe, store = load_recipe(), Store()
     return store.find(recipe, NO_LAYER) or build(store, recipe, (), lambda progress: print(progress, file=sys.stderr))
 
 
 @pytest.fixture(scope="session")
 def runtime() -> Runtime:
-    """QEMU of the default image's suite, from the user's cache; unpacked by the first test that needs it."""
+    """QEMU of the default image's suite, from the user's cache. The first test that needs QEMU unpacks it."""
     recipe, store = load_recipe(), Store()
     if store.runtime(recipe) is None:
         build(store, recipe, (), lambda progress: print(progress, file=sys.stderr), runtime=True)

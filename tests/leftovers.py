@@ -1,4 +1,4 @@
-"""Everything that a program may leave behind in a terminal, and a program that leaves all of it."""
+"""The terminal state that a program can leave behind, and a program that leaves all of it behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MESS = (
     "\\033]4;1;#123456\\007\\033]10;#111111\\007\\033]11;#222222\\007\\033]12;#333333\\007\\033]2;its title\\007"
     "\\033[?1049h\\033[>9u\\033[3;10r\\033[?6h\\033[?25l\\033[?7l\\033(0\\033[1;4;35m\\033]8;;http://x\\007MESSY'"
 )
-"""For a shell's printf. Both screens have keyboard flags of their own."""
+"""A shell command that changes every state. Each of the two screens has its own keyboard flags."""
 
 
 def leftovers(emulator: Emulator) -> dict[str, object]:
-    """What differs from a terminal that was never written to. Not the title: this emulator has no stack of titles."""
+    """Return the state that differs from a new terminal, except the title, of which this emulator has no stack."""
     fresh = Emulator(emulator.size)
     try:
         now, new = state_of(emulator), state_of(fresh)
@@ -28,15 +28,15 @@ def leftovers(emulator: Emulator) -> dict[str, object]:
 
 
 def state_of(emulator: Emulator) -> dict[str, object]:
-    """Everything in a terminal that is not text and not the cursor's place."""
+    """Return the state of a terminal, except its text and the cursor's position."""
     emulator.refresh(everything=True)
     cursor, pen = emulator.cursor(), emulator.pen()
     state: dict[str, object] = {f"mode {mode}": emulator.mode(mode) for mode in MODES}
     state |= {f"ANSI mode {mode}": emulator.mode(mode, ansi=True) for mode in ANSI_MODES}
     state |= {"alternate": emulator.alternate, "modifyOtherKeys": emulator.other_keys.level}
     state |= {"shape": (cursor.shape, cursor.blink), "colours": emulator.colours()}
-    ascii_or_not_yet = pen.sequences.replace(b"\x1b(B\x1b)B", b"")
-    state |= {"pen": ascii_or_not_yet, "tab stops": pen.tab_stops, "margins": pen.region}
+    without_ascii = pen.sequences.replace(b"\x1b(B\x1b)B", b"")
+    state |= {"pen": without_ascii, "tab stops": pen.tab_stops, "margins": pen.region}
     state["keyboard flags"] = emulator.modes().kitty
     copy = emulator.copy()
     try:

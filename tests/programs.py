@@ -1,4 +1,4 @@
-"""Programs in a guest, as `exec` runs them, without the command line's own process for each."""
+"""Programs in a guest, run as ``exec`` does, but without a process of the command line for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WITHIN = 60.0
 
 @dataclass
 class Running:
-    """``printed`` holds what came on each stream so far."""
+    """A program that is running. ``printed`` contains its output so far, by stream."""
 
     stream: connection.Stream
     printed: dict[int, bytes] = field(default_factory=lambda: {1: b"", 2: b""})
@@ -33,14 +33,14 @@ class Running:
                 assert await self._receive() is None, self.printed
 
     async def lines(self, count: int) -> list[bytes]:
-        """Wait for so many lines on its standard output."""
+        """Wait for ``count`` lines on its standard output, and return them."""
         async with asyncio.timeout(WITHIN):
             while self.printed[1].count(b"\n") < count:
                 assert await self._receive() is None, self.printed
         return self.printed[1].splitlines()
 
     async def ended(self) -> int:
-        """The status; -1 when the connection to the guest was lost."""
+        """Wait for the program to end, and return its status, or -1 if the connection to the guest was lost."""
         async with asyncio.timeout(WITHIN):
             while True:
                 if (exited := await self._receive()) is not None:
@@ -55,13 +55,13 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(guest: str, *argv: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
-    """A program that has been started. Leaving the block hangs up on it."""
+    """Start a program. Leaving the block closes the connection, which ends the program."""
     async with await connection.execute(guest, argv, dict(env or {})) as stream:
         yield Running(stream)
 
 
 async def ran(guest: str, *argv: str, env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
-    """(status, standard output, standard error) of a program that was given an empty input."""
+    """Run a program with an empty input, and return its status, standard output and standard error."""
     async with running(guest, *argv, env=env) as program:
         program.type(b"")
         status = await program.ended()

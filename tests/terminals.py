@@ -1,4 +1,4 @@
-"""A user's terminal: attaches to a session, shows what it is sent, and can be looked at."""
+"""A simulated terminal that attaches to a session and whose screen can be inspected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Cell = tuple[str, Style]
 
 
 def cells_of(emulator: Emulator) -> list[list[Cell]]:
-    """What is on the screen: per row, the text and style of each run's cells; blank ends are cut."""
+    """Return the text and style of the cells on the screen, by row, without trailing blanks."""
     emulator.refresh(everything=True)
     frame = emulator.frame("", 0, None)
     screen = []
@@ -40,7 +40,7 @@ def text_of(emulator: Emulator) -> str:
 
 
 class Terminal:
-    """``async with attached(...) as terminal``: type, resize, wait for what the screen should show."""
+    """A terminal with a session: ``async with attached(...) as terminal``."""
 
     def __init__(self, stream: connection.Stream, size: TermSize) -> None:
         self.stream = stream
@@ -73,7 +73,7 @@ class Terminal:
         return text_of(self.emulator)
 
     async def until(self, condition: Callable[[], bool] | str, within: float = WITHIN) -> None:
-        """Wait until the screen shows a text, or a condition holds."""
+        """Wait until the screen shows a text, or until a condition is true."""
         holds = condition if callable(condition) else lambda: condition in self.text
         try:
             async with asyncio.timeout(within):
@@ -81,7 +81,7 @@ class Terminal:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"not within {within} s: {condition!r}; the screen shows\n{self.text}") from None
+            raise AssertionError(f"not within {within} s: {condition!r}; the screen is\n{self.text}") from None
 
     async def ended(self, within: float = WITHIN) -> Exited:
         await self.until(lambda: self.exited is not None, within)
@@ -107,7 +107,7 @@ async def attached(
 
 
 async def eventually(condition: Callable[[], object], within: float = WITHIN) -> None:
-    """Poll for what sends no message when it comes true: files, processes, locks."""
+    """Poll a condition that sends no event when it becomes true: files, processes, locks."""
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.01)

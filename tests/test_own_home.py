@@ -1,4 +1,4 @@
-"""The tests' own fixtures: what they clean up is theirs."""
+"""The fixtures of the tests clean up only what they have created."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ async def test_the_guests_of_the_user_survive_a_test_that_unsets_the_runtime_dir
     assert users == [keeper.name]
     runtime = os.environ["XDG_RUNTIME_DIR"]
     with pytest.MonkeyPatch.context() as patch, own_home(patch):
-        patch.setenv("XDG_RUNTIME_DIR", runtime)  # as unsetting it would lead to the user's
+        patch.setenv("XDG_RUNTIME_DIR", runtime)  # unsetting it would also lead to the user's directory
     assert listing.names() == users
     assert (await keeper.info()).state == "running"

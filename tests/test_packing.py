@@ -1,4 +1,4 @@
-"""Messages whose strings are not UTF-8 cross as they are; what is no message is refused."""
+"""Messages whose strings are not UTF-8 are transferred unchanged, and invalid messages are refused."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ STRING = st.binary(max_size=12).map(os.fsdecode)
 
 
 @given(st.lists(STRING, max_size=4), st.dictionaries(STRING, STRING, max_size=4))
-def test_arguments_of_any_bytes_cross(argv: list[str], env: dict[str, str]) -> None:
+def test_arguments_may_contain_any_bytes(argv: list[str], env: dict[str, str]) -> None:
     message = Exec(tuple(argv), env)
     assert protocol.unpack_from_client(protocol.pack(message)[4:]) == message
 
 
 @given(st.lists(STRING, max_size=4))
-def test_names_of_any_bytes_cross_both_ways(names: list[str]) -> None:
+def test_names_may_contain_any_bytes_in_both_directions(names: list[str]) -> None:
     answer = protocol.Answer(1, Edits(len(names), tuple(names)))
     assert protocol.unpack_from_keeper(protocol.pack(answer)[4:]) == answer
     assert protocol.unpack_json(protocol.pack_json({"names": names})[4:]) == {"names": names}
 
 
 @given(st.lists(st.text(), max_size=4))
-def test_text_is_packed_as_everybody_does(names: list[str]) -> None:
+def test_text_is_encoded_as_plain_msgpack(names: list[str]) -> None:
     assert packing.pack(names) == msgspec.msgpack.encode(names)
 
 
-def test_surrogates_that_no_name_has_are_lost_and_harm_nobody() -> None:
+def test_surrogates_that_file_names_cannot_contain_are_replaced() -> None:
     edits = Edits(1, tuple(json.loads(r'["a\ud800"]')))
     received = protocol.unpack_from_keeper(protocol.pack(protocol.Answer(1, edits))[4:])
     assert received == protocol.Answer(1, Edits(1, ("a?",)))
 
 
 @given(st.binary(max_size=80))
-def test_nonsense_is_refused(body: bytes) -> None:
+def test_arbitrary_bytes_are_refused(body: bytes) -> None:
     with pytest.raises(ProtocolError):
         protocol.unpack_from_client(body)
 
@@ -50,7 +50,7 @@ def test_nonsense_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"\x91" * 5000 + b"\xc0",  # deeper than anybody nests
+        b"\x91" * 5000 + b"\xc0",  # exceeds the limit of nesting
         msgspec.msgpack.encode({"type": "Exec", "argv": [msgspec.msgpack.Ext(3, b"x")]}),
         msgspec.msgpack.encode({"type": "Exec", "argv": [msgspec.msgpack.Ext(2, b"x")]}),
         msgspec.msgpack.encode({"type": "Exec", "argv": [], "env": msgspec.msgpack.Ext(2, b"\x91\x92\x90\x90")}),
@@ -58,7 +58,7 @@ def test_nonsense_is_refused(body: bytes) -> None:
         b"\x81\xa4type\xa4Ex\xff\xfe",
     ],
 )
-def test_almost_a_message_is_refused(body: bytes) -> None:
+def test_an_almost_valid_message_is_refused(body: bytes) -> None:
     with pytest.raises(ProtocolError):
         protocol.unpack_from_client(body)
 

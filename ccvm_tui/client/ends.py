@@ -6,7 +6,7 @@ import contextlib
 import json
 from dataclasses import dataclass
 
-from ccvm_tui.paths import name_checked, state_dir
+from ccvm_tui.paths import check_guest_name, state_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class End:
 def end_of(guest: str) -> End | None:
     """Return the last end of a guest, or None if there is no readable record."""
     try:
-        record = json.loads((state_dir() / "last" / f"{name_checked(guest)}.json").read_text(encoding="utf-8"))
+        record = json.loads((state_dir() / "last" / f"{check_guest_name(guest)}.json").read_text(encoding="utf-8"))
         return End(
             str(record["name"]),
             str(record["project"]),
@@ -49,4 +49,4 @@ def all_ends() -> list[End]:
 def forget_end(guest: str) -> None:
     """Remove the record of a guest's end."""
     with contextlib.suppress(OSError):
-        (state_dir() / "last" / f"{name_checked(guest)}.json").unlink()
+        (state_dir() / "last" / f"{check_guest_name(guest)}.json").unlink()

@@ -1,7 +1,7 @@
-"""Settings: from ``config.toml``, ``CCVM_*`` and flags to one frozen Settings.
+"""The settings, read from ``config.toml``, ``CCVM_*`` variables and flags.
 
-``settings`` is the table of all of them, ``kinds`` what their values may be, ``file`` reads the user's file,
-``resolve`` decides which source wins. Nothing is ever read from a project's directory: its guest writes there.
+``settings`` is the table of all settings, ``kinds`` defines their valid values, ``file`` reads the user's file, and
+``resolve`` merges the sources. No settings are read from a project's directory, because its guest can write there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The user's config.toml: read, checked whole, and every complaint with file, line and nearest valid key."""
+"""The user's ``config.toml``: parsing, validation, and errors with the file, the line and the nearest valid key."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ccvm_tui.config.settings import SCHEMA
 from ccvm_tui.errors import ConfigError
 
 PROJECT = "project"
-"""The table with one section for each project: ``[project."~/src/app"]``."""
+"""The name of the table with one section per project: ``[project."~/src/app"]``."""
 
 _GROUPS = frozenset(name.partition(".")[0] for name in SCHEMA if "." in name)
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The checked values of one section, by name, and where each of them stands."""
+    """The validated values of one section and their places in the file, both by the setting's name."""
 
     values: dict[str, object] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
@@ -30,7 +30,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """``user`` holds for everything, ``projects`` (by resolved path) for one project each."""
+    """A parsed configuration file.
+
+    ``user`` applies to all projects. Each section in ``projects`` applies to the project with that resolved path.
+    """
 
     path: Path
     text: str = ""
@@ -38,12 +41,12 @@ class ConfigFile:
     projects: dict[str, Section] = field(default_factory=dict)
 
     def line(self, place: Place) -> int:
-        """The line of a key, from 1; 0 if it is not in the file."""
+        """Return the line number of a key, counted from 1, or 0 if the file does not contain the key."""
         return key_lines(self.text).get(place, 0)
 
 
 def read(path: Path) -> ConfigFile:
-    """The settings in ``path``; none if there is no such file. Raises ConfigError."""
+    """Parse the file ``path``; a missing file is empty. Raises ConfigError if it cannot be read or is invalid."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -54,15 +57,15 @@ def read(path: Path) -> ConfigFile:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _syntax(path, text, str(error)) from error
+        raise _syntax_error(path, text, str(error)) from error
     return _Reader(path, text).file(tables)
 
 
-def _syntax(path: Path, text: str, complaint: str) -> ConfigError:
-    where = re.search(r" \(at line (\d+), column \d+\)$", complaint)
-    line = int(where[1]) if where else text.rstrip("\n").count("\n") + 1
-    what = complaint[: where.start()] if where else complaint.removesuffix(" (at end of document)")
-    return ConfigError(f"{path}:{line}: {what}", "see https://toml.io for the file's syntax")
+def _syntax_error(path: Path, text: str, message: str) -> ConfigError:
+    position = re.search(r" \(at line (\d+), column \d+\)$", message)
+    line = int(position[1]) if position else text.rstrip("\n").count("\n") + 1
+    reason = message[: position.start()] if position else message.removesuffix(" (at end of document)")
+    return ConfigError(f"{path}:{line}: {reason}", "see https://toml.io for the syntax of the file")
 
 
 class _Reader:
@@ -73,7 +76,7 @@ class _Reader:
     def file(self, tables: dict[str, Any]) -> ConfigFile:
         projects = tables.get(PROJECT, {})
         if not isinstance(projects, dict):
-            raise self._error((PROJECT,), 'project must be sections: [project."/path/of/it"]')
+            raise self._error((PROJECT,), 'project must be sections: [project."/path/to/project"]')
         user = self._section({key: value for key, value in tables.items() if key != PROJECT}, (), per_project=False)
         sections: dict[str, Section] = {}
         for name, table in projects.items():
@@ -82,10 +85,10 @@ class _Reader:
                 raise self._error(place, f'{name} must be a section: [project."{name}"]')
             root = Path(name).expanduser()
             if not root.is_absolute():
-                raise self._error(place, f'the path of a project section must be absolute or begin with ~: "{name}"')
+                raise self._error(place, f'the path of a project section must be absolute or start with ~: "{name}"')
             resolved = os.path.realpath(root)
             if resolved in sections:
-                raise self._error(place, f"two sections name the project {resolved}")
+                raise self._error(place, f"two sections are for the project {resolved}")
             sections[resolved] = self._section(table, place, per_project=True)
         return ConfigFile(self._path, self._text, user, sections)
 
@@ -93,7 +96,7 @@ class _Reader:
         section = Section()
         self._fill(section, table, above, "", per_project)
         if not per_project:
-            self._no_key_twice(section)
+            self._reject_duplicate_keys(section)
         return section
 
     def _fill(self, section: Section, table: dict[str, Any], above: Place, prefix: str, per_project: bool) -> None:
@@ -108,23 +111,23 @@ class _Reader:
             if setting is None:
                 raise self._unknown(place, name, per_project)
             if per_project and not setting.per_project:
-                raise self._error(place, f"{name} cannot differ from project to project: set it above the sections")
+                raise self._error(place, f"{name} cannot be set per project: set it above the project sections")
             try:
                 section.values[name] = setting.kind.check(value)
             except ValueError as error:
-                raise self._error(place, f"{name} must be {error}, not {_shown(value)}") from error
+                raise self._error(place, f"{name} must be {error}, not {_abbreviated(value)}") from error
             section.places[name] = place
 
-    def _no_key_twice(self, section: Section) -> None:
-        """Two things on one key after the leader: one of them could never be reached."""
+    def _reject_duplicate_keys(self, section: Section) -> None:
+        """Raise ConfigError if two actions are bound to the same key after the leader."""
         keys = {name: row.default for name, row in SCHEMA.items() if name.startswith("keys.")}
         keys |= {name: value for name, value in section.values.items() if name in keys}
-        seen: dict[object, str] = {}
+        bound: dict[object, str] = {}
         for name in sorted(keys, key=lambda name: name in section.values):
-            other = seen.setdefault(keys[name], name)
+            other = bound.setdefault(keys[name], name)
             if other != name:
                 place = section.places[name]
-                raise self._error(place, f'{name} and {other} are both on the key "{keys[name]}"')
+                raise self._error(place, f'{name} and {other} are both bound to the key "{keys[name]}"')
 
     def _unknown(self, place: Place, name: str, per_project: bool) -> ConfigError:
         known = [row.name for row in SCHEMA.values() if row.per_project or not per_project]
@@ -140,12 +143,15 @@ class _Reader:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """The one of ``known`` that ``name`` probably means; empty when none is close. Case and _ - . do not count."""
-    plain = {re.sub(r"[-_.]", "", one.lower()): one for one in known}
+    """Return the entry of ``known`` that is most similar to ``name``, or an empty string if none is similar.
+
+    Case and the characters ``_``, ``-`` and ``.`` are ignored.
+    """
+    plain = {re.sub(r"[-_.]", "", entry.lower()): entry for entry in known}
     close = difflib.get_close_matches(re.sub(r"[-_.]", "", name.lower()), plain, n=1, cutoff=0.6)
     return plain[close[0]] if close else ""
 
 
-def _shown(value: object) -> str:
+def _abbreviated(value: object) -> str:
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
     return text if len(text) <= 60 else text[:57] + "…"

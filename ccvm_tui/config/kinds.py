@@ -1,6 +1,6 @@
-"""What a setting's value may be, and how a variable or a flag spells it.
+"""The kinds of values that settings have, and how to parse them from variables and flags.
 
-A kind checks a TOML value (``check``) and turns text into a TOML value (``parse``); both raise ValueError with a
+A kind validates a TOML value (``check``) and converts text to a TOML value (``parse``). Both raise ValueError with a
 phrase that completes "must be …".
 """
 
@@ -20,134 +20,157 @@ _KEY = re.compile(r"(ctrl-|alt-)?([!-~]|space|tab|enter|esc|backspace|up|down|le
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``says`` completes "must be …"; ``check`` returns the value to use, ``parse`` what TOML would have held."""
+    """One kind of value.
 
-    says: str
+    ``requirement`` completes "must be …". ``check`` takes a TOML value and returns the setting's value. ``parse`` takes
+    text and returns a TOML value.
+    """
+
+    requirement: str
     check: Callable[[object], object]
     parse: Callable[[str], object] = str
 
 
-def _integer(says: str, low: int, high: int) -> Kind:
+def _integer(requirement: str, low: int, high: int) -> Kind:
     def check(value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(says)
+            raise ValueError(requirement)
         return value
 
     def parse(text: str) -> object:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
-            raise ValueError(says)
+            raise ValueError(requirement)
         return int(text)
 
-    return Kind(says, check, parse)
+    return Kind(requirement, check, parse)
 
 
 def _boolean() -> Kind:
-    says = "true or false"
+    requirement = "true or false"
 
     def check(value: object) -> object:
         if not isinstance(value, bool):
-            raise ValueError(says)
+            raise ValueError(requirement)
         return value
 
     def parse(text: str) -> object:
-        word = text.strip().lower()
-        if word in _TRUE or word in _FALSE:
-            return word in _TRUE
+        lowered = text.strip().lower()
+        if lowered in _TRUE or lowered in _FALSE:
+            return lowered in _TRUE
         raise ValueError("0 or 1")
 
-    return Kind(says, check, parse)
+    return Kind(requirement, check, parse)
 
 
-def choice(*words: str) -> Kind:
-    """One of ``words``."""
-    says = "one of " + ", ".join(f'"{word}"' for word in words)
+def choice(*values: str) -> Kind:
+    """Return the kind whose values are ``values``."""
+    requirement = "one of " + ", ".join(f'"{value}"' for value in values)
 
     def check(value: object) -> object:
-        if value not in words:
-            raise ValueError(says)
+        if value not in values:
+            raise ValueError(requirement)
         return value
 
-    return Kind(says, check)
+    return Kind(requirement, check)
 
 
-def _matching(pattern: re.Pattern[str], says: str) -> Kind:
+def _matching(pattern: re.Pattern[str], requirement: str) -> Kind:
     def check(value: object) -> object:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise ValueError(says)
+            raise ValueError(requirement)
         return value
 
-    return Kind(says, check)
+    return Kind(requirement, check)
 
 
 def _variables() -> Kind:
-    says = "a list of names of environment variables"
+    requirement = "a list of names of environment variables"
 
     def check(value: object) -> object:
         if not isinstance(value, list | tuple):
-            raise ValueError(says)
+            raise ValueError(requirement)
         if not all(isinstance(name, str) and _VARIABLE.fullmatch(name) for name in value):
-            raise ValueError(says)
+            raise ValueError(requirement)
         return tuple(dict.fromkeys(value))
 
-    return Kind(says, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
+    return Kind(requirement, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
 
 
 def _directories() -> Kind:
-    says = 'a list of directories below the project, such as "node_modules"'
+    requirement = 'a list of directories below the project, such as "node_modules"'
 
     def check(value: object) -> object:
         if not isinstance(value, list | tuple):
-            raise ValueError(says)
-        return tuple(dict.fromkeys(_relative(name, says) for name in value))
+            raise ValueError(requirement)
+        return tuple(dict.fromkeys(_relative(name, requirement) for name in value))
 
-    return Kind(says, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
+    return Kind(requirement, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
 
 
-def _relative(name: object, says: str) -> str:
+def _relative(name: object, requirement: str) -> str:
     if not isinstance(name, str) or "\0" in name:
-        raise ValueError(says)
+        raise ValueError(requirement)
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or not parts:
-        raise ValueError(says)
+        raise ValueError(requirement)
     return "/".join(parts)
 
 
 def _patterns() -> Kind:
-    says = "a list of regular expressions"
+    requirement = "a list of regular expressions"
 
     def check(value: object) -> object:
         if not isinstance(value, list | tuple) or not all(isinstance(pattern, str) for pattern in value):
-            raise ValueError(says)
+            raise ValueError(requirement)
         for pattern in value:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"{says}: {pattern!r} is none, {error}") from None
+                raise ValueError(f"{requirement}: {pattern!r} is invalid, {error}") from None
         return tuple(value)
 
-    return Kind(says, check, lambda text: [text])
+    return Kind(requirement, check, lambda text: [text])
 
 
 def _path() -> Kind:
-    says = "an absolute path (or one that begins with ~), or empty"
+    requirement = "an absolute path (or a path that starts with ~), or empty"
 
     def check(value: object) -> object:
         if not isinstance(value, str):
-            raise ValueError(says)
+            raise ValueError(requirement)
         if value and not Path(value).expanduser().is_absolute():
-            raise ValueError(says)
+            raise ValueError(requirement)
         return str(Path(value).expanduser()) if value else ""
 
-    return Kind(says, check)
+    return Kind(requirement, check)
 
 
 POSITIVE = _integer("a positive integer", 1, 1 << 40)
+"""A positive integer."""
+
 LINES = _integer("a number of lines from 0 to 1000000", 0, 1_000_000)
+"""A number of lines."""
+
 BOOLEAN = _boolean()
+"""A boolean; in text also 1 and 0, yes and no, on and off."""
+
 WORD = _matching(_WORD, "a lower-case word")
+"""A lower-case word, such as the name of a theme."""
+
 VARIABLES = _variables()
+"""A list of names of environment variables, in text separated by commas. Duplicates are removed."""
+
 PATTERNS = _patterns()
+"""A list of regular expressions. Text is a single expression."""
+
 DIRECTORIES = _directories()
+"""A list of paths relative to the project, in text separated by commas. Duplicates are removed."""
+
 PATH = _path()
+"""An absolute path, with ``~`` expanded, or an empty string."""
+
 KEY = _matching(_KEY, 'a key, such as "d", "ctrl-w", "space" or "f5"')
-LEADER = _matching(re.compile(r"ctrl-([a-z\\\]^_@]|space)"), r'"ctrl-" and a letter or one of \ ] ^ _ @ space')
+"""The name of a key."""
+
+LEADER = _matching(re.compile(r"ctrl-([a-z\\\]^_@]|space)"), r'"ctrl-" followed by a letter or one of \ ] ^ _ @ space')
+"""The name of a key that can be the leader."""

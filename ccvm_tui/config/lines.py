@@ -1,8 +1,8 @@
-"""On which line of a TOML text a key stands: tomllib does not say.
+"""The line numbers of the keys in a TOML text, which tomllib does not report.
 
-A key's line is found with the real parser and no second grammar: the text is parsed up to the end of each
-line, and a key belongs to the first beginning in which it appears. A beginning that ends inside a multi-line
-value does not parse; the key then stands on the line after the last one that did.
+The text is parsed repeatedly, up to the end of each line, so that no second parser is needed. A key is on the last line
+of the shortest prefix in which it appears. A prefix that ends within a multi-line value does not parse. The key is then
+on the line after the last prefix that parsed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Any
 
 Place = tuple[str, ...]
-"""A key with the tables it is in, outermost first."""
+"""A key, preceded by the tables that contain it, outermost first."""
 
 
 def key_lines(text: str) -> dict[Place, int]:
-    """The line, counted from 1, of every key of ``text``, which must be valid TOML.
+    """Return the line number, counted from 1, of every key in ``text``, which must be valid TOML.
 
-    Takes time quadratic in the number of lines: for messages and listings, not for every start.
+    The running time is quadratic in the number of lines, so use it only for error messages and listings.
     """
     found: dict[Place, int] = {}
     lines = text.split("\n")

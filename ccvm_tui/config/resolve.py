@@ -1,4 +1,4 @@
-"""Flag over variable over project section over user config over default, with the origin of every value."""
+"""The settings in effect: flag over variable over project section over user config over default."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from ccvm_tui.errors import ConfigError
 
 
 class Source(StrEnum):
+    """The source of a value. Each source overrides the ones before it."""
+
     DEFAULT = "default"
     USER = "user config"
     PROJECT = "project section"
@@ -25,7 +27,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from. ``detail`` names the variable or flag; ``place`` is set for values in the file."""
+    """The origin of a value. ``detail`` is the name of the variable or flag; ``place`` is the key in the file."""
 
     source: Source
     detail: str = ""
@@ -34,7 +36,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """The settings that hold, and for each name the origin of its value."""
+    """The settings in effect, with their values and origins by name, and the file that was read."""
 
     settings: Settings
     values: dict[str, object]
@@ -48,10 +50,11 @@ def resolve(
     flags: Mapping[str, object] | None = None,
     config: Path | None = None,
 ) -> Effective:
-    """What holds for ``project`` (a resolved path; None: outside of any).
+    """Return the settings in effect for ``project``, which is a resolved path, or None for no project.
 
-    ``flags`` maps names of settings to what the command line said, as text or as a value; None means not
-    given. Raises ConfigError for anything unknown or bad in any of the sources, whether it wins or not.
+    ``flags`` maps names of settings to the command line's values, as text or as a TOML value, or to None for a flag
+    that is not set. ``config`` is the file to read instead of the user's. Raises ConfigError if any source contains an
+    unknown setting or an invalid value, even one that another source overrides.
     """
     found = file.read(config if config is not None else paths.config_file())
     values: dict[str, object] = {name: row.default for name, row in SCHEMA.items()}
@@ -75,8 +78,8 @@ def resolve(
     return Effective(build(values), values, origins, found)
 
 
-def _from_text(row: Setting, text: str, said_by: str) -> object:
+def _from_text(row: Setting, text: str, origin: str) -> object:
     try:
         return row.kind.check(row.kind.parse(text))
     except ValueError as error:
-        raise ConfigError(f"{said_by} must be {error}, not {text!r}", "see `ccvm-tui config`") from error
+        raise ConfigError(f"{origin} must be {error}, not {text!r}", "see `ccvm-tui config`") from error

@@ -1,8 +1,8 @@
-r"""The settings: name, type, default, variable and meaning of each, in one table.
+r"""The table of settings: name, type, default, variable and description of each.
 
-The dataclasses below *are* the table. ``SCHEMA`` flattens it, and everything else follows from it: reading
-``config.toml`` and ``CCVM_*``, ``ccvm-tui config``, and the table of docs/configuration.md (a test compares).
-To add a setting, add a field; to add a group, add a dataclass and a field that holds it.
+The dataclasses in this module are the table, and ``SCHEMA`` is the same table as a flat mapping. The configuration
+file, the ``CCVM_*`` variables, ``ccvm-tui config`` and the table in docs/configuration.md (checked by a test) are all
+derived from it. To add a setting, add a field. To add a group, add a dataclass and a field of that type.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def setting(default: T, kind: Kind, about: str, *, variable: str = "", per_project: bool = True) -> T:
-    """A field of the table. Its type is the default's; what comes from files and variables passes ``kind``."""
+    """Return a dataclass field for one setting. ``kind`` validates values from the file, variables and flags."""
     meta = {"kind": kind, "about": about, "variable": variable, "per_project": per_project}
-    made: T = field(default=default, metadata=meta)
-    return made
+    entry: T = field(default=default, metadata=meta)
+    return entry
 
 
 def _key(default: str, about: str) -> str:
@@ -30,19 +30,19 @@ def _key(default: str, about: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What the key after the leader does. ``attach`` knows detach and help, the dashboard all of them."""
+    """The keys after the leader. ``attach`` supports detach and help, the dashboard supports all of them."""
 
     detach: str = _key("d", "leave the session running")
     help: str = _key("?", "show the keys")
     switch: str = _key("space", "find a session by name")
     next: str = _key("n", "next session")
     previous: str = _key("p", "previous session")
-    last: str = _key("tab", "the session before this one")
-    attention: str = _key("a", "next session that waits for you")
+    last: str = _key("tab", "the previously shown session")
+    attention: str = _key("a", "next session that is waiting for you")
     shell: str = _key("c", "new shell in this guest")
     agent: str = _key("g", "new agent in this guest")
     zoom: str = _key("z", "give the whole terminal to the session, and back")
-    scrollback: str = _key("[", "read, search and copy what scrolled away")
+    scrollback: str = _key("[", "read, search and copy the scrollback")
     sidebar: str = _key("s", "hide or show the sidebar")
     tile: str = _key("t", "show sessions side by side")
     end: str = _key("x", "end the session")
@@ -51,28 +51,30 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Theme:
+    """The appearance of the dashboard."""
+
     name: str = setting("ccvm", kinds.WORD, "theme of the dashboard", variable="CCVM_THEME", per_project=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds for one project. Memory in MiB, scrollback in lines, paths absolute or empty."""
+    """The settings of one project."""
 
     memory: int = setting(
-        4096, kinds.POSITIVE, "memory of the guest in MiB, limited to what the host has", variable="CCVM_MEMORY"
+        4096, kinds.POSITIVE, "memory of the guest in MiB, at most the host's memory", variable="CCVM_MEMORY"
     )
-    cores: int = setting(4, kinds.POSITIVE, "virtual CPUs, limited to what the host has", variable="CCVM_CORES")
+    cores: int = setting(4, kinds.POSITIVE, "number of virtual CPUs, at most the host's", variable="CCVM_CORES")
     accel: str = setting(
         "auto",
         kinds.choice("auto", "kvm", "tcg"),
-        "acceleration; auto uses KVM only after a guest has run on it",
+        "accelerator; auto uses KVM only after a guest has run on it",
         variable="CCVM_ACCEL",
     )
     machine: str = setting("microvm", kinds.choice("microvm", "q35"), "QEMU machine type", variable="CCVM_MACHINE")
     runtime: str = setting(
         "host",
         kinds.choice("host", "own"),
-        "QEMU that runs guests: the host's, or one of our own, unpacked next to the image",
+        "QEMU that runs guests: the host's, or ccvm's own, unpacked next to the image",
         variable="CCVM_RUNTIME",
     )
     writable_cwd: bool = setting(
@@ -84,7 +86,7 @@ class Settings:
     local_dirs: tuple[str, ...] = setting(
         (),
         kinds.DIRECTORIES,
-        "directories below the project that the guest keeps in its own memory instead of sharing them",
+        "directories below the project that are kept in the guest's memory instead of being shared",
         variable="CCVM_LOCAL_DIRS",
     )
     agent: str = setting("claude", kinds.WORD, 'agent layer of the image, or "none" for a shell', variable="CCVM_AGENT")
@@ -94,7 +96,7 @@ class Settings:
     api_key_variables: tuple[str, ...] = setting(
         ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"),
         kinds.VARIABLES,
-        "environment variables that the guest's sessions receive, over SSH only",
+        "environment variables that are passed to the guest's sessions, over SSH only",
     )
     network: str = setting(
         "user", kinds.choice("user", "none"), "network of the guest: outgoing connections, or none",
@@ -104,28 +106,31 @@ class Settings:
         "", kinds.PATH, "recipe (TOML) of the guest image; empty for the built-in one", variable="CCVM_IMAGE"
     )
     linger: bool = setting(
-        False, kinds.BOOLEAN, "whether a guest stays when its last session has ended", variable="CCVM_LINGER"
+        False, kinds.BOOLEAN, "whether a guest keeps running after its last session has ended", variable="CCVM_LINGER"
     )
     scrollback: int = setting(
-        10_000, kinds.LINES, "lines kept of what scrolled off a session's screen", variable="CCVM_SCROLLBACK"
+        10_000, kinds.LINES, "number of scrollback lines kept for each session", variable="CCVM_SCROLLBACK"
     )
     seccomp: bool = setting(
-        True, kinds.BOOLEAN, "QEMU's own system call filter", variable="CCVM_QEMU_SANDBOX"
+        True, kinds.BOOLEAN, "whether QEMU runs with its system call filter", variable="CCVM_QEMU_SANDBOX"
     )  # fmt: skip
     confine: bool = setting(
-        True, kinds.BOOLEAN, "Landlock around QEMU: it opens the image and the project only", variable="CCVM_CONFINE"
+        True,
+        kinds.BOOLEAN,
+        "whether Landlock confines QEMU to the image, and the file server to the project",
+        variable="CCVM_CONFINE",
     )
     osc52: str = setting(
-        "ask", kinds.choice("allow", "ask", "refuse"), "when a guest's program copies to your clipboard"
+        "ask", kinds.choice("allow", "ask", "refuse"), "what to do when a guest's program copies to your clipboard"
     )
-    notifications: bool = setting(True, kinds.BOOLEAN, "pass on a guest's notifications to your desktop")
+    notifications: bool = setting(True, kinds.BOOLEAN, "whether a guest's notifications are passed to your desktop")
     waiting_titles: tuple[str, ...] = setting(
         ("(?i)action required", "(?i)approval required", "(?i)waiting for you", "^✋"),
         kinds.PATTERNS,
-        "titles by which a program says that it waits for you, as regular expressions",
+        "regular expressions for the titles of programs that are waiting for you",
     )
     leader: str = setting(
-        "ctrl-\\", kinds.LEADER, "the one key that attach and the dashboard keep for themselves",
+        "ctrl-\\", kinds.LEADER, "the one key that attach and the dashboard do not pass on to the program",
         variable="CCVM_LEADER", per_project=False,
     )  # fmt: skip
     keys: Keys = field(default_factory=Keys)
@@ -134,7 +139,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. ``name`` has a dot for settings in a group (``keys.detach``)."""
+    """One row of the table. ``name`` contains a dot for settings in a group (``keys.detach``)."""
 
     name: str
     kind: Kind
@@ -145,6 +150,7 @@ class Setting:
 
     @property
     def flag(self) -> str:
+        """The command line's flag for the setting."""
         return "--" + self.name.replace("_", "-").replace(".", "-")
 
 
@@ -166,7 +172,7 @@ SCHEMA: dict[str, Setting] = _flatten(Settings)
 
 
 def build(values: dict[str, object]) -> Settings:
-    """The settings with ``values`` (checked ones, by name) in place of defaults."""
+    """Return the settings with the validated ``values``, by name, in place of the defaults."""
     return _build(Settings, values, "")
 
 

@@ -177,11 +177,11 @@ class VmGuest:
         """Start the file server of the project's directory, and stop the one of a previous launch."""
         if self._share is not None:
             await self._share.stop()
-        edits = room = None
+        edits = capacity = None
         if self._spec.read_only:
-            edits, room = self._paths.empty_edits_dir(), self._spec.memory_mib << 19  # half of the guest's memory
+            edits, capacity = self._paths.empty_edits_dir(), self._spec.memory_mib << 19  # half of the guest's memory
         return await ShareServer.start(
-            self._spec.project, confined=self._spec.confine, edits=str(edits or ""), room=room or 0
+            self._spec.project, confined=self._spec.confine, edits=str(edits or ""), capacity=capacity or 0
         )
 
     async def _require_console_output(self, spec: MachineSpec, image: Image) -> None:

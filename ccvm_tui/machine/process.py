@@ -325,7 +325,7 @@ class Machine:
             return await self.wait()
         except asyncio.CancelledError:
             self._stop_requested = True
-            self._child.send(signal.SIGKILL)
+            self._child.send_signal(signal.SIGKILL)
             await asyncio.shield(self._watch)
             raise
 

@@ -1,4 +1,4 @@
-"""Projects: a directory becomes a guest's name (``directory``); the ones seen are remembered (``history``)."""
+"""Projects: the directories that guests share (``directory``), and the history of projects (``history``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The projects seen so far, newest first, in the state directory: what the dashboard offers to start again."""
+"""The history of projects in the state directory, from which the dashboard offers projects to start again."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from ccvm_tui import paths
 
-MOST = 200
-"""Projects remembered; the one not used for the longest time is forgotten first."""
+PROJECTS_MAX = 200
+"""The maximum number of projects in the history. The least recently used project is removed first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """``last`` is the time of the last start, in seconds since 1970; 0 when there was none."""
+class KnownProject:
+    """A project in the history. ``last`` is the time of its last start in seconds since 1970, or 0 if there is none."""
 
     path: str
     name: str
@@ -27,58 +27,65 @@ class Seen:
     muted: bool = False
 
 
-Change = Callable[[tuple[Seen, ...]], list[Seen]]
+Change = Callable[[tuple[KnownProject, ...]], list[KnownProject]]
+"""A function from the current projects to the new ones."""
 
 
 class History:
-    """``projects.json`` below ``directory``. Changes are atomic, and safe against others who change it."""
+    """The file ``projects.json`` in ``directory``. Changes are atomic and safe against concurrent changes."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = paths.state_dir() if directory is None else directory
 
     @property
     def file(self) -> Path:
+        """The path of the file."""
         return self._directory / "projects.json"
 
-    def list(self) -> tuple[Seen, ...]:
-        """Newest first. A damaged file counts as empty: history is a convenience."""
+    def list(self) -> tuple[KnownProject, ...]:
+        """Return the projects, newest first. A damaged or missing file counts as empty."""
         try:
             entries = json.loads(self.file.read_text(encoding="utf-8"))["projects"]
-            seen = [
-                Seen(str(one["path"]), str(one["name"]), float(one["last"]), bool(one.get("muted", False)))
-                for one in entries
+            projects = [
+                KnownProject(
+                    str(entry["path"]), str(entry["name"]), float(entry["last"]), bool(entry.get("muted", False))
+                )
+                for entry in entries
             ]
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return ()
-        return tuple(sorted(seen, key=lambda one: one.last, reverse=True))
+        return tuple(sorted(projects, key=lambda project: project.last, reverse=True))
 
     def remember(self, path: str, name: str, now: float | None = None) -> None:
-        """Put a project at the top. Raises OSError when the state directory cannot be written."""
+        """Move a project to the top, or add it. Raises OSError if the state directory cannot be written."""
         when = time.time() if now is None else now
 
-        def change(seen: tuple[Seen, ...]) -> list[Seen]:
-            muted = any(one.muted for one in seen if one.path == path)
-            return [Seen(path, name, when, muted), *(one for one in seen if one.path != path)][:MOST]
+        def change(projects: tuple[KnownProject, ...]) -> list[KnownProject]:
+            muted = any(project.muted for project in projects if project.path == path)
+            others = (project for project in projects if project.path != path)
+            return [KnownProject(path, name, when, muted), *others][:PROJECTS_MAX]
 
         self._change(change)
 
     def mute(self, path: str, muted: bool) -> None:
-        """Whether the project's sessions may ask for attention. Raises OSError."""
+        """Mute or unmute a project, adding it if necessary. Raises OSError if the state directory cannot be written."""
 
-        def change(seen: tuple[Seen, ...]) -> list[Seen]:
-            known = [one for one in seen if one.path == path] or [Seen(path, Path(path).name, 0.0)]
-            return [replace(known[0], muted=muted), *(one for one in seen if one.path != path)][:MOST]
+        def change(projects: tuple[KnownProject, ...]) -> list[KnownProject]:
+            known = [project for project in projects if project.path == path]
+            project = known[0] if known else KnownProject(path, Path(path).name, 0.0)
+            others = (other for other in projects if other.path != path)
+            return [replace(project, muted=muted), *others][:PROJECTS_MAX]
 
         self._change(change)
 
     def forget(self, path: str) -> None:
-        """Take a project out; none of that path is fine. Raises OSError."""
-        self._change(lambda seen: [one for one in seen if one.path != path])
+        """Remove a project, if the history contains it. Raises OSError if the state directory cannot be written."""
+        self._change(lambda projects: [project for project in projects if project.path != path])
 
     def _change(self, change: Change) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._locked():
-            body = json.dumps({"projects": [asdict(one) for one in change(self.list())]}, indent=1)
+            body = json.dumps({"projects": [asdict(project) for project in change(self.list())]}, indent=1)
             fresh = self.file.with_suffix(f".{os.getpid()}.new")
             try:
                 fresh.write_text(body, encoding="utf-8")

@@ -1,24 +1,24 @@
-"""The file server: a directory of the host as a file system of the guest.
+"""The file server, which presents a directory of the host as a file system in the guest.
 
 QEMU's ``vhost-user-fs`` device carries FUSE requests from the guest's kernel (its ``virtiofs`` driver) to this server,
-a process of its own that may touch the shared directory and nothing else.
+a separate process that can access only the shared directory.
 
 ====================  =====================================================================
-``fuse``              the FUSE protocol: numbers, structures, replies; pure
+``fuse``              the FUSE protocol: numbers, structures, replies; no I/O
 ``vhost``             the vhost-user protocol: guest memory and virtqueues
-``nodes``             what the guest knows: nodes, handles, cached names
-``host``              a directory of the host as a tree of nodes
-``edits``             the same, read-only: changes stay in memory
+``nodes``             the files that the guest knows: nodes, handles, cached names
+``host``              a host directory as a tree of nodes, writable
+``edits``             a host directory as a tree of nodes, with the changes kept elsewhere
 ``locks``             record and flock locks, shared with the host's programs
-``walindex``          SQLite's WAL index, mapped by both sides
-``watch``             changes on the host, as inotify reports them
-``view``              what the guest knows, and for how long
-``refresh``           how the guest's caches follow a change on the host
-``instructions``      the calls that the helper in the guest is to make
+``walindex``          SQLite's WAL index, mapped by host and guest
+``watch``             changes on the host, as reported by inotify
+``view``              the replies that make files known to the guest, and their validity
+``refresh``           updates of the guest's caches after changes on the host
+``instructions``      the calls that the helper in the guest makes
 ``names``, ``files``, ``listings``, ``locking``
-                      what requests do
-``server``            one request after the other
-``loop``              all that the process waits for
-``process``           the server as its parent sees it
+                      the handlers of the requests
+``server``            dispatches requests to the handlers
+``loop``              the event loop of the process
+``process``           starts and stops the process
 ====================  =====================================================================
 """

@@ -1,6 +1,6 @@
-"""``python -P -m ccvm_tui.share ORDER``: the file server, with the control connection as standard input.
+"""The file server's process: ``python -P -m ccvm_tui.share ORDER``.
 
-``ORDER`` is a JSON object, see ``process.Order``. The end of standard input ends the server.
+``ORDER`` is an ``order.Order`` as JSON. Standard input is the control connection; the server exits when it is closed.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ _MEMORY_MAX = 2 << 30
 
 
 def main(arguments: list[str]) -> int:
-    """Confine the process, then serve."""
-    order = Order.decoded(arguments[0])
+    """Confine the process and serve until the control connection or the device is closed. Return the exit status."""
+    order = Order.decode(arguments[0])
     die_with_parent(order.parent)
     no_core_dump()
-    # What a guest makes the server remember is bounded. The guest's own memory, which is shared, does not count.
+    # A limit on the memory that a guest can make the server use. The guest's own memory, which is shared, is excluded.
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_MAX, _MEMORY_MAX))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    os.umask(0)  # the guest's kernel has applied that of the program
+    os.umask(0)  # the guest's kernel has already applied the program's umask
     directories_max = max(64, _raise_descriptor_limit() // 2)
     rules = [Rule(Path(order.path), Access.READ if order.edits else Access.WRITE)]
     make_tree: MakeTree
     if order.edits:
         rules.append(Rule(Path(order.edits), Access.WRITE))
-        make_tree = functools.partial(EditsTree, order.path, directories_max, store=order.edits, room=order.room)
+        make_tree = functools.partial(
+            EditsTree, order.path, directories_max, store=order.edits, capacity=order.capacity
+        )
     else:
         make_tree = functools.partial(HostTree, order.path, directories_max)
     device, helper, control = (socket.socket(fileno=fd) for fd in (order.device, order.helper, sys.stdin.fileno()))
@@ -48,14 +50,14 @@ def main(arguments: list[str]) -> int:
     if order.confined and available().renames:
         confine(rules)
     gc.freeze()
-    # What the guest knows grows to hundreds of thousands of objects, of which few are ever part of a cycle.
+    # There are up to hundreds of thousands of nodes, few of which are ever part of a reference cycle.
     gc.set_threshold(20_000, 50, 100)
     loop.run()
     return 0
 
 
 def _raise_descriptor_limit() -> int:
-    """Open as many files as the system allows; returns how many that is."""
+    """Raise the limit of open files to the maximum and return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

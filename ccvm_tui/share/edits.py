@@ -1,11 +1,11 @@
-"""A host directory that the guest may change without changing the host: what it makes is kept elsewhere.
+"""A host directory that the guest can change without changing the host. The changes are kept elsewhere.
 
-The tree that the guest sees is the host's with the guest's edits laid over it, name by name, so that the host's own
-changes show wherever the guest has not edited. A file is copied when it is first written to; its inode number stays,
-and descriptors that are open follow to the copy. A directory that is renamed just moves, whatever is in it.
+The guest sees the host's tree overlaid with its own edits, name by name, so that changes on the host remain visible
+wherever the guest has not edited. A file is copied when it is first written to. It keeps its inode number, and open
+descriptors are switched to the copy. A directory can be renamed without copying its contents.
 
-The *carrier* of an edited file is a file of a private directory, with a number for a name: it holds content and
-attributes. That of a directory is an empty directory, for its attributes.
+The content and attributes of an edited file are stored in its *backing file*, which has a numeric name in a private
+directory. The backing file of a directory is an empty directory, which stores its attributes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import stat
 from collections.abc import Callable, Iterator
 
 from ccvm_tui.share import syscalls
-from ccvm_tui.share.host import Change, HostTree, Name, magic, open_flags, safe_mode, user_attributes
+from ccvm_tui.share.host import Change, HostTree, Name, fd_path, open_flags, safe_mode, user_attributes
 from ccvm_tui.share.nodes import Handle, Node, failure
 
 _FIRST_INODE = 1 << 40
-"""Inode numbers of files that only the guest has begin here, above those of the usual file systems."""
+"""The first inode number of files that exist only in the guest, above the numbers that common file systems use."""
 
 _NAME_MAX = 255
 _CHUNK = 1 << 20
@@ -29,9 +29,9 @@ _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 
 
 class EditsTree(HostTree):
-    """The directory ``path``, with the guest's edits in the directory ``store``, which is empty and private.
+    """The directory ``path``, with the guest's edits in the empty, private directory ``store``.
 
-    ``room`` is how many bytes they may have (ENOSPC beyond).
+    ``capacity`` is the maximum size of all edits in bytes. Beyond it, requests fail with ENOSPC.
     """
 
     def __init__(
@@ -42,20 +42,20 @@ class EditsTree(HostTree):
         on_forgotten: Callable[[Node], None],
         *,
         store: str,
-        room: int,
+        capacity: int,
     ) -> None:
         super().__init__(path, fds_max, on_directory, on_forgotten)
         self._store = os.open(store, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._room = room
+        self._capacity = capacity
         self._used = 0
         self._changes: dict[Node, dict[bytes, Node | None]] = {}
-        self._carriers = 0
+        self._backing_count = 0
         self._inodes = _FIRST_INODE
 
     # --- edits --------------------------------------------------------------------------------------------------
 
     def edits(self) -> Iterator[bytes]:
-        """The paths of all files that were made, changed, moved or deleted, below the shared directory."""
+        """Yield the relative paths of all files that the guest created, changed, moved or deleted."""
         for directory, changes in self._changes.items():
             if directory is not self.nodes.root and not self._reachable(directory):
                 continue
@@ -82,16 +82,19 @@ class EditsTree(HostTree):
         return b"".join(reversed(parts))
 
     def shadows(self, parent: Node, name: bytes) -> bool:
+        """Return whether an edit hides the host's ``name`` from the guest."""
         return name in self._changes.get(parent, ()) or parent.made
 
     def shadows_node(self, node: Node) -> bool:
-        return node.made or node.carried
+        """Return whether ``node`` is independent of the host's files."""
+        return node.made or node.copied
 
     def private(self, node: Node) -> bool:
+        """Return whether only the guest can change the entries of ``node``, a directory."""
         return node.made
 
     def _record(self, parent: Node, name: bytes, node: Node | None) -> None:
-        """Note that ``name`` is ``node`` from now on, or is gone."""
+        """Record that ``name`` is now ``node``, or that it was deleted."""
         self._changes.setdefault(parent, {})[name] = node
         above: Node | None = parent
         while above is not None and not above.pinned:
@@ -101,39 +104,42 @@ class EditsTree(HostTree):
             node.pinned = True
 
     def _touch(self, parent: Node) -> None:
-        """Entries of ``parent`` have changed, and so have its times."""
+        """Update the times of ``parent``, whose entries have changed."""
         self._copy_up(parent)
-        assert parent.carrier is not None
-        os.utime(parent.carrier, dir_fd=self._store)
+        assert parent.backing is not None
+        os.utime(parent.backing, dir_fd=self._store)
 
-    def _renew(self, node: Node) -> None:
-        """The names of ``node`` have changed, and so has the time of its last change."""
-        if node.carrier is not None:
+    def _update_ctime(self, node: Node) -> None:
+        """Update the change time of ``node``, whose names have changed."""
+        if node.backing is not None:
             with self._pinned(node) as fd:
                 syscalls.set_times(fd, None, os.fstat(fd).st_mtime_ns)
 
-    def _new_node(self, kind: int, carrier: bytes) -> Node:
+    def _new_node(self, kind: int, backing: bytes) -> Node:
         self._inodes += 1
         node = self.nodes.unnamed((-1, self._inodes), kind)
-        node.made, node.carrier, node.links = True, carrier, 1
+        node.made, node.backing, node.links = True, backing, 1
         return node
 
-    def _next_carrier(self) -> bytes:
-        self._carriers += 1
-        return str(self._carriers).encode()
+    def _next_backing(self) -> bytes:
+        self._backing_count += 1
+        return str(self._backing_count).encode()
 
-    # --- room ---------------------------------------------------------------------------------------------------
+    # --- capacity -----------------------------------------------------------------------------------------------
 
-    def demand_room(self, size: int) -> None:
-        if self._used + size > self._room:
+    def require_space(self, size: int) -> None:
+        """Raise OSError (ENOSPC) if the edits cannot grow by ``size`` bytes."""
+        if self._used + size > self._capacity:
             raise failure(errno.ENOSPC)
 
-    def grew(self, before: int, after: int) -> None:
+    def resized(self, before: int, after: int) -> None:
+        """Update the total size of the edits after the size of a file has changed."""
         self._used += after - before
 
     def usage(self) -> os.statvfs_result:
+        """Return the capacity and the free space of the edits."""
         real = os.fstatvfs(self._store)
-        size, free = self._room // real.f_frsize, max(0, self._room - self._used) // real.f_frsize
+        size, free = self._capacity // real.f_frsize, max(0, self._capacity - self._used) // real.f_frsize
         free = min(free, real.f_bavail)
         values = (real.f_bsize, real.f_frsize, size, free, free, real.f_files, real.f_ffree, real.f_favail, 0, 255)
         return os.statvfs_result(values)
@@ -141,31 +147,31 @@ class EditsTree(HostTree):
     # --- copies -------------------------------------------------------------------------------------------------
 
     def _copy_up(self, node: Node) -> None:
-        """Give ``node`` a carrier that is like the host's file; nothing happens when it has one."""
-        if node.made or node.carried:
+        """Copy the host's file to a new backing file, unless ``node`` already has one."""
+        if node.made or node.copied:
             return
         info = super().stat(node)
-        carrier = self._next_carrier()
+        backing = self._next_backing()
         if node.is_directory:
-            os.mkdir(carrier, 0o700, dir_fd=self._store)
+            os.mkdir(backing, 0o700, dir_fd=self._store)
         elif node.kind == stat.S_IFLNK:
-            os.symlink(super().read_link(node), carrier, dir_fd=self._store)
+            os.symlink(super().read_link(node), backing, dir_fd=self._store)
         elif node.is_regular:
-            self._copy_content(node, info.st_size, carrier)
+            self._copy_content(node, info.st_size, backing)
         else:
-            os.mknod(carrier, node.kind | 0o600, dir_fd=self._store)
+            os.mknod(backing, node.kind | 0o600, dir_fd=self._store)
         with super()._pinned(node) as original:
             attributes = [] if node.kind == stat.S_IFLNK else user_attributes(original)
-        node.carrier, node.carried = carrier, True
+        node.backing, node.copied = backing, True
         node.links = node.links or info.st_nlink
         with self._pinned(node) as fd:
             for name, value in attributes:
-                with contextlib.suppress(OSError):  # the store's file system may have none
-                    os.setxattr(magic(fd), name, value)
+                with contextlib.suppress(OSError):  # the store's file system may not support them
+                    os.setxattr(fd_path(fd), name, value)
             if node.kind != stat.S_IFLNK:
-                os.chmod(magic(fd), stat.S_IMODE(info.st_mode) & ~stat.S_ISUID)
+                os.chmod(fd_path(fd), stat.S_IMODE(info.st_mode) & ~stat.S_ISUID)
             syscalls.set_times(fd, info.st_atime_ns, info.st_mtime_ns)
-        self._follow(node)
+        self._switch_handles(node)
         if node.detached:
             self._detach(node)
             return
@@ -173,95 +179,104 @@ class EditsTree(HostTree):
             if parent is not None:
                 self._record(parent, name, node)
 
-    def _copy_content(self, node: Node, size: int, carrier: bytes) -> None:
-        self.demand_room(size)
+    def _copy_content(self, node: Node, size: int, backing: bytes) -> None:
+        self.require_space(size)
         source = super().open(node, os.O_RDONLY)
         try:
-            target = os.open(carrier, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._store)
+            target = os.open(backing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._store)
             try:
                 while data := os.read(source, _CHUNK):
                     view = memoryview(data)
                     while view:
                         view = view[os.write(target, view) :]
-                self.grew(0, os.fstat(target).st_size)
+                self.resized(0, os.fstat(target).st_size)
             except OSError:
-                os.unlink(carrier, dir_fd=self._store)
+                os.unlink(backing, dir_fd=self._store)
                 raise
             finally:
                 os.close(target)
         finally:
             os.close(source)
 
-    def _follow(self, node: Node) -> None:
-        """Descriptors that are open on the host's file turn to its carrier."""
-        assert node.carrier is not None
+    def _switch_handles(self, node: Node) -> None:
+        """Replace the open descriptors of the host's file with descriptors of the backing file."""
+        assert node.backing is not None
         for handle in node.handles.values():
-            fd = os.open(node.carrier, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._store)
+            fd = os.open(node.backing, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._store)
             os.dup2(fd, handle.fd, inheritable=False)
             os.close(fd)
 
     def _detach(self, node: Node) -> None:
-        """``node`` has lost its last name: its carrier goes, what is open stays. A directory keeps its attributes."""
-        if node.carrier is not None and not node.is_directory:
+        """Remove the backing file of ``node``, which has lost its last name.
+
+        Its open descriptors remain valid. A directory keeps its backing file until it is forgotten.
+        """
+        if node.backing is not None and not node.is_directory:
             if not node.handles:
-                self.grew(os.stat(node.carrier, dir_fd=self._store, follow_symlinks=False).st_size, 0)
-            os.unlink(node.carrier, dir_fd=self._store)
-            node.carrier = None
+                self.resized(os.stat(node.backing, dir_fd=self._store, follow_symlinks=False).st_size, 0)
+            os.unlink(node.backing, dir_fd=self._store)
+            node.backing = None
         node.detached, node.pinned = True, False
         self._changes.pop(node, None)
         self.nodes.forget_key(node)
 
     def forgotten(self, node: Node) -> None:
+        """Release the resources of ``node``, which the guest no longer knows."""
         super().forgotten(node)
-        if node.detached and node.carrier is not None:
-            os.rmdir(node.carrier, dir_fd=self._store)
+        if node.detached and node.backing is not None:
+            os.rmdir(node.backing, dir_fd=self._store)
 
     def closing(self, handle: Handle) -> None:
+        """Account for the space that is freed if ``handle`` is the last of a deleted file."""
         node = handle.node
         if node.detached and len(node.handles) == 1:
-            self.grew(os.fstat(handle.fd).st_size, 0)
+            self.resized(os.fstat(handle.fd).st_size, 0)
 
     # --- attributes ---------------------------------------------------------------------------------------------
 
     def stat(self, node: Node) -> os.stat_result:
-        if node.carrier is not None:
-            return os.stat(node.carrier, dir_fd=self._store, follow_symlinks=False)
+        """Return the attributes of the backing file, or of the host's file if there is none."""
+        if node.backing is not None:
+            return os.stat(node.backing, dir_fd=self._store, follow_symlinks=False)
         if node.detached and not node.handles and not node.is_directory:
             raise failure(errno.ENOENT)
         return super().stat(node)
 
     def identity(self, node: Node, info: os.stat_result) -> tuple[int, int]:
-        if node.is_directory and (node.made or node.carrier is not None):
-            return node.key[1], 0 if node.detached else 1  # as btrfs has it: there may be any number of directories
+        """Return the inode number and the link count to report to the guest."""
+        if node.is_directory and (node.made or node.backing is not None):
+            return node.key[1], 0 if node.detached else 1  # as on btrfs: the number of subdirectories is not counted
         if node.detached:
             return node.key[1], 0
         inode, links = super().identity(node, info)
-        return (node.key[1] if node.made or node.carrier is not None else inode), node.links or links
+        return (node.key[1] if node.made or node.backing is not None else inode), node.links or links
 
     @contextlib.contextmanager
     def _pinned(self, node: Node) -> Iterator[int]:
-        if node.carrier is None:
+        if node.backing is None:
             with super()._pinned(node) as fd:
                 yield fd
             return
-        fd = os.open(node.carrier, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._store)
+        fd = os.open(node.backing, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._store)
         try:
             yield fd
         finally:
             os.close(fd)
 
     def change(self, node: Node, change: Change, handle: Handle | None) -> None:
+        """Set the attributes of the file's copy."""
         self._copy_up(node)
         before = self.stat(node).st_size
         if change.size is not None:
-            self.demand_room(max(0, change.size - before))
+            self.require_space(max(0, change.size - before))
         super().change(node, change, handle)
         if change.size is not None:
-            self.grew(before, change.size)
+            self.resized(before, change.size)
 
     # --- names --------------------------------------------------------------------------------------------------
 
     def lookup(self, parent: Node, name: bytes) -> tuple[Node, os.stat_result] | None:
+        """Return the node and the attributes of ``name`` in ``parent``, or None if it does not exist."""
         if parent.detached:
             raise failure(errno.ENOENT)
         if len(name) > _NAME_MAX:
@@ -283,9 +298,10 @@ class EditsTree(HostTree):
         if found is None:
             return None
         node, info = found
-        return node, info if node.carrier is None else self.stat(node)
+        return node, info if node.backing is None else self.stat(node)
 
     def listing(self, node: Node) -> list[Name]:
+        """Return all entries of a directory except "." and ".."."""
         if node.detached:
             return []
         changes = self._changes.get(node, {})
@@ -294,11 +310,12 @@ class EditsTree(HostTree):
         return below + above
 
     def read_link(self, node: Node) -> bytes:
-        if node.carrier is not None:
-            return os.readlink(node.carrier, dir_fd=self._store)
+        """Return the target of a symbolic link."""
+        if node.backing is not None:
+            return os.readlink(node.backing, dir_fd=self._store)
         return super().read_link(node)
 
-    def _demand_absent(self, parent: Node, name: bytes) -> None:
+    def _require_absent(self, parent: Node, name: bytes) -> None:
         if self.lookup(parent, name) is not None:
             raise failure(errno.EEXIST)
 
@@ -308,43 +325,50 @@ class EditsTree(HostTree):
         self._touch(parent)
 
     def make_directory(self, parent: Node, name: bytes, mode: int) -> None:
-        self._demand_absent(parent, name)
-        carrier = self._next_carrier()
-        os.mkdir(carrier, safe_mode(mode), dir_fd=self._store)
-        self._appear(parent, name, self._new_node(stat.S_IFDIR, carrier))
+        """Create a directory."""
+        self._require_absent(parent, name)
+        backing = self._next_backing()
+        os.mkdir(backing, safe_mode(mode), dir_fd=self._store)
+        self._appear(parent, name, self._new_node(stat.S_IFDIR, backing))
 
     def make_node(self, parent: Node, name: bytes, mode: int) -> None:
+        """Create a regular file, a FIFO or a socket. Raises OSError (EPERM) for a device node."""
         kind = stat.S_IFMT(mode) or stat.S_IFREG
         if kind not in (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK):
             raise failure(errno.EPERM)
-        self._demand_absent(parent, name)
-        carrier = self._next_carrier()
-        os.mknod(carrier, kind | safe_mode(mode), dir_fd=self._store)
-        self._appear(parent, name, self._new_node(kind, carrier))
+        self._require_absent(parent, name)
+        backing = self._next_backing()
+        os.mknod(backing, kind | safe_mode(mode), dir_fd=self._store)
+        self._appear(parent, name, self._new_node(kind, backing))
 
     def make_link(self, parent: Node, name: bytes, target: bytes) -> None:
-        self._demand_absent(parent, name)
-        carrier = self._next_carrier()
-        os.symlink(target, carrier, dir_fd=self._store)
-        self._appear(parent, name, self._new_node(stat.S_IFLNK, carrier))
+        """Create a symbolic link."""
+        self._require_absent(parent, name)
+        backing = self._next_backing()
+        os.symlink(target, backing, dir_fd=self._store)
+        self._appear(parent, name, self._new_node(stat.S_IFLNK, backing))
 
     def create(self, parent: Node, name: bytes, flags: int, mode: int) -> int:
-        self._demand_absent(parent, name)
-        carrier = self._next_carrier()
-        fd = os.open(carrier, open_flags(flags) | os.O_CREAT | os.O_EXCL, safe_mode(mode), dir_fd=self._store)
-        self._appear(parent, name, self._new_node(stat.S_IFREG, carrier))
+        """Create and open a regular file, and return its descriptor. Raises OSError (EEXIST) if the name exists."""
+        self._require_absent(parent, name)
+        backing = self._next_backing()
+        fd = os.open(backing, open_flags(flags) | os.O_CREAT | os.O_EXCL, safe_mode(mode), dir_fd=self._store)
+        self._appear(parent, name, self._new_node(stat.S_IFREG, backing))
         return fd
 
     def temporary(self, parent: Node, flags: int, mode: int) -> int:
-        wanted = open_flags(flags) & ~os.O_NOFOLLOW | os.O_TMPFILE
-        return os.open(magic(self._store), wanted, safe_mode(mode))
+        """Create and open a file without a name, and return its descriptor."""
+        flags = open_flags(flags) & ~os.O_NOFOLLOW | os.O_TMPFILE
+        return os.open(fd_path(self._store), flags, safe_mode(mode))
 
     def unnamed(self, fd: int) -> Node:
+        """Return a new node for the file ``fd``, which ``temporary`` has created."""
         node = self._new_node(stat.S_IFREG, b"")
-        node.carrier, node.detached = None, True
+        node.backing, node.detached = None, True
         return node
 
     def remove(self, parent: Node, name: bytes, *, directory: bool) -> None:
+        """Delete a file, or an empty directory if ``directory`` is true."""
         found = self.lookup(parent, name)
         if found is None:
             raise failure(errno.ENOENT)
@@ -358,7 +382,7 @@ class EditsTree(HostTree):
         self._touch(parent)
 
     def _unrecord(self, parent: Node, name: bytes) -> None:
-        """``name`` is no more: hidden if the host has it, else forgotten."""
+        """Record the deletion of ``name`` if the host has that name. Otherwise discard the edit of that name."""
         if not parent.made and self._host_has(parent, name):
             self._record(parent, name, None)
         else:
@@ -366,7 +390,7 @@ class EditsTree(HostTree):
 
     def _host_has(self, parent: Node, name: bytes) -> bool:
         try:
-            self.look(parent, name)
+            self.stat_at(parent, name)
         except OSError:
             return False
         return True
@@ -377,9 +401,10 @@ class EditsTree(HostTree):
             self._detach(node)
         else:
             node.pinned = True
-            self._renew(node)
+            self._update_ctime(node)
 
     def rename(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes, flags: int) -> None:
+        """Rename a file; ``flags`` as in renameat2(2)."""
         found, target = self.lookup(parent, name), self.lookup(new_parent, new_name)
         if found is None or (target is None and flags & _RENAME_EXCHANGE):
             raise failure(errno.ENOENT)
@@ -391,7 +416,7 @@ class EditsTree(HostTree):
         if new_parent.is_within(node) or (target is not None and parent.is_within(target[0])):
             raise failure(errno.EINVAL)
         if target is not None and not flags & _RENAME_EXCHANGE:
-            self._demand_replaceable(node, target[0])
+            self._require_replaceable(node, target[0])
         self._remember_origin(node, parent, name)
         self._unrecord(parent, name)
         if target is not None:
@@ -401,11 +426,11 @@ class EditsTree(HostTree):
             else:
                 self._unlinked(target[0])
         self._record(new_parent, new_name, node)
-        self._renew(node)
+        self._update_ctime(node)
         self._touch(parent)
         self._touch(new_parent)
 
-    def _demand_replaceable(self, node: Node, target: Node) -> None:
+    def _require_replaceable(self, node: Node, target: Node) -> None:
         if node.is_directory and not target.is_directory:
             raise failure(errno.ENOTDIR)
         if target.is_directory and not node.is_directory:
@@ -415,60 +440,65 @@ class EditsTree(HostTree):
 
     @staticmethod
     def _remember_origin(node: Node, parent: Node, name: bytes) -> None:
-        """A file of the host is found where it was, wherever the guest moves it."""
+        """Record the place of a host file that the guest moves, because the host's file stays there."""
         if not node.made and node.origin is None:
             node.origin = (parent, name)
 
     def same_file(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes) -> bool:
-        one, other = self.lookup(parent, name), self.lookup(new_parent, new_name)
-        return one is not None and other is not None and one[0] is other[0]
+        """Return whether both names exist and are links to the same file."""
+        source, target = self.lookup(parent, name), self.lookup(new_parent, new_name)
+        return source is not None and target is not None and source[0] is target[0]
 
     def link(self, node: Node, parent: Node, name: bytes) -> None:
-        self._demand_absent(parent, name)
+        """Create another name for ``node``."""
+        self._require_absent(parent, name)
         if node.is_directory:
             raise failure(errno.EPERM)
         if node.detached:
-            self._name_again(node)
+            self._relink(node)
         else:
             self._copy_up(node)
             node.links += 1
             if node.parent is not None:
                 node.aliases |= {(node.parent, node.name)}
-            self._renew(node)
+            self._update_ctime(node)
         node.parent, node.name = parent, name
         self._record(parent, name, node)
         self._touch(parent)
 
-    def _name_again(self, node: Node) -> None:
-        """A file without a name, made by O_TMPFILE, gets one."""
+    def _relink(self, node: Node) -> None:
+        """Create a backing file for a file without a name, which O_TMPFILE has created."""
         fd = node.any_fd()
         if fd < 0 or not node.made:
             raise failure(errno.ENOENT)
-        carrier = self._next_carrier()
-        os.link(magic(fd), carrier, dst_dir_fd=self._store, follow_symlinks=True)
-        node.carrier, node.detached, node.links = carrier, False, 1
+        backing = self._next_backing()
+        os.link(fd_path(fd), backing, dst_dir_fd=self._store, follow_symlinks=True)
+        node.backing, node.detached, node.links = backing, False, 1
 
     # --- contents -----------------------------------------------------------------------------------------------
 
     def open(self, node: Node, flags: int) -> int:
+        """Open a regular file, and return its descriptor. The file is copied first if it is opened for writing."""
         if not node.is_regular:
             raise failure(errno.ENXIO)
         if flags & 3 != os.O_RDONLY or flags & os.O_TRUNC:
             self._copy_up(node)
-        if node.carrier is None:
+        if node.backing is None:
             return super().open(node, flags)
-        fd = os.open(node.carrier, open_flags(flags), dir_fd=self._store)
+        fd = os.open(node.backing, open_flags(flags), dir_fd=self._store)
         if flags & os.O_TRUNC:
-            self.grew(os.fstat(fd).st_size, 0)
+            self.resized(os.fstat(fd).st_size, 0)
             os.ftruncate(fd, 0)
         return fd
 
     # --- extended attributes ------------------------------------------------------------------------------------
 
     def set_attribute(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
+        """Set an extended attribute of the file's copy."""
         self._copy_up(node)
         super().set_attribute(node, name, value, flags)
 
     def remove_attribute(self, node: Node, name: bytes) -> None:
+        """Remove an extended attribute of the file's copy."""
         self._copy_up(node)
         super().remove_attribute(node, name)

@@ -1,4 +1,4 @@
-"""Requests about open files."""
+"""The handlers of requests for open files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COPY_MAX: Final = 1 << 30
 
 
 class Files:
-    """Opens, reads, writes and closes."""
+    """The handlers, by operation in ``operations``. ``read`` and ``write`` also access the request's memory."""
 
     def __init__(self, tree: HostTree, view: View, caches: Caches, locks: Locks, workers: Workers) -> None:
         self._tree = tree
@@ -56,7 +56,7 @@ class Files:
             node.seen = node.announced = state_of(info)
         keep = seen is not None and not flags & os.O_TRUNC and state_of(info)[:3] == seen[:3]
         if node.index is not None:
-            keep = True  # its pages are compared where locks change hands
+            keep = True  # its pages are compared when a lock is taken
         elif is_index(node.name) and not flags & os.O_TRUNC:
             node.index, keep = WalIndex(), False
 
@@ -65,19 +65,19 @@ class Files:
 
         if keep or seen is None or flags & os.O_TRUNC or self._tree.shadows_node(node):
             self._caches.settled(node, answer)
-        else:  # the guest's idea of the file's size is old, and an answer to this request cannot correct it
+        else:  # the size that the guest has cached is outdated, and the reply to this request cannot correct it
             self._caches.refresh(node, answer)
         return DEFERRED
 
     def _opened(self, node: Node, fd: int, flags: int, *, keep: bool) -> bytes:
         writable = flags & 3 != os.O_RDONLY
-        # What is only read has nothing to be written when it is closed, and seldom a lock to be given up. What is only
-        # written often has one: open("lock", "w").
-        quiet = not writable and node.index is None and not self._locks.any_on(node)
-        # What is written comes straight from the program's memory, several times as fast under emulation, as long as
-        # there is nobody who may have mapped the file.
+        # A read-only handle has no data to write back when it is closed, and rarely a lock to release. A write-only
+        # handle often has a lock: open("lock", "w").
+        quiet = not writable and node.index is None and not self._locks.has_locks(node)
+        # Direct writes come from the program's memory, which is several times as fast under emulation. They are only
+        # used if no program can have mapped the file.
         direct = flags & 3 == os.O_WRONLY and node.index is None and not node.cached
-        handle = self._nodes.opened(node, fd, writable=writable, quiet=quiet, direct=direct)
+        handle = self._nodes.add_handle(node, fd, writable=writable, quiet=quiet, direct=direct)
         answer = (
             (fuse.FOPEN_KEEP_CACHE if keep else 0)
             | (fuse.FOPEN_NOFLUSH if quiet else 0)
@@ -94,7 +94,7 @@ class Files:
             if flags & os.O_EXCL:
                 raise
             return self._create_existing(parent, name, flags)
-        self._caches.own_change(parent, name, CREATED)
+        self._caches.expect_event(parent, name, CREATED)
         entry = self._view.entry_of(parent, name)
         node = parent.children[name]
         assert node is not None
@@ -103,7 +103,7 @@ class Files:
         return entry + self._opened(node, fd, flags, keep=False)
 
     def _create_existing(self, parent: Node, name: bytes, flags: int) -> bytes:
-        """The file came to be between the guest's look and its request."""
+        """Open a file that was created on the host after the guest looked the name up."""
         found = self._tree.lookup(parent, name)
         if found is None:
             raise failure(errno.ESTALE)
@@ -120,7 +120,7 @@ class Files:
         return self._view.entry(parent, node, self._tree.stat(node)) + opened
 
     def read(self, call: Call, body: bytes) -> Reply:
-        """READ: from the file into the guest's memory."""
+        """Handle READ: copy from the file to the guest's memory."""
         number, offset, size, *_ = fuse.READ_IN.unpack_from(body)
         handle = self._nodes.handle(number) if number else self._any_handle(call.node, writable=False)
         if handle.node.index is not None and offset + size <= INDEX_MAX:
@@ -133,7 +133,7 @@ class Files:
         return DEFERRED
 
     def write(self, call: Call) -> Reply:
-        """WRITE: from the guest's memory into the file."""
+        """Handle WRITE: copy from the guest's memory to the file."""
         start = fuse.IN_HEADER.size + fuse.READ_IN.size
         beginning = b""
         for part in call.request.readable:
@@ -147,13 +147,13 @@ class Files:
         if node.index is not None and offset + size <= INDEX_MAX:
             return self._write_index(call, node.index, handle, b"".join(segments), offset, flags)
         before = os.fstat(handle.fd)
-        self._tree.demand_room(max(0, offset + size - before.st_size))
+        self._tree.require_space(max(0, offset + size - before.st_size))
         known = state_of(before)
         seen, announced = same_content(node.seen, known), same_content(node.announced, known)
         with _not_appending(handle.fd, flags):
             done = os.pwritev(handle.fd, segments, offset) if segments else 0
         written = os.fstat(handle.fd)
-        self._tree.grew(before.st_size, written.st_size)
+        self._tree.resized(before.st_size, written.st_size)
         if seen:
             node.seen = state_of(written)
         if announced:
@@ -163,7 +163,7 @@ class Files:
             call.answer(fuse.WRITE_OUT.pack(done, 0))
 
         if handle.direct and node.filled and node.cached:
-            # The guest has dropped the pages before it asked, but a mapping may have read them again since.
+            # The guest dropped the pages before it sent the request, but a mapping may have read them again since.
             node.filled = False
             self._caches.drop(node, answer)
         else:
@@ -182,7 +182,7 @@ class Files:
         return DEFERRED
 
     def _any_handle(self, number: int, *, writable: bool) -> Handle:
-        """Any handle of a node, for a request that the kernel sends through the helper's."""
+        """Return any suitable handle of a node, for a request that the kernel sends with the helper's handle."""
         for handle in self._nodes[number].handles.values():
             if handle.writable or not writable:
                 return handle
@@ -199,9 +199,9 @@ class Files:
         number, *_ = fuse.RELEASE_IN.unpack_from(body)
         handle = self._nodes.handle(number)
         publish(handle.node)
-        self._locks.released(handle)
+        self._locks.release_handle(handle)
         self._tree.closing(handle)
-        self._nodes.released(handle)
+        self._nodes.remove_handle(handle)
         if not handle.node.handles:
             handle.node.index = None
         if handle.node.lookups <= 0:
@@ -210,7 +210,7 @@ class Files:
 
     def _fsync(self, call: Call, body: bytes) -> Reply:
         number, flags, _ = fuse.FSYNC_IN.unpack_from(body)
-        # the worker gets a descriptor of its own: the guest may release the handle meanwhile
+        # the worker needs its own descriptor, because the guest may release the handle meanwhile
         fd = os.dup(self._nodes.handle(number).fd)
         return self._synced(call, fd, os.fdatasync if flags & fuse.FSYNC_DATASYNC else os.fsync)
 
@@ -221,11 +221,11 @@ class Files:
         return self._synced(call, self._readable(self._nodes.root), syscalls.sync_file_system)
 
     def _readable(self, directory: Node) -> int:
-        """A descriptor of a directory that is not path-only."""
+        """Return a new descriptor of a directory that is not path-only."""
         return os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._tree.directory_fd(directory))
 
     def _synced(self, call: Call, fd: int, sync: Callable[[int], None]) -> Reply:
-        """Answer when ``sync`` has returned; closes ``fd``."""
+        """Answer after ``sync`` has returned, and close ``fd``."""
 
         def work() -> bytes:
             try:
@@ -240,10 +240,10 @@ class Files:
         number, offset, length, mode, _ = fuse.FALLOCATE_IN.unpack_from(body)
         handle = self._nodes.handle(number)
         before = os.fstat(handle.fd)
-        self._tree.demand_room(max(0, offset + length - before.st_size))
+        self._tree.require_space(max(0, offset + length - before.st_size))
         syscalls.allocate(handle.fd, mode, offset, length)
-        self._tree.grew(before.st_size, os.fstat(handle.fd).st_size)
-        self._view.own(handle.node, state_of(before))
+        self._tree.resized(before.st_size, os.fstat(handle.fd).st_size)
+        self._view.record_change(handle.node, state_of(before))
         return b""
 
     def _lseek(self, call: Call, body: bytes) -> bytes:
@@ -254,19 +254,19 @@ class Files:
 
     def _copy_file_range(self, call: Call, body: bytes) -> Reply:
         source, source_offset, _, target, target_offset, length, _ = fuse.COPY_IN.unpack_from(body)
-        ours = [self._nodes.handle(source).fd, self._nodes.handle(target).fd]
+        open_fds = [self._nodes.handle(source).fd, self._nodes.handle(target).fd]
         node = self._nodes.handle(target).node
-        before, available = os.fstat(ours[1]), os.fstat(ours[0]).st_size - source_offset
-        self._tree.demand_room(max(0, target_offset + min(length, available) - before.st_size))
-        fds = [os.dup(fd) for fd in ours]
+        before, available = os.fstat(open_fds[1]), os.fstat(open_fds[0]).st_size - source_offset
+        self._tree.require_space(max(0, target_offset + min(length, available) - before.st_size))
+        fds = [os.dup(fd) for fd in open_fds]
 
         def work() -> bytes:
             done = os.copy_file_range(fds[0], fds[1], min(length, _COPY_MAX), source_offset, target_offset)
             return fuse.WRITE_OUT.pack(done, 0)
 
         def then() -> None:
-            self._tree.grew(before.st_size, os.fstat(fds[1]).st_size)
-            self._view.own(node, state_of(before))
+            self._tree.resized(before.st_size, os.fstat(fds[1]).st_size)
+            self._view.record_change(node, state_of(before))
             for fd in fds:
                 os.close(fd)
 
@@ -275,7 +275,7 @@ class Files:
 
 @contextlib.contextmanager
 def _not_appending(fd: int, flags: int) -> Iterator[None]:
-    """Write where the request says: pages of a mapping have their place, even in a file that is open for appending."""
+    """Clear O_APPEND of ``fd`` within the context for a write-back of pages, which must not be appended."""
     status = fcntl.fcntl(fd, fcntl.F_GETFL) if flags & fuse.WRITE_CACHE else 0
     if not status & os.O_APPEND:
         yield

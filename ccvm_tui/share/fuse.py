@@ -1,6 +1,6 @@
-"""The FUSE protocol, as the guest's kernel speaks it. Source: include/uapi/linux/fuse.h, version 7.38 and later.
+"""The structures of the FUSE protocol, version 7.38. Source: include/uapi/linux/fuse.h.
 
-Times travel as seconds and nanoseconds, names as bytes that end with a NUL. Nothing here does any I/O.
+Times are encoded as seconds and nanoseconds, names as bytes with a final NUL. This module does no I/O.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OUT_HEADER = struct.Struct("<IiQ")
 
 
 class Op(IntEnum):
-    """Requests that the server knows."""
+    """The operations that the server supports."""
 
     LOOKUP = 1
     FORGET = 2
@@ -77,8 +77,8 @@ CACHE_SYMLINKS = 1 << 23
 NO_OPENDIR_SUPPORT = 1 << 24
 HANDLE_KILLPRIV_V2 = 1 << 28
 
-# Not READDIRPLUS_AUTO: with it the guest asks for attributes with the first names only, 24 or so, and then for each of
-# the others by itself. Looking at an entry costs the server less than one request more.
+# READDIRPLUS_AUTO is not used: with it the guest requests attributes together with the first names only, about 24, and
+# then with a separate request for each further name. The attributes cost the server less than these requests.
 WANTED = (
     ASYNC_READ | POSIX_LOCKS | ATOMIC_O_TRUNC | BIG_WRITES | FLOCK_LOCKS | AUTO_INVAL_DATA | DO_READDIRPLUS
     | ASYNC_DIO | PARALLEL_DIROPS | MAX_PAGES | CACHE_SYMLINKS | NO_OPENDIR_SUPPORT | HANDLE_KILLPRIV_V2
@@ -105,7 +105,7 @@ INIT_IN = struct.Struct("<IIII")
 INIT_OUT = struct.Struct("<IIIIHHIIHHII24x")
 ATTR = struct.Struct("<QQQQQQIIIIIIIIII")
 ENTRY = struct.Struct("<QQQQII")
-"""node, generation, entry and attribute validity in s, the same in ns; an ATTR follows"""
+"""node, generation, entry and attribute validity in s, the same in ns; followed by an ATTR"""
 ATTR_OUT = struct.Struct("<QII")
 OPEN_OUT = struct.Struct("<QII")
 WRITE_OUT = struct.Struct("<II")
@@ -126,7 +126,7 @@ LINK_IN = struct.Struct("<Q")
 OPEN_IN = struct.Struct("<II")
 CREATE_IN = struct.Struct("<IIII")
 READ_IN = struct.Struct("<QQIIQII")
-"""handle, offset, size, read flags, lock owner, open flags, padding; WRITE's alike"""
+"""handle, offset, size, read flags, lock owner, open flags, padding; the same for WRITE"""
 RELEASE_IN = struct.Struct("<QIIQ")
 FLUSH_IN = struct.Struct("<QIIQ")
 FSYNC_IN = struct.Struct("<QII")
@@ -145,13 +145,13 @@ _SECOND = 1_000_000_000
 
 
 def attributes(info: os.stat_result, inode: int, links: int) -> bytes:
-    """The attributes of a file, with the inode number and link count that the guest is to see."""
+    """Encode the attributes of a file, with the inode number and link count that the guest sees."""
     accessed, modified, changed = info.st_atime_ns, info.st_mtime_ns, info.st_ctime_ns
     return ATTR.pack(
         inode,
         info.st_size,
         info.st_blocks,
-        # a time before 1970 is a negative number of seconds, in two's complement
+        # times before 1970 are negative numbers of seconds in two's complement
         accessed // _SECOND & 0xFFFFFFFFFFFFFFFF,
         modified // _SECOND & 0xFFFFFFFFFFFFFFFF,
         changed // _SECOND & 0xFFFFFFFFFFFFFFFF,
@@ -169,28 +169,28 @@ def attributes(info: os.stat_result, inode: int, links: int) -> bytes:
 
 
 def placeholder(inode: int, mode: int, links: int) -> bytes:
-    """The attributes of a file that is no longer there."""
+    """Encode the attributes of a file that no longer exists."""
     return ATTR.pack(inode, 0, 0, 0, 0, 0, 0, 0, 0, mode, links, os.getuid(), os.getgid(), 0, PAGE, 0)
 
 
 def entry(node: int, attrs: bytes, entry_valid: int, attr_valid: int) -> bytes:
-    """The reply to a LOOKUP and its like; the validities are seconds."""
+    """Encode the reply to LOOKUP, and to requests that create a file. The validities are seconds."""
     return ENTRY.pack(node, 0, entry_valid, attr_valid, 0, 0) + attrs
 
 
 def no_entry(valid: int) -> bytes:
-    """The reply that a name does not exist, which the guest may remember for ``valid`` seconds."""
+    """Encode the reply that a name does not exist, which the guest may cache for ``valid`` seconds."""
     return ENTRY.pack(0, 0, valid, 0, 0, 0) + bytes(ATTR.size)
 
 
 def directory_entry(inode: int, offset: int, name: bytes, kind: int) -> bytes:
-    """One name of a directory; ``kind`` is its file type as in st_mode. Padded to eight bytes."""
+    """Encode one entry of a directory, padded to eight bytes. ``kind`` is the file type as in st_mode."""
     size = DIRENT.size + len(name)
     return DIRENT.pack(inode, offset, len(name), kind >> 12) + name + bytes(-size % 8)
 
 
 def name_at(data: bytes, offset: int = 0) -> bytes:
-    """The name that begins at ``offset``; raises ValueError for one that is not a plain name."""
+    """Decode the name at ``offset``. Raises ValueError if it is empty, ".", ".." or contains a slash."""
     end = data.index(b"\0", offset)
     name = data[offset:end]
     if not name or name in (b".", b"..") or b"/" in name:

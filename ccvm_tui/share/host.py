@@ -1,8 +1,8 @@
 """A host directory as a tree of nodes, writable.
 
-Directories are held open by path-only descriptors; other files are addressed by directory and name and verified
-by device and inode number, so that a name that means another file by now is noticed (ESTALE). Symbolic links are never
-followed. The process is the user's: what the host's kernel refuses the user, the guest is refused.
+Directories are kept open with path-only descriptors. Other files are addressed by directory and name, and verified by
+device and inode number. If a name now belongs to another file, the request fails with ESTALE. Symbolic links are never
+followed. The process runs as the user, so the guest has the user's permissions on the host.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _XATTRS = b"user."
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """New attributes for a file; None leaves one as it is. Times are ns since 1970, or "now"."""
+    """New attributes for a file; None leaves an attribute unchanged. Times are ns since 1970, or "now"."""
 
     mode: int | None = None
     uid: int | None = None
@@ -39,7 +39,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One entry of a directory listing. ``kind`` as in st_mode."""
+    """One entry of a directory. ``kind`` is the file type as in st_mode, or 0 if unknown."""
 
     name: bytes
     inode: int
@@ -47,20 +47,21 @@ class Name:
 
 
 def safe_mode(mode: int) -> int:
-    """Permission bits without set-user-ID, and without set-group-ID: a guest makes no such program."""
+    """Return the permission bits of ``mode`` without set-user-ID and set-group-ID, which a guest must not set."""
     return mode & 0o1777
 
 
 def open_flags(flags: int) -> int:
-    """The part of the guest's open flags that reaches the host."""
+    """Return the flags for open(2) on the host that correspond to the guest's."""
     return flags & (_ACCMODE | os.O_APPEND | os.O_SYNC | os.O_DSYNC) | _ALWAYS
 
 
 class HostTree:
-    """The directory ``path``, read and written in place. Methods raise OSError as the system calls do.
+    """The directory ``path``, read and written in place. Methods raise OSError like the system calls that they make.
 
-    ``on_directory`` is called with each directory, and a descriptor of it, before its entries are looked at;
-    ``on_forgotten`` when the guest no longer knows it. ``fds_max`` bounds the descriptors held for directories.
+    ``on_directory`` is called with each directory, and a descriptor of it, before its entries are read.
+    ``on_forgotten`` is called when the guest no longer knows the directory. At most ``fds_max`` directories are kept
+    open.
     """
 
     def __init__(
@@ -80,12 +81,12 @@ class HostTree:
         self._on_directory = on_directory
         self._on_forgotten = on_forgotten
 
-    # --- where things are -------------------------------------------------------------------------------------
+    # --- places -----------------------------------------------------------------------------------------------
 
     def directory_fd(self, node: Node) -> int:
-        """A path-only descriptor of a directory.
+        """Return a path-only descriptor of a directory.
 
-        It belongs to the tree and is good until others have been asked for: at least one.
+        The tree owns the descriptor. It survives one further call of this method, but later calls may close it.
         """
         if node.fd < 0:
             self._keep(node, self._open_directory(node))
@@ -94,13 +95,13 @@ class HostTree:
         return node.fd
 
     def _open_directory(self, node: Node) -> int:
-        """Open a directory from the nearest one above it that is open; those between do not stay open."""
+        """Open a directory, starting at its nearest open ancestor. The directories in between are closed again."""
         places: list[tuple[Node, bytes, Node]] = []
         passed = {node}
         below = node
         while below.fd < 0:
             parent, name = self._place(below)
-            if parent in passed:  # moved on the host, more often than was noticed so far
+            if parent in passed:  # moved on the host, and not all moves have been handled yet
                 raise stale()
             passed.add(parent)
             places.append((parent, name, below))
@@ -127,7 +128,7 @@ class HostTree:
             self.close_directory(oldest)
 
     def close_directory(self, node: Node) -> None:
-        """Close what is held open for ``node``."""
+        """Close the descriptor of a directory, if it is open."""
         self._open_directories.pop(node.id, None)
         if node.fd >= 0:
             os.close(node.fd)
@@ -135,7 +136,7 @@ class HostTree:
 
     @staticmethod
     def _place(node: Node) -> tuple[Node, bytes]:
-        """Directory and name of ``node`` on the host, as found last."""
+        """Return the last known directory and name of ``node`` on the host."""
         if node.origin is not None:
             return node.origin
         if node.parent is None:
@@ -143,7 +144,7 @@ class HostTree:
         return node.parent, node.name
 
     def _at(self, node: Node) -> tuple[int, bytes]:
-        """Directory descriptor and name under which ``node``, which is no directory, is found now."""
+        """Return the directory descriptor and the name of ``node``, which is not a directory, after verifying them."""
         places = [self._place(node), *node.aliases]
         for parent, name in places:
             try:
@@ -158,7 +159,7 @@ class HostTree:
     # --- attributes -------------------------------------------------------------------------------------------
 
     def stat(self, node: Node) -> os.stat_result:
-        """Attributes of the file itself."""
+        """Return the attributes of the file. Symbolic links are not followed."""
         fd = node.any_fd()
         if fd >= 0:
             return os.fstat(fd)
@@ -176,13 +177,16 @@ class HostTree:
         return os.stat(name, dir_fd=fd, follow_symlinks=False)
 
     def identity(self, node: Node, info: os.stat_result) -> tuple[int, int]:
-        """Inode number and link count for the guest: the host's own; other file systems below are kept apart."""
+        """Return the inode number and the link count to report to the guest.
+
+        They are the host's, except that inode numbers of other file systems below the directory are made distinct.
+        """
         if info.st_dev == self._device:
             return info.st_ino, info.st_nlink
         return info.st_ino ^ (info.st_dev & 0xFFFF) << 48, info.st_nlink
 
     def change(self, node: Node, change: Change, handle: Handle | None) -> None:
-        """Set attributes."""
+        """Set attributes. ``handle`` is the handle with which the guest truncates the file, if any."""
         if change.size is not None:
             self._truncate(node, change.size, handle)
         with self._pinned(node) as fd:
@@ -192,7 +196,7 @@ class HostTree:
                 if node.kind == stat.S_IFLNK:
                     raise failure(errno.EOPNOTSUPP)
                 mode = change.mode & 0o3777 if node.is_directory else safe_mode(change.mode)
-                os.chmod(magic(fd), mode)
+                os.chmod(fd_path(fd), mode)
             if change.accessed is not None or change.modified is not None:
                 syscalls.set_times(fd, change.accessed, change.modified)
 
@@ -212,7 +216,7 @@ class HostTree:
 
     @contextlib.contextmanager
     def _pinned(self, node: Node) -> Iterator[int]:
-        """A descriptor of exactly the file of ``node``, path-only perhaps, for as long as the context lasts."""
+        """Yield a verified descriptor of the file of ``node``, which may be path-only, for use within the context."""
         fd = node.any_fd()
         if fd >= 0 or node.is_directory:
             yield fd if fd >= 0 else self.directory_fd(node)
@@ -230,7 +234,7 @@ class HostTree:
     # --- names ------------------------------------------------------------------------------------------------
 
     def lookup(self, parent: Node, name: bytes) -> tuple[Node, os.stat_result] | None:
-        """The file ``name`` of ``parent``, or None."""
+        """Return the node and the attributes of ``name`` in ``parent``, or None if it does not exist."""
         fd = self.directory_fd(parent)
         self._on_directory(parent, fd)
         try:
@@ -241,13 +245,13 @@ class HostTree:
             return None
         return self._intern(info, parent, name), info
 
-    def look(self, parent: Node, name: bytes) -> os.stat_result:
-        """The attributes of ``name``, without making it known."""
+    def stat_at(self, parent: Node, name: bytes) -> os.stat_result:
+        """Return the attributes of ``name`` without creating a node for it."""
         return os.stat(name, dir_fd=self.directory_fd(parent), follow_symlinks=False)
 
     def _intern(self, info: os.stat_result, parent: Node, name: bytes) -> Node:
         known = self.nodes.by_key((info.st_dev, info.st_ino))
-        if known is not None and _may_be_another(known, info, parent, name):
+        if known is not None and _may_be_reused(known, info, parent, name):
             self.nodes.forget_key(known)
         node = self.nodes.intern((info.st_dev, info.st_ino), info.st_mode, parent, name)
         if node.is_directory and node.watch < 0:
@@ -256,7 +260,7 @@ class HostTree:
         return node
 
     def listing(self, node: Node) -> list[Name]:
-        """All names of a directory, but not "." and ".."."""
+        """Return all entries of a directory except "." and ".."."""
         fd = self.directory_fd(node)
         self._on_directory(node, fd)
         readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
@@ -267,51 +271,56 @@ class HostTree:
             os.close(readable)
 
     def read_link(self, node: Node) -> bytes:
+        """Return the target of a symbolic link."""
         at, name = self._at(node)
         return os.readlink(name, dir_fd=at)
 
     def make_directory(self, parent: Node, name: bytes, mode: int) -> None:
+        """Create a directory."""
         os.mkdir(name, safe_mode(mode), dir_fd=self.directory_fd(parent))
 
     def make_node(self, parent: Node, name: bytes, mode: int) -> None:
-        """A regular file, a FIFO or a socket; device nodes are refused."""
+        """Create a regular file, a FIFO or a socket. Raises OSError (EPERM) for a device node."""
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK):
             raise failure(errno.EPERM)
         os.mknod(name, stat.S_IFMT(mode) | safe_mode(mode), dir_fd=self.directory_fd(parent))
 
     def make_link(self, parent: Node, name: bytes, target: bytes) -> None:
+        """Create a symbolic link."""
         os.symlink(target, name, dir_fd=self.directory_fd(parent))
 
     def create(self, parent: Node, name: bytes, flags: int, mode: int) -> int:
-        """Create and open a regular file; returns its descriptor. Never opens one that exists."""
+        """Create and open a regular file, and return its descriptor. Raises OSError (EEXIST) if the name exists."""
         flags = open_flags(flags) | os.O_CREAT | os.O_EXCL
         return os.open(name, flags, safe_mode(mode), dir_fd=self.directory_fd(parent))
 
     def temporary(self, parent: Node, flags: int, mode: int) -> int:
-        """Create and open a file without a name."""
+        """Create and open a file without a name, and return its descriptor."""
         fd = self.directory_fd(parent)
         return os.open(f"/proc/self/fd/{fd}", open_flags(flags) & ~os.O_NOFOLLOW | os.O_TMPFILE, safe_mode(mode))
 
     def remove(self, parent: Node, name: bytes, *, directory: bool) -> None:
+        """Delete a file, or an empty directory if ``directory`` is true."""
         if directory:
             os.rmdir(name, dir_fd=self.directory_fd(parent))
         else:
             os.unlink(name, dir_fd=self.directory_fd(parent))
 
     def rename(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes, flags: int) -> None:
+        """Rename a file; ``flags`` as in renameat2(2)."""
         syscalls.rename(self.directory_fd(parent), name, self.directory_fd(new_parent), new_name, flags)
 
     def same_file(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes) -> bool:
-        """Whether both names exist and are of one file."""
+        """Return whether both names exist and are links to the same file."""
         try:
-            one = os.stat(name, dir_fd=self.directory_fd(parent), follow_symlinks=False)
-            other = os.stat(new_name, dir_fd=self.directory_fd(new_parent), follow_symlinks=False)
+            source = os.stat(name, dir_fd=self.directory_fd(parent), follow_symlinks=False)
+            target = os.stat(new_name, dir_fd=self.directory_fd(new_parent), follow_symlinks=False)
         except OSError:
             return False
-        return os.path.samestat(one, other)
+        return os.path.samestat(source, target)
 
     def link(self, node: Node, parent: Node, name: bytes) -> None:
-        """A further name for ``node``."""
+        """Create another name for ``node``."""
         fd = node.any_fd()
         if fd >= 0:
             os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=self.directory_fd(parent), follow_symlinks=True)
@@ -322,14 +331,14 @@ class HostTree:
     # --- contents ---------------------------------------------------------------------------------------------
 
     def open(self, node: Node, flags: int) -> int:
-        """Open a regular file; returns its descriptor. O_TRUNC takes effect on the right file or not at all."""
+        """Open a regular file, and return its descriptor. With O_TRUNC, only the verified file is truncated."""
         if not node.is_regular:
             raise failure(errno.ENXIO)
         held = node.any_fd()
         if not node.unlinked and (
             self.nodes.by_key(node.key) is not node or (held >= 0 and not os.fstat(held).st_nlink)
         ):
-            raise stale()  # replaced or deleted on the host, which the guest does not know yet
+            raise stale()  # replaced or deleted on the host, and the guest has not been notified yet
         if held >= 0:
             fd = os.open(f"/proc/self/fd/{held}", open_flags(flags) & ~os.O_NOFOLLOW)
         else:
@@ -357,103 +366,107 @@ class HostTree:
         raise stale()
 
     def unnamed(self, fd: int) -> Node:
-        """A node for the file ``fd``, which ``temporary`` has made."""
+        """Return a new node for the file ``fd``, which ``temporary`` has created."""
         info = os.fstat(fd)
         return self.nodes.unnamed((info.st_dev, info.st_ino), info.st_mode)
 
-    # --- what a tree of edits does otherwise --------------------------------------------------------------------
+    # --- hooks for a tree of edits --------------------------------------------------------------------------------
 
     def shadows(self, parent: Node, name: bytes) -> bool:
-        """Whether the host's ``name`` is hidden from the guest by an edit of its own."""
+        """Return whether an edit hides the host's ``name`` from the guest."""
         return False
 
     def shadows_node(self, node: Node) -> bool:
-        """Whether ``node`` is the guest's own, so that nothing on the host changes it."""
+        """Return whether ``node`` is independent of the host's files."""
         return False
 
     def private(self, node: Node) -> bool:
-        """Whether nobody but the guest can change what is in ``node``, a directory."""
+        """Return whether only the guest can change the entries of ``node``, a directory."""
         return False
 
     def edits(self) -> Iterable[bytes]:
-        """The paths of what the guest has edited without the host's files changing."""
+        """Return the relative paths of the files that the guest has edited without changing the host's files."""
         return ()
 
-    def demand_room(self, size: int) -> None:
-        """Raise OSError (ENOSPC) where there is no room for ``size`` bytes more."""
+    def require_space(self, size: int) -> None:
+        """Raise OSError (ENOSPC) if there is no space for ``size`` more bytes. The host's tree has no limit."""
 
-    def grew(self, before: int, after: int) -> None:
-        """Called when the size of a file has changed."""
+    def resized(self, before: int, after: int) -> None:
+        """Update the used space after the size of a file has changed."""
 
     def closing(self, handle: Handle) -> None:
-        """Called before ``handle`` is closed."""
+        """Prepare for closing ``handle``."""
 
     def forgotten(self, node: Node) -> None:
-        """Called when the guest no longer knows ``node``."""
+        """Release the resources of ``node``, which the guest no longer knows."""
         self.close_directory(node)
         if node.watch >= 0:
             self._on_forgotten(node)
 
-    # --- the rest ---------------------------------------------------------------------------------------------
+    # --- file system and extended attributes ------------------------------------------------------------------
 
     def usage(self) -> os.statvfs_result:
+        """Return the size and the free space of the file system."""
         return os.fstatvfs(self.directory_fd(self.nodes.root))
 
     def get_attribute(self, node: Node, name: bytes) -> bytes:
-        """An extended attribute. Only those of users cross; the rest does not exist."""
-        _demand_user_attribute(name)
+        """Return an extended attribute. Only ``user.*`` attributes are supported."""
+        _require_user_attribute(name)
         with self._pinned(node) as fd:
-            return os.getxattr(magic(fd), name)
+            return os.getxattr(fd_path(fd), name)
 
     def list_attributes(self, node: Node) -> list[bytes]:
+        """Return the names of the ``user.*`` attributes."""
         if node.kind == stat.S_IFLNK:
             return []
         with self._pinned(node) as fd:
-            names = [os.fsencode(name) for name in os.listxattr(magic(fd))]
+            names = [os.fsencode(name) for name in os.listxattr(fd_path(fd))]
         return [name for name in names if name.startswith(_XATTRS)]
 
     def set_attribute(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
-        _demand_user_attribute(name)
+        """Set an extended attribute; ``flags`` as in setxattr(2)."""
+        _require_user_attribute(name)
         with self._pinned(node) as fd:
-            os.setxattr(magic(fd), name, value, flags)
+            os.setxattr(fd_path(fd), name, value, flags)
 
     def remove_attribute(self, node: Node, name: bytes) -> None:
-        _demand_user_attribute(name)
+        """Remove an extended attribute."""
+        _require_user_attribute(name)
         with self._pinned(node) as fd:
-            os.removexattr(magic(fd), name)
+            os.removexattr(fd_path(fd), name)
 
 
-def _may_be_another(node: Node, info: os.stat_result, parent: Node, name: bytes) -> bool:
-    """Whether the inode number of ``node`` may be used again, by the file that is now ``name`` in ``parent``.
+def _may_be_reused(node: Node, info: os.stat_result, parent: Node, name: bytes) -> bool:
+    """Return whether the inode number of ``node`` may have been reused for the file ``name`` in ``parent``.
 
-    It is not while the file is open. A name that is new is told from a rename by nothing, and what was renamed may well
-    be taken for a new file.
+    The number of an open file is not reused. A new file cannot be distinguished from a renamed one; treating a renamed
+    file as new is safe.
     """
     elsewhere = node.parent is not parent or node.name != name
     return elsewhere and info.st_nlink == 1 and not node.handles and not node.is_directory
 
 
 def user_attributes(fd: int) -> list[tuple[bytes, bytes]]:
-    """The users' extended attributes of the open file ``fd``: names and values."""
+    """Return the names and values of the ``user.*`` attributes of the open file ``fd``."""
     try:
-        names = [os.fsencode(name) for name in os.listxattr(magic(fd))]
-        return [(name, os.getxattr(magic(fd), name)) for name in names if name.startswith(_XATTRS)]
-    except OSError:  # a file system without any
+        names = [os.fsencode(name) for name in os.listxattr(fd_path(fd))]
+        return [(name, os.getxattr(fd_path(fd), name)) for name in names if name.startswith(_XATTRS)]
+    except OSError:  # the file system does not support them
         return []
 
 
-def magic(fd: int) -> str:
-    """A path that names exactly the open file ``fd``, for calls that take no path-only descriptor."""
+def fd_path(fd: int) -> str:
+    """Return a path of the open file ``fd``, for calls that do not accept a path-only descriptor."""
     return f"/proc/self/fd/{fd}"
 
 
-def _demand_user_attribute(name: bytes) -> None:
+def _require_user_attribute(name: bytes) -> None:
     if not name.startswith(_XATTRS):
         raise failure(errno.EOPNOTSUPP)
 
 
 def _kind(entry: os.DirEntry[str]) -> int:
-    """File type as in st_mode; 0 where the file system does not say without a further call."""
+    """Return the file type as in st_mode, or 0 if it is not a link, a directory or a regular file."""
     if entry.is_symlink():
         return stat.S_IFLNK
     if entry.is_dir(follow_symlinks=False):

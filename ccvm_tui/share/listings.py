@@ -1,4 +1,4 @@
-"""Requests for the entries of directories."""
+"""The handlers of requests for directory entries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OFFSET_BITS: Final = 32
 
 
 class Listings:
-    """Directories as they are read, piece by piece."""
+    """The handlers, by operation in ``operations``, and the listings of directories that are being read."""
 
     def __init__(self, tree: HostTree, view: View) -> None:
         self._tree = tree
@@ -33,11 +33,11 @@ class Listings:
         }
 
     def _listing(self, call: Call, offset: int) -> tuple[int, list[Name], int]:
-        """The listing that ``offset`` is of, its number, and the index in it.
+        """Return the number and the entries of the listing to which ``offset`` belongs, and the index in it.
 
-        An offset stays good while others list the same directory: it names a listing that is kept. One that is kept no
-        longer is made again; the guest then sees a name twice or misses one that was made meanwhile, as with any
-        directory that changes.
+        An offset contains the number of a listing that is kept, so that it remains valid while other programs list the
+        same directory. A listing that is no longer kept is created again. The guest may then see a name twice or miss a
+        new one, as in any directory that changes.
         """
         number, index = offset >> _OFFSET_BITS, offset & (1 << _OFFSET_BITS) - 1
         listing = self._listings.get(number) if offset else None
@@ -78,7 +78,7 @@ class Listings:
         return bytes(reply)
 
     def _entry_plus(self, parent: Node, name: bytes) -> bytes:
-        """The entry before a name; one that is all zero makes the guest ask for it when it needs it."""
+        """Encode the attributes that precede a name. If they are all zero, the guest requests them when needed."""
         if name in (b".", b".."):
             return bytes(fuse.ENTRY.size + fuse.ATTR.size)
         try:

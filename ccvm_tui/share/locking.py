@@ -1,4 +1,4 @@
-"""Requests for locks, and what must happen to the guest's caches where one changes hands."""
+"""The handlers of requests for locks, and the cache updates that go with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ccvm_tui.share import fuse
 from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import HostTree
-from ccvm_tui.share.locks import Locks, Wanted
+from ccvm_tui.share.locks import LockRequest, Locks
 from ccvm_tui.share.nodes import Handle, Node, state_of
 from ccvm_tui.share.request import DEFERRED, Call, Reply
 from ccvm_tui.share.view import Caches
@@ -18,7 +18,7 @@ from ccvm_tui.share.walindex import database_files, publish
 
 
 class Locking:
-    """Takes locks and gives them up."""
+    """The handlers, by operation in ``operations``."""
 
     def __init__(self, tree: HostTree, caches: Caches, locks: Locks) -> None:
         self._tree = tree
@@ -32,34 +32,34 @@ class Locking:
         }
 
     def _getlk(self, call: Call, body: bytes) -> bytes:
-        wanted = self._wanted(body)
-        start, end, kind, pid = self._locks.conflict(wanted)
+        lock = self._parse(body)
+        start, end, kind, pid = self._locks.conflict(lock)
         return fuse.LOCK.pack(start, end, kind, pid)
 
     def _setlk(self, call: Call, body: bytes) -> Reply:
-        wanted = self._wanted(body)
-        if wanted.kind == fcntl.F_UNLCK or self._locks.gives_up_writing(wanted):
-            return self._give_up(call, wanted)
-        self._locks.take(wanted)
-        self._after_lock(call, wanted.handle)
+        lock = self._parse(body)
+        if lock.kind == fcntl.F_UNLCK or self._locks.releases_write_lock(lock):
+            return self._release(call, lock)
+        self._locks.take(lock)
+        self._after_lock(call, lock.handle)
         return DEFERRED
 
     def _setlkw(self, call: Call, body: bytes) -> Reply:
-        wanted = self._wanted(body)
-        if wanted.kind == fcntl.F_UNLCK or self._locks.gives_up_writing(wanted):
-            return self._give_up(call, wanted)
+        lock = self._parse(body)
+        if lock.kind == fcntl.F_UNLCK or self._locks.releases_write_lock(lock):
+            return self._release(call, lock)
 
         def done(error: int) -> None:
             if error:
                 call.fail(error)
             else:
-                self._after_lock(call, wanted.handle)
+                self._after_lock(call, lock.handle)
 
-        self._locks.wait(wanted, call.pid, done)
+        self._locks.wait(lock, call.pid, done)
         return DEFERRED
 
     def _after_lock(self, call: Call, handle: Handle) -> None:
-        """Answer once the guest's caches show what the host's programs wrote before they gave up the lock."""
+        """Answer after the guest's caches reflect the changes that programs of the host made under the lock."""
         node = handle.node
         files = [node] if node.index is None else [node, *database_files(node)]
         stale = [file for file in files if self._outdated(file)]
@@ -80,7 +80,7 @@ class Locking:
             self._caches.refresh(file, refreshed)
 
     def _outdated(self, node: Node) -> bool:
-        """Whether the guest's caches may hold what is no longer in the file."""
+        """Return whether the guest may have cached outdated content of the file."""
         if (fd := node.any_fd()) < 0 or self._tree.shadows_node(node):
             return False
         state = state_of(os.fstat(fd))
@@ -88,25 +88,25 @@ class Locking:
             return node.index.outdated(fd) or (node.seen is not None and state[2] != node.seen[2])
         return node.seen is not None and state[::2] != node.seen[::2]
 
-    def _give_up(self, call: Call, wanted: Wanted) -> Reply:
-        """Give up a lock; what the guest wrote under it, by a mapping even, reaches the host's file before that."""
-        index = wanted.handle.node.index
-        if index is None or not self._locks.gives_up_writing(wanted):
-            self._locks.take(wanted)
+    def _release(self, call: Call, lock: LockRequest) -> Reply:
+        """Release a lock, after writing back the guest's changes of the file, including those made through mappings."""
+        index = lock.handle.node.index
+        if index is None or not self._locks.releases_write_lock(lock):
+            self._locks.take(lock)
             return b""
 
         def flushed() -> None:
             try:
-                publish(wanted.handle.node)
-                self._locks.take(wanted)
+                publish(lock.handle.node)
+                self._locks.take(lock)
             except OSError as error:
                 call.fail(error.errno or errno.EIO)
             else:
                 call.answer(b"")
 
-        self._caches.flush(wanted.handle.node, flushed)
+        self._caches.flush(lock.handle.node, flushed)
         return DEFERRED
 
-    def _wanted(self, body: bytes) -> Wanted:
+    def _parse(self, body: bytes) -> LockRequest:
         number, owner, start, end, kind, pid, flags, _ = fuse.LK_IN.unpack_from(body)
-        return Wanted(self._nodes.handle(number), owner, start, end, kind, pid, whole=bool(flags & fuse.LK_FLOCK))
+        return LockRequest(self._nodes.handle(number), owner, start, end, kind, pid, whole=bool(flags & fuse.LK_FLOCK))

@@ -1,15 +1,15 @@
-"""Record and flock locks of the guest, held on the host's files, so that the programs of both sides see them.
+"""Record and flock locks of the guest, held on the host's files, so that programs on both sides respect them.
 
-A record lock of the guest is an open-file-description lock of the host on a descriptor that belongs to one file and one
-owner (a process of the guest): owners exclude each other, and the host's ``fcntl`` locks as well. A flock lock is taken
-on the handle's own descriptor, which stands for the guest's open file as flock(2) wants it.
+A record lock of the guest is an open-file-description lock on the host. Each owner (a process of the guest) has one
+descriptor per file, so owners exclude each other as well as the host's ``fcntl`` locks. A flock lock is taken on the
+descriptor of the handle, which corresponds to the guest's open file description, as flock(2) requires.
 
-POSIX gives up the record locks of a process when it closes any descriptor of the file. The guest reports that, but not
-for quiet handles (see ``nodes``): a lock that was taken through one ends when its last descriptor is closed, which may
-be one that a child process inherited.
+By POSIX, a process loses its record locks on a file when it closes any descriptor of the file. The guest reports these
+closes, but not for quiet handles (see ``nodes``). A lock taken through a quiet handle is therefore released when the
+last descriptor of the handle is closed, which may be a descriptor that a child process inherited.
 
-The server never blocks on a lock. One that must be waited for is tried again by the clock. The guest's kernel cannot
-withdraw a request, so the guest is asked now and then whether the process that waits has been sent a signal.
+The server never blocks on a lock. It retries at intervals until the lock is free. The guest's kernel cannot cancel a
+request, so the server regularly queries whether the waiting process has received a signal.
 """
 
 from __future__ import annotations
@@ -30,15 +30,18 @@ _END: Final = (1 << 63) - 1
 
 RETRY_FIRST: Final = 0.002
 RETRY_LAST: Final = 0.05
-"""Seconds between two tries of a lock that is waited for: short at first, then longer."""
+"""The first and the longest interval between two attempts to take a lock, in seconds."""
 
-ASK_EVERY: Final = 0.1
-"""Seconds between two questions whether a waiting process has been sent a signal."""
+QUERY_INTERVAL: Final = 0.1
+"""The interval between two queries whether a waiting process has received a signal, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A lock as a request names it. ``end`` is inclusive; ``kind`` is F_RDLCK, F_WRLCK or F_UNLCK; ``whole`` flock."""
+class LockRequest:
+    """A lock that the guest requests.
+
+    ``end`` is inclusive. ``kind`` is F_RDLCK, F_WRLCK or F_UNLCK. ``whole`` is true for flock(2).
+    """
 
     handle: Handle
     owner: int
@@ -59,12 +62,12 @@ class _Owner:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    wanted: Wanted
+    lock: LockRequest
     task: int
     done: Callable[[int], None]
     delay: float = RETRY_FIRST
     due: float = 0.0
-    ask_at: float = 0.0
+    query_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -75,90 +78,90 @@ class _Held:
 class Locks:
     """All locks of one guest.
 
-    ``clock`` is a monotonic clock in seconds. ``ask`` asks the guest whether the task of a number has been sent a
-    signal; the answer comes by ``interrupt``.
+    ``clock`` is a monotonic clock in seconds. ``query`` asks the guest whether a task, given by its number, has
+    received a signal. If it has, ``interrupt`` is called later.
     """
 
-    def __init__(self, clock: Callable[[], float], ask: Callable[[int], None]) -> None:
+    def __init__(self, clock: Callable[[], float], query: Callable[[int], None]) -> None:
         self._clock = clock
-        self._ask = ask
+        self._query = query
         self._held: dict[Node, _Held] = {}
         self._waiting: list[_Waiting] = []
 
     # --- record locks -----------------------------------------------------------------------------------------
 
-    def conflict(self, wanted: Wanted) -> tuple[int, int, int, int]:
-        """The first lock that keeps ``wanted`` from being taken, or one of kind F_UNLCK: start, end, kind, pid."""
-        owner = self._owner(wanted)
-        found = fcntl.fcntl(owner.fd, _F_OFD_GETLK, _packed(wanted))
+    def conflict(self, lock: LockRequest) -> tuple[int, int, int, int]:
+        """Return start, end, kind and pid of the first lock that conflicts with ``lock``, or F_UNLCK as the kind."""
+        owner = self._owner(lock)
+        found = fcntl.fcntl(owner.fd, _F_OFD_GETLK, _packed(lock))
         kind, _, start, length, pid = _FLOCK.unpack(found)
         if kind == fcntl.F_UNLCK:
-            return wanted.start, wanted.end, fcntl.F_UNLCK, 0
-        if pid < 0:  # an open-file-description lock: most likely one of another process of the guest
-            others = self._held[wanted.handle.node].owners
-            pid = next((other.pid for number, other in others.items() if number != wanted.owner), 0)
+            return lock.start, lock.end, fcntl.F_UNLCK, 0
+        if pid < 0:  # an open-file-description lock, most likely that of another process in the guest
+            others = self._held[lock.handle.node].owners
+            pid = next((other.pid for number, other in others.items() if number != lock.owner), 0)
         else:
-            pid = 0  # a process of the host, whose number means nothing in the guest
+            pid = 0  # a process of the host, which has no number in the guest
         return start, _END if length == 0 else start + length - 1, kind, pid
 
-    def take(self, wanted: Wanted) -> None:
-        """Take, change or give up a lock, or raise OSError (EAGAIN) where another one is in the way."""
+    def take(self, lock: LockRequest) -> None:
+        """Take, change or release a lock. Raises OSError (EAGAIN) if it conflicts with another lock."""
         try:
-            if wanted.whole:
-                fcntl.flock(wanted.handle.fd, _FLOCK_OPERATIONS[wanted.kind])
+            if lock.whole:
+                fcntl.flock(lock.handle.fd, _FLOCK_OPERATIONS[lock.kind])
                 return
-            if wanted.kind == fcntl.F_UNLCK and not self._has_owner(wanted):
+            if lock.kind == fcntl.F_UNLCK and not self._has_owner(lock):
                 return
-            owner = self._owner(wanted)
-            fcntl.fcntl(owner.fd, _F_OFD_SETLK, _packed(wanted))
-            if wanted.handle.quiet:
-                owner.quiet.add(wanted.handle)
-            owner.exclusive -= _overlapping(owner.exclusive, wanted)
-            if wanted.kind == fcntl.F_WRLCK:
-                owner.exclusive.add((wanted.start, wanted.end))
+            owner = self._owner(lock)
+            fcntl.fcntl(owner.fd, _F_OFD_SETLK, _packed(lock))
+            if lock.handle.quiet:
+                owner.quiet.add(lock.handle)
+            owner.exclusive -= _overlapping(owner.exclusive, lock)
+            if lock.kind == fcntl.F_WRLCK:
+                owner.exclusive.add((lock.start, lock.end))
         except BlockingIOError as error:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
 
-    def gives_up_writing(self, wanted: Wanted) -> bool:
-        """Whether ``wanted`` takes a write lock away from its owner, or makes a read lock of one."""
-        if wanted.whole or wanted.kind == fcntl.F_WRLCK or not self._has_owner(wanted):
+    def releases_write_lock(self, lock: LockRequest) -> bool:
+        """Return whether ``lock`` releases a write lock of its owner or converts it to a read lock."""
+        if lock.whole or lock.kind == fcntl.F_WRLCK or not self._has_owner(lock):
             return False
-        return bool(_overlapping(self._owner(wanted).exclusive, wanted))
+        return bool(_overlapping(self._owner(lock).exclusive, lock))
 
-    def _has_owner(self, wanted: Wanted) -> bool:
-        held = self._held.get(wanted.handle.node)
-        return held is not None and wanted.owner in held.owners
+    def _has_owner(self, lock: LockRequest) -> bool:
+        held = self._held.get(lock.handle.node)
+        return held is not None and lock.owner in held.owners
 
-    def _owner(self, wanted: Wanted) -> _Owner:
-        held = self._held.setdefault(wanted.handle.node, _Held())
-        owner = held.owners.get(wanted.owner)
+    def _owner(self, lock: LockRequest) -> _Owner:
+        held = self._held.setdefault(lock.handle.node, _Held())
+        owner = held.owners.get(lock.owner)
         if owner is not None:
             return owner
-        path = f"/proc/self/fd/{wanted.handle.fd}"
+        path = f"/proc/self/fd/{lock.handle.fd}"
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:  # the file may be read only, and so may be locked for reading only
+        except OSError:  # without write permission, only read locks are possible
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        owner = held.owners[wanted.owner] = _Owner(fd, wanted.pid)
+        owner = held.owners[lock.owner] = _Owner(fd, lock.pid)
         return owner
 
     def release_owner(self, node: Node, owner: int) -> None:
-        """Give up every record lock of ``owner`` on ``node``: it has closed a descriptor of the file."""
+        """Release all record locks of ``owner`` on ``node``, because it has closed a descriptor of the file."""
         held = self._held.get(node)
-        if held is None or (gone := held.owners.pop(owner, None)) is None:
+        if held is None or (removed := held.owners.pop(owner, None)) is None:
             return
-        os.close(gone.fd)
+        os.close(removed.fd)
         if not held.owners:
             del self._held[node]
 
-    def any_on(self, node: Node) -> bool:
-        """Whether any process of the guest has, or had, a record lock on ``node``."""
+    def has_locks(self, node: Node) -> bool:
+        """Return whether a process of the guest has, or had, a record lock on ``node``."""
         return node in self._held
 
-    def released(self, handle: Handle) -> None:
-        """A handle is about to be closed; with the last one of a file all record locks go."""
+    def release_handle(self, handle: Handle) -> None:
+        """Release the locks of ``handle`` before it is closed. The last handle of a file releases all record locks."""
         if self._waiting:
-            self._waiting = [waiting for waiting in self._waiting if waiting.wanted.handle is not handle]
+            self._waiting = [waiting for waiting in self._waiting if waiting.lock.handle is not handle]
         if (held := self._held.get(handle.node)) is None:
             return
         last = len(handle.node.handles) == 1
@@ -170,20 +173,20 @@ class Locks:
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
-    def wait(self, wanted: Wanted, task: int, done: Callable[[int], None]) -> None:
-        """Take a lock as soon as it can be had, then call ``done(0)``, or ``done(errno)`` when it never can.
+    def wait(self, lock: LockRequest, task: int, done: Callable[[int], None]) -> None:
+        """Take a lock as soon as it is free, then call ``done(0)``, or call ``done(errno)`` if that fails.
 
-        ``task`` is the number of the guest's thread that waits.
+        ``task`` is the number of the waiting thread in the guest.
         """
-        waiting = _Waiting(wanted, task, done)
-        if not self._tried(waiting):
+        waiting = _Waiting(lock, task, done)
+        if not self._try_take(waiting):
             now = self._clock()
-            waiting.due, waiting.ask_at = now + waiting.delay, now + ASK_EVERY
+            waiting.due, waiting.query_at = now + waiting.delay, now + QUERY_INTERVAL
             self._waiting.append(waiting)
 
-    def _tried(self, waiting: _Waiting) -> bool:
+    def _try_take(self, waiting: _Waiting) -> bool:
         try:
-            self.take(waiting.wanted)
+            self.take(waiting.lock)
         except OSError as error:
             if error.errno == errno.EAGAIN:
                 return False
@@ -193,26 +196,26 @@ class Locks:
         return True
 
     def next_due(self) -> float | None:
-        """When ``tick`` is to be called next, by the clock."""
+        """Return the time of the clock at which to call ``tick`` next, or None if no lock is waited for."""
         return min((waiting.due for waiting in self._waiting), default=None)
 
     def tick(self) -> None:
-        """Try again what is due."""
+        """Retry the locks that are due."""
         now = self._clock()
         for waiting in list(self._waiting):
             if waiting.due > now:
                 continue
-            if self._tried(waiting):
+            if self._try_take(waiting):
                 self._waiting.remove(waiting)
                 continue
             waiting.delay = min(waiting.delay * 1.5, RETRY_LAST)
             waiting.due = now + waiting.delay
-            if now >= waiting.ask_at:
-                waiting.ask_at = now + ASK_EVERY
-                self._ask(waiting.task)
+            if now >= waiting.query_at:
+                waiting.query_at = now + QUERY_INTERVAL
+                self._query(waiting.task)
 
     def interrupt(self, task: int) -> None:
-        """End the wait of ``task``: a signal came for it."""
+        """Cancel the wait of ``task``, which has received a signal."""
         for waiting in list(self._waiting):
             if waiting.task == task:
                 self._waiting.remove(waiting)
@@ -226,10 +229,10 @@ _FLOCK_OPERATIONS = {
 }
 
 
-def _overlapping(ranges: set[tuple[int, int]], wanted: Wanted) -> set[tuple[int, int]]:
-    return {(start, end) for start, end in ranges if start <= wanted.end and wanted.start <= end}
+def _overlapping(ranges: set[tuple[int, int]], lock: LockRequest) -> set[tuple[int, int]]:
+    return {(start, end) for start, end in ranges if start <= lock.end and lock.start <= end}
 
 
-def _packed(wanted: Wanted) -> bytes:
-    length = 0 if wanted.end >= _END else wanted.end - wanted.start + 1
-    return _FLOCK.pack(wanted.kind, os.SEEK_SET, wanted.start, length, 0)
+def _packed(lock: LockRequest) -> bytes:
+    length = 0 if lock.end >= _END else lock.end - lock.start + 1
+    return _FLOCK.pack(lock.kind, os.SEEK_SET, lock.start, length, 0)

@@ -1,4 +1,4 @@
-"""The file server's event loop: the device, the host's events, the guest's helper, worker threads, locks."""
+"""The file server's event loop: the device, inotify events, the helper in the guest, worker threads, and locks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _CHUNK = 1 << 16
 _EDITS_MAX = 1000
 
 MakeTree = Callable[[Callable[[Node, int], None], Callable[[Node], None]], HostTree]
-"""Makes the tree, given what is to be called for each directory that becomes known and for each that is forgotten."""
+"""Creates the tree. The arguments are the callbacks ``on_directory`` and ``on_forgotten`` of ``HostTree``."""
 
 
 class Loop:
-    """Everything that one share needs, in one thread."""
+    """The event loop of one file server. It runs in one thread."""
 
     def __init__(
         self,
@@ -47,22 +47,22 @@ class Loop:
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._running = True
-        self._finished: deque[Callable[[], None]] = deque()
+        self._callbacks: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._refresher = Refresher(self._to_helper, lambda task: self._locks.interrupt(task), time.monotonic)
-        self._locks = Locks(time.monotonic, self._refresher.ask)
+        self._refresher = Refresher(self._send_to_helper, lambda task: self._locks.interrupt(task), time.monotonic)
+        self._locks = Locks(time.monotonic, self._refresher.query_signals)
         self._tree = make_tree(watches.add, watches.remove)
         view = View(self._tree, self._refresher, reported=watches.complete)
-        self._refresher.follow(view)
-        self._server = Server(self._tree, view, self._refresher, self._locks, self._in_loop)
+        self._refresher.set_view(view)
+        self._server = Server(self._tree, view, self._refresher, self._locks, self._call_soon_threadsafe)
         self._backend = Backend(device, _QUEUES, self._watch_queue, self._unwatch)
         helper.setblocking(False)
         self._watch(device.fileno(), self._receive)
         if watches.fileno() >= 0:
             self._watch(watches.fileno(), lambda: None)  # handled before anything else
-        self._watch(helper.fileno(), self._hear)
-        self._watch(self._wake, self._run_finished)
-        self._watch(control.fileno(), self._answer)
+        self._watch(helper.fileno(), self._receive_from_helper)
+        self._watch(self._wake, self._run_callbacks)
+        self._watch(control.fileno(), self._handle_control)
 
     def run(self) -> None:
         """Serve until the control connection or the device is closed."""
@@ -71,9 +71,9 @@ class Loop:
             dues = (self._locks.next_due(), self._refresher.next_due())
             due = min((due for due in dues if due is not None), default=None)
             ready = self._poll.poll(None if due is None else max(0.0, due - time.monotonic()))
-            # Events come first: what the guest has changed itself must be recognized before it forgets the file.
+            # Handle inotify events first: the guest's own changes must be recognized before it forgets the file.
             if events in ready:
-                self._refresher.take(self._watches)
+                self._refresher.handle_events(self._watches)
             for fd, _ in ready:
                 handler = self._handlers.get(fd)
                 if handler is not None:
@@ -90,10 +90,10 @@ class Loop:
         if self._handlers.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
-    def _answer(self) -> None:
-        """Each byte on the control connection asks for the list of edits."""
-        asked = self._control.recv(1)
-        if not asked:
+    def _handle_control(self) -> None:
+        """Send the list of edits for each byte on the control connection."""
+        request = self._control.recv(1)
+        if not request:
             self._running = False
             return
         edits = list(self._tree.edits())
@@ -107,39 +107,39 @@ class Loop:
             self._running = False
 
     def _watch_queue(self, fd: int, queue: Queue) -> None:
-        # Each kick is an edge, so that the count in the eventfd need not be read.
-        self._watch(fd, lambda: self._kicked(queue), select.EPOLLIN | select.EPOLLET)
+        # Edge-triggered, so that the counter of the eventfd need not be read.
+        self._watch(fd, lambda: self._handle_queue(queue), select.EPOLLIN | select.EPOLLET)
 
-    def _kicked(self, queue: Queue) -> None:
+    def _handle_queue(self, queue: Queue) -> None:
         for request in queue.requests():
             self._server.handle(request)
 
     # --- worker threads -----------------------------------------------------------------------------------------
 
-    def _in_loop(self, call: Callable[[], None]) -> None:
-        self._finished.append(call)
+    def _call_soon_threadsafe(self, call: Callable[[], None]) -> None:
+        self._callbacks.append(call)
         os.eventfd_write(self._wake, 1)
 
-    def _run_finished(self) -> None:
+    def _run_callbacks(self) -> None:
         os.eventfd_read(self._wake)
-        while self._finished:
-            self._finished.popleft()()
+        while self._callbacks:
+            self._callbacks.popleft()()
 
     # --- the helper ---------------------------------------------------------------------------------------------
 
-    def _hear(self) -> None:
+    def _receive_from_helper(self) -> None:
         try:
             data = self._helper.recv(_CHUNK)
         except BlockingIOError:
             return
         if data:
-            self._refresher.heard(data)
+            self._refresher.receive(data)
         else:
             self._unwatch(self._helper.fileno())
             self._refresher.ended()
         self._flush_helper()
 
-    def _to_helper(self, data: bytes) -> None:
+    def _send_to_helper(self, data: bytes) -> None:
         self._helper_out += data
         self._flush_helper()
 
@@ -148,7 +148,7 @@ class Loop:
             try:
                 sent = self._helper.send(self._helper_out)
             except BlockingIOError:
-                return  # the helper is asked for no more than fits; the rest goes with its next answer
+                return  # the rest is sent after the helper's next reply
             except OSError:
                 self._helper_out.clear()
                 return

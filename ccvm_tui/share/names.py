@@ -1,4 +1,4 @@
-"""Requests about names and attributes."""
+"""The handlers of requests for names and attributes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RENAME_EXCHANGE: Final = 2
 
 
 class Names:
-    """Looks up, makes, moves and removes; reads and sets attributes."""
+    """The handlers, by operation in ``operations``."""
 
     def __init__(self, tree: HostTree, view: View, caches: Caches) -> None:
         self._tree = tree
@@ -84,7 +84,7 @@ class Names:
         )
         before, seen = self._view.state(node), node.seen
         self._tree.change(node, change, self._nodes.handle(number) if valid & fuse.FATTR_FH else None)
-        self._view.own(node, before)
+        self._view.record_change(node, before)
         reply = self._view.attributes_reply(node)
         if seen is not None and not same_content(before, seen):
             node.seen = seen  # the guest's kernel does not drop pages for this reply
@@ -97,21 +97,21 @@ class Names:
         parent, name = self._nodes[call.node], fuse.name_at(body)
         target = body[len(name) + 1 : body.index(b"\0", len(name) + 1)]
         self._tree.make_link(parent, name, target)
-        return self._made(parent, name)
+        return self._created(parent, name)
 
     def _mknod(self, call: Call, body: bytes) -> bytes:
         parent, name = self._nodes[call.node], fuse.name_at(body, fuse.MKNOD_IN.size)
         mode, _device, _umask, _ = fuse.MKNOD_IN.unpack_from(body)
         self._tree.make_node(parent, name, mode)
-        return self._made(parent, name)
+        return self._created(parent, name)
 
     def _mkdir(self, call: Call, body: bytes) -> bytes:
         parent, name = self._nodes[call.node], fuse.name_at(body, fuse.MKDIR_IN.size)
         self._tree.make_directory(parent, name, fuse.MKDIR_IN.unpack_from(body)[0])
-        return self._made(parent, name)
+        return self._created(parent, name)
 
-    def _made(self, parent: Node, name: bytes) -> bytes:
-        self._caches.own_change(parent, name, CREATED)
+    def _created(self, parent: Node, name: bytes) -> bytes:
+        self._caches.expect_event(parent, name, CREATED)
         return self._view.entry_of(parent, name)
 
     def _unlink(self, call: Call, body: bytes) -> bytes:
@@ -123,11 +123,11 @@ class Names:
     def _remove(self, call: Call, body: bytes, *, directory: bool) -> bytes:
         parent, name = self._nodes[call.node], fuse.name_at(body)
         self._tree.remove(parent, name, directory=directory)
-        self._caches.own_change(parent, name, DELETED)
+        self._caches.expect_event(parent, name, DELETED)
         node = self._nodes.unname(parent, name)
         if node is not None:
             node.unlinked = True
-        self._view.lost(node)
+        self._view.lost_name(node)
         return b""
 
     def _rename(self, call: Call, body: bytes) -> bytes:
@@ -147,27 +147,27 @@ class Names:
         same = self._tree.same_file(parent, name, new_parent, new_name)
         self._tree.rename(parent, name, new_parent, new_name, flags)
         if same:
-            return b""  # two names of one file: rename(2) leaves both
-        self._caches.own_change(parent, name, MOVED_FROM)
-        self._caches.own_change(new_parent, new_name, MOVED_TO)
+            return b""  # rename(2) does nothing if both names are links to the same file
+        self._caches.expect_event(parent, name, MOVED_FROM)
+        self._caches.expect_event(new_parent, new_name, MOVED_TO)
         if flags & RENAME_EXCHANGE:
-            self._caches.own_change(new_parent, new_name, MOVED_FROM)
-            self._caches.own_change(parent, name, MOVED_TO)
+            self._caches.expect_event(new_parent, new_name, MOVED_FROM)
+            self._caches.expect_event(parent, name, MOVED_TO)
         target = new_parent.children.get(new_name)
         if target is not None and not flags & RENAME_EXCHANGE:
             target.unlinked = True
         self._view.moved(parent, name, new_parent, new_name, exchanged=bool(flags & RENAME_EXCHANGE))
         for place, moved in ((new_parent, new_name), (parent, name)):
             if (node := place.children.get(moved)) is not None:
-                self._view.own(node)  # renaming changes the time of change
+                self._view.record_change(node)  # renaming updates the change time
         return b""
 
     def _link(self, call: Call, body: bytes) -> bytes:
         (number,) = fuse.LINK_IN.unpack_from(body)
         parent, name = self._nodes[call.node], fuse.name_at(body, fuse.LINK_IN.size)
         self._tree.link(self._nodes[number], parent, name)
-        self._view.own(self._nodes[number])
-        return self._made(parent, name)
+        self._view.record_change(self._nodes[number])
+        return self._created(parent, name)
 
     def _getxattr(self, call: Call, body: bytes) -> bytes:
         size, _ = fuse.GETXATTR_IN.unpack_from(body)
@@ -185,13 +185,13 @@ class Names:
         name, value = body[fuse.SETXATTR_IN.size : end], body[end + 1 : end + 1 + size]
         node = self._nodes[call.node]
         self._tree.set_attribute(node, name, value, flags)
-        self._view.own(node)
+        self._view.record_change(node)
         return b""
 
     def _removexattr(self, call: Call, body: bytes) -> bytes:
         node = self._nodes[call.node]
         self._tree.remove_attribute(node, body[: body.index(b"\0")])
-        self._view.own(node)
+        self._view.record_change(node)
         return b""
 
 
@@ -206,7 +206,7 @@ def _time(valid: int, given: int, now: int, seconds: int, nanoseconds: int) -> i
 
 
 def _sized(data: bytes, size: int) -> bytes:
-    """``data``, or its size where ``size`` is 0; ERANGE where it does not fit."""
+    """Return ``data``, or its encoded length if ``size`` is 0. Raises OSError (ERANGE) if ``size`` is too small."""
     if not size:
         return fuse.XATTR_OUT.pack(len(data), 0)
     if len(data) > size:

@@ -1,4 +1,4 @@
-"""The guest's view of the shared directory: nodes, names, open files."""
+"""The files that the guest knows: nodes, their names, and open handles."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ Key = tuple[int, int]
 """Device and inode number of a host file."""
 
 State = tuple[int, int, int, int, int]
-"""The attributes that tell two versions of a file apart; see ``state_of``."""
+"""The attributes that distinguish two versions of a file; see ``state_of``."""
 
 
 def state_of(info: os.stat_result) -> State:
-    """Modification and change time in ns, size, mode and link count."""
+    """Return modification and change time in ns, size, mode and link count."""
     return (info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_mode, info.st_nlink)
 
 
-def same_content(one: State | None, other: State | None) -> bool:
-    """Whether two states have the same modification time and size; None is like nothing."""
-    return one is not None and other is not None and one[::2][:2] == other[::2][:2]
+def same_content(first: State | None, second: State | None) -> bool:
+    """Return whether two states have the same modification time and size. None differs from every state."""
+    return first is not None and second is not None and first[::2][:2] == second[::2][:2]
 
 
 def failure(error: int) -> OSError:
-    """The exception for the error number ``error``."""
+    """Return the exception for the error number ``error``."""
     return OSError(error, os.strerror(error))
 
 
 def stale() -> OSError:
-    """The error for a node whose file is no longer where it was. The guest's kernel looks the path up again."""
+    """Return the exception for a node whose file has been moved or deleted. The guest's kernel repeats the lookup."""
     return failure(errno.ESTALE)
 
 
 @dataclass(slots=True, eq=False)
 class Handle:
-    """An open file. ``fd`` belongs to the handle.
+    """An open file. The handle owns the descriptor ``fd``.
 
-    Of a ``quiet`` one the guest does not report each descriptor that is closed, but the last one only. What is written
-    through a ``direct`` one does not pass through the guest's page cache.
+    If the handle is ``quiet``, the guest reports only the close of its last descriptor, not of each. Writes through a
+    ``direct`` handle bypass the guest's page cache.
     """
 
     id: int
@@ -61,17 +61,21 @@ class Handle:
 class Node:
     """A file or directory that the guest knows.
 
-    ``parent`` and ``name`` are the place where it was found last. ``children`` maps the names that the guest has asked
-    for to their nodes, or to None for a name that did not exist. ``lookups`` is the guest's reference count. ``seen``
-    is the state that the guest's caches reflect, None before the first reply with attributes; ``announced`` the last
-    that the guest has made itself or has had an event for. ``index`` is for a file that both sides write by mappings.
+    ``parent`` and ``name`` are its last known place, ``aliases`` the known places of its other hard links. ``children``
+    maps the names that the guest has looked up to their nodes, or to None for a name that did not exist. ``lookups`` is
+    the guest's reference count. ``fd`` is the descriptor of an open directory, ``watch`` its inotify watch, each -1 for
+    none. ``seen`` is the state that the guest's caches reflect, or None before the first reply with attributes.
+    ``announced`` is the last state that the guest has produced itself or has received an event for. ``index`` is set
+    for a file that both sides write through mappings.
 
-    ``filled`` tells that the guest may have filled pages of its cache since they were last dropped for a direct write.
-    ``unlinked`` tells that the guest itself has taken a name from it, or given it none.
+    ``filled`` is true if the guest may have filled pages of its cache since they were last dropped for a direct write.
+    ``unlinked`` is true if the guest has removed a name of the file, or created the file without a name.
 
-    The last fields are for files of a read-only share that the guest has edited (see ``edits``): ``made`` by the guest,
-    ``carried`` by a copy whose name is ``carrier`` as long as it has a name, ``detached`` from its last name;
-    ``origin`` is where the host has a file that the guest has moved; a ``pinned`` node stays when the guest forgets it.
+    The last fields are for files of a read-only project that the guest has edited (see ``edits``). ``made`` is true for
+    a file that the guest has created, ``copied`` for a host file that was copied. ``backing`` is the name of the
+    backing file, if there is one. A ``detached`` node has lost its last name. ``links`` is the number of names, or 0 if
+    it is the host's. ``origin`` is the place on the host of a file that the guest has moved. A ``pinned`` node is kept
+    when the guest forgets it.
     """
 
     id: int
@@ -89,10 +93,10 @@ class Node:
     index: WalIndex | None = None
     handles: dict[int, Handle] = field(default_factory=dict)
     children: dict[bytes, Node | None] = field(default_factory=dict)
-    aliases: frozenset[tuple[Node, bytes]] = frozenset()  # of nearly all nodes one and the same, empty
+    aliases: frozenset[tuple[Node, bytes]] = frozenset()  # a shared empty set for nearly all nodes
     made: bool = False
-    carried: bool = False
-    carrier: bytes | None = None
+    copied: bool = False
+    backing: bytes | None = None
     detached: bool = False
     links: int = 0
     origin: tuple[Node, bytes] | None = None
@@ -100,18 +104,23 @@ class Node:
 
     @property
     def is_directory(self) -> bool:
+        """True for a directory."""
         return self.kind == stat.S_IFDIR
 
     @property
     def is_regular(self) -> bool:
+        """True for a regular file."""
         return self.kind == stat.S_IFREG
 
     def is_of(self, info: os.stat_result) -> bool:
-        """Whether ``info`` is of this file. An inode number may have been used again, for another type of file even."""
+        """Return whether ``info`` describes this file.
+
+        The file type is compared as well, because an inode number may be reused for a file of another type.
+        """
         return (info.st_dev, info.st_ino) == self.key and stat.S_IFMT(info.st_mode) == self.kind
 
     def is_within(self, node: Node) -> bool:
-        """Whether this is ``node`` or, as far as is known, below it."""
+        """Return whether this is ``node`` or, according to the known places, below it."""
         above: Node | None = self
         while above is not None and above is not node:
             above = above.parent
@@ -119,18 +128,18 @@ class Node:
 
     @property
     def cached(self) -> bool:
-        """Whether a program of the guest has it open so that the guest's page cache is used."""
+        """True if the file is open through a handle that uses the guest's page cache."""
         return not all(handle.direct for handle in self.handles.values())
 
     def any_fd(self) -> int:
-        """The descriptor of any open handle, or -1."""
+        """Return the descriptor of any open handle, or -1."""
         for handle in self.handles.values():
             return handle.fd
         return -1
 
 
 class Nodes:
-    """All nodes by number and by host file, and all handles."""
+    """All nodes, by number and by host file, and all handles, by number."""
 
     def __init__(self, root: Node) -> None:
         self.root = root
@@ -151,24 +160,25 @@ class Nodes:
 
     @property
     def count(self) -> int:
-        """How many nodes there have been."""
+        """The number of nodes that have been created."""
         return self._next_node
 
     def handle(self, number: int) -> Handle:
-        """The open file ``number``. Raises OSError (EBADF)."""
+        """Return the handle ``number``. Raises OSError (EBADF) if it does not exist."""
         handle = self._handles.get(number)
         if handle is None:
             raise failure(errno.EBADF)
         return handle
 
     def by_key(self, key: Key) -> Node | None:
+        """Return the node of the host file ``key``, or None."""
         return self._by_key.get(key)
 
     def intern(self, key: Key, mode: int, parent: Node, name: bytes) -> Node:
-        """The node of the host file ``key``, found as ``name`` in ``parent``; a new one where it is not known."""
+        """Return the node of the host file ``key``, found as ``name`` in ``parent``. Create it if necessary."""
         kind = stat.S_IFMT(mode)
         node = self._by_key.get(key)
-        if node is not None and node.kind != kind:  # the inode number was used again
+        if node is not None and node.kind != kind:  # the inode number was reused
             self.forget_key(node)
             node = None
         if node is None:
@@ -181,7 +191,7 @@ class Nodes:
         return node
 
     def unnamed(self, key: Key, mode: int) -> Node:
-        """A new node for a file that has no name (yet)."""
+        """Return a new node for a file without a name."""
         self._next_node += 1
         node = Node(self._next_node, key, stat.S_IFMT(mode), None, b"")
         self._nodes[node.id] = self._by_key[key] = node
@@ -189,9 +199,9 @@ class Nodes:
         return node
 
     def place(self, node: Node, parent: Node, name: bytes) -> None:
-        """Note that ``node`` was found as ``name`` in ``parent``.
+        """Record that ``node`` was found as ``name`` in ``parent``.
 
-        Raises OSError (ESTALE) for a directory that would be within itself: what is known is of different times.
+        Raises OSError (ESTALE) if a directory would be below itself, which means that the known places are outdated.
         """
         old = node.parent
         if node.is_directory and old is not parent and parent.is_within(node):
@@ -206,7 +216,7 @@ class Nodes:
         node.parent, node.name = parent, name
 
     def unname(self, parent: Node, name: bytes) -> Node | None:
-        """Note that ``parent`` no longer has ``name``; returns the node that it was."""
+        """Record that ``name`` was removed from ``parent``, and return its node, or None."""
         node = parent.children.pop(name, None)
         if node is None:
             return None
@@ -218,12 +228,12 @@ class Nodes:
         return node
 
     def forget_key(self, node: Node) -> None:
-        """Take the inode number from ``node``: its file has lost its last name, the number may be used again."""
+        """Dissociate ``node`` from its inode number, which may be reused after the file has lost its last name."""
         if self._by_key.get(node.key) is node:
             del self._by_key[node.key]
 
     def forget(self, number: int, lookups: int) -> Node | None:
-        """Drop ``lookups`` references; returns the node if these were the last ones and it is gone."""
+        """Drop ``lookups`` references. Return the node if these were the last ones and it was removed, else None."""
         node = self._nodes.get(number)
         if node is None or number == ROOT_ID:
             return None
@@ -237,15 +247,15 @@ class Nodes:
                 del parent.children[name]
         return node
 
-    def opened(self, node: Node, fd: int, *, writable: bool, quiet: bool = False, direct: bool = False) -> Handle:
-        """Make a handle of ``fd``, which then belongs to it."""
+    def add_handle(self, node: Node, fd: int, *, writable: bool, quiet: bool = False, direct: bool = False) -> Handle:
+        """Create a handle, which takes ownership of ``fd``."""
         self._next_handle += 1
         handle = Handle(self._next_handle, node, fd, writable, quiet, direct)
         self._handles[handle.id] = node.handles[handle.id] = handle
         return handle
 
-    def released(self, handle: Handle) -> None:
-        """Drop ``handle`` and close its descriptor."""
+    def remove_handle(self, handle: Handle) -> None:
+        """Remove ``handle`` and close its descriptor."""
         del self._handles[handle.id]
         del handle.node.handles[handle.id]
         os.close(handle.fd)

@@ -1,4 +1,4 @@
-"""The one argument of the file server's process."""
+"""The argument of the file server's process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The directory to serve, and the connections to serve it on.
+    """The directory ``path`` to serve, and the connections to use.
 
-    ``parent`` is the pid of the process that starts the server; ``device`` and ``helper`` are descriptors: the
-    vhost-user connection to QEMU and that of the helper's port. ``edits`` is an empty private directory for what the
-    guest changes in a read-only share, of at most ``room`` bytes; without it the guest changes ``path`` itself.
+    ``parent`` is the pid of the process that starts the server. ``device`` and ``helper`` are the descriptors of the
+    vhost-user connection to QEMU and of the helper's port. ``edits`` is an empty, private directory for the guest's
+    edits of a read-only project, of at most ``capacity`` bytes. If ``edits`` is empty, the guest can change ``path``.
     """
 
     parent: int
@@ -21,12 +21,13 @@ class Order:
     helper: int
     confined: bool = True
     edits: str = ""
-    room: int = 0
+    capacity: int = 0
 
-    def encoded(self) -> str:
-        """JSON in ASCII: bytes of a path that are not UTF-8 travel as lone surrogates (os.fsencode)."""
+    def encode(self) -> str:
+        """Encode the order as JSON in ASCII. Bytes of the path that are not UTF-8 are surrogate-escaped (PEP 383)."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def decoded(cls, text: str) -> Order:
+    def decode(cls, text: str) -> Order:
+        """Decode the result of ``encode``."""
         return cls(**json.loads(text))

@@ -1,4 +1,4 @@
-"""The file server as its parent sees it: started, connected, reaped."""
+"""The file server's process, seen from its parent: start, connections and end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import ccvm_tui
 from ccvm_tui import aio
 from ccvm_tui.share.order import Order
 
-_WORDS_MAX: Final = 4096
+_STDERR_MAX: Final = 4096
 _CHUNK: Final = 1 << 14
 
 
 class ShareServer:
-    """One run of the file server, for one directory and one guest.
+    """One process of the file server, for one directory and one guest.
 
-    ``device`` and ``helper`` are for QEMU: the vhost-user connection, and the port of the guest's helper. They belong
-    to the caller, who closes them when QEMU has them.
+    ``device`` and ``helper`` are QEMU's ends of the vhost-user connection and of the helper's port. The caller closes
+    them after QEMU has inherited them.
     """
 
     def __init__(self, child: aio.Child, control: socket.socket, device: socket.socket, helper: socket.socket) -> None:
@@ -30,36 +30,42 @@ class ShareServer:
         self._control = control
         self.device = device
         self.helper = helper
-        self._words = bytearray()
-        self._asking = asyncio.Lock()
-        self._reader = asyncio.get_running_loop().create_task(self._read_words(), name="file server's stderr")
+        self._stderr = bytearray()
+        self._edits_lock = asyncio.Lock()
+        self._reader = asyncio.get_running_loop().create_task(self._read_stderr(), name="file server's stderr")
 
     @classmethod
-    async def start(cls, path: str, *, confined: bool = True, edits: str = "", room: int = 0) -> ShareServer:
-        """Start a server for the directory ``path``; the arguments as in ``Order``.
+    async def start(cls, path: str, *, confined: bool = True, edits: str = "", capacity: int = 0) -> ShareServer:
+        """Start a server for the directory ``path``; the other arguments are those of ``Order``.
 
-        Raises OSError when the process cannot be started.
+        Raises OSError if the process cannot be started.
         """
-        with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
+        with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as inherited:
             pairs = [socket.socketpair() for _ in range(3)]
-            for ours, other in pairs:
-                on_failure.enter_context(ours)
-                theirs.enter_context(other)
+            for kept, passed in pairs:
+                on_failure.enter_context(kept)
+                inherited.enter_context(passed)
             (control, control_end), (device, device_end), (helper, helper_end) = pairs
             order = Order(
-                os.getpid(), path, device_end.fileno(), helper_end.fileno(), confined=confined, edits=edits, room=room
+                os.getpid(),
+                path,
+                device_end.fileno(),
+                helper_end.fileno(),
+                confined=confined,
+                edits=edits,
+                capacity=capacity,
             )
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
                 "-m",
                 "ccvm_tui.share",
-                order.encoded(),
+                order.encode(),
                 stdin=control_end.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(device_end.fileno(), helper_end.fileno()),
-                # It needs to find this package, and nothing else of our environment.
+                # The process inherits nothing of the environment; it only has to find this package.
                 env={
                     "PYTHONPATH": str(Path(ccvm_tui.__file__).parent.parent),
                     **({"PYTHONPYCACHEPREFIX": sys.pycache_prefix} if sys.pycache_prefix else {}),
@@ -73,26 +79,27 @@ class ShareServer:
 
     @property
     def pid(self) -> int:
+        """The process number."""
         return self._child.pid
 
-    async def _read_words(self) -> None:
+    async def _read_stderr(self) -> None:
         stderr = self._child.process.stderr
         assert stderr is not None
         while data := await stderr.read(_CHUNK):
-            self._words += data
-            del self._words[:-_WORDS_MAX]
+            self._stderr += data
+            del self._stderr[:-_STDERR_MAX]
 
     async def wait(self) -> str:
-        """Until the server has ended; returns why, in one line."""
+        """Wait for the server to end, and return the reason in one line."""
         status = await self._child.wait()
         await asyncio.shield(self._reader)
-        lines = self._words.decode(errors="replace").strip().splitlines()
+        lines = self._stderr.decode(errors="replace").strip().splitlines()
         if status < 0:
             return f"killed by signal {-status}"
         return lines[-1] if lines else f"status {status}"
 
     async def ended_within(self, seconds: float) -> str | None:
-        """Why the server has ended; None if it still runs after ``seconds``."""
+        """Return the reason why the server has ended, or None if it is still running after ``seconds``."""
         try:
             async with asyncio.timeout(seconds):
                 return await self.wait()
@@ -100,12 +107,12 @@ class ShareServer:
             return None
 
     async def edits(self) -> tuple[int, list[bytes]]:
-        """How many files of a read-only share the guest has edited, and the paths of the first ones.
+        """Return the number of files of a read-only project that the guest has edited, and the paths of the first ones.
 
-        Raises OSError when the server has ended.
+        Raises OSError if the server has ended.
         """
         loop = asyncio.get_running_loop()
-        async with self._asking:
+        async with self._edits_lock:
             await loop.sock_sendall(self._control, b"e")
             size = int.from_bytes(await self._receive(4), "little")
             count, *names = (await self._receive(size)).split(b"\0")
@@ -121,7 +128,7 @@ class ShareServer:
         return data
 
     async def stop(self, grace: float = 1.0) -> None:
-        """End the server; it is reaped when this returns. May be called more than once."""
+        """Close the connections, and end and reap the process. Calling it again has no effect."""
         self.device.close()
         self.helper.close()
         self._control.close()

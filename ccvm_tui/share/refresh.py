@@ -1,21 +1,21 @@
-"""The guest's caches, kept right by a helper in the guest.
+"""Updates of the guest's caches, made by a helper process in the guest.
 
-The virtiofs driver of the guest's kernel takes no notifications. So a process in the guest, the helper, makes the
-system call that has the wanted effect on the kernel's caches, and the server answers the requests that result from it
-without touching the host, as if done already:
+The virtiofs driver of the guest's kernel accepts no notifications. Instead a process in the guest, the helper, makes a
+system call that has the intended effect on the kernel's caches. The server answers the resulting requests as if they
+had been carried out, without accessing the host:
 
 =======  =====================================  ============================================================
 create   mknod, mkdir, symlink                  the name appears; inotify reports IN_CREATE
 delete   unlink, rmdir                          the name disappears; IN_DELETE
-rename   rename                                 IN_MOVED_FROM and IN_MOVED_TO; open files stay what they are
-modify   open, set the modification time        cached pages are dropped, attributes renewed; IN_MODIFY, IN_CLOSE_WRITE
-attrib   chmod                                  attributes are renewed; IN_ATTRIB
+rename   rename                                 IN_MOVED_FROM and IN_MOVED_TO; open files remain the same
+modify   open, set the modification time        cached pages are dropped, attributes updated; IN_MODIFY, IN_CLOSE_WRITE
+attrib   chmod                                  attributes are updated; IN_ATTRIB
 drop     open                                   cached pages are dropped
 flush    open, sync_file_range                  pages that were changed in mappings are written to the server
 =======  =====================================  ============================================================
 
-As long as the helper lives and a directory is watched, the guest may keep its names and attributes. No loop is
-possible: the helper's calls change nothing on the host, and changes made by the guest's own programs are recognized.
+While the helper is running and a directory is watched, the guest may cache its names and attributes. Loops are not
+possible: the helper's calls change nothing on the host, and changes by the guest's own programs are recognized.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from ccvm_tui.share.view import View
 log = logging.getLogger(__name__)
 
 OUTSTANDING_MAX: Final = 16
-"""Instructions that are with the helper at a time."""
+"""The maximum number of instructions that the helper has received and not yet completed."""
 
 QUEUE_MAX: Final = 4096
-"""Instructions that wait. Changes beyond that are found by comparing the whole cache, once those are done."""
+"""The maximum number of queued instructions. Changes beyond it are found by comparing the whole cache afterwards."""
 
-PATIENCE: Final = 20.0
-"""Seconds without a word from the helper after which it is given up; generous, since emulated guests may be slow."""
+HELPER_TIMEOUT: Final = 20.0
+"""Seconds without a reply after which the helper is no longer used. Long, since emulated guests may be slow."""
 
 _FRAME: Final = struct.Struct("<I")
 _LINE_MAX: Final = 4096
@@ -53,9 +53,10 @@ _TRIES: Final = 3
 
 
 class Refresher:
-    """Turns events of the host into instructions for the helper, and answers the helper's requests.
+    """Converts events of the host to instructions for the helper, and answers the helper's requests.
 
-    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task to which a signal was sent.
+    ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task that has received a signal.
+    ``clock`` is a monotonic clock in seconds.
     """
 
     def __init__(
@@ -67,9 +68,9 @@ class Refresher:
         self._view: View
         self._helper = 0
         self._alive = False
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self._line = b""
-        self._own: Counter[tuple[int, bytes, int]] = Counter()
+        self._own_events: Counter[tuple[int, bytes, int]] = Counter()
         self._queue: deque[Instruction] = deque()
         self._queued: set[Node | tuple[Node, bytes]] = set()
         self._overflowed = False
@@ -77,45 +78,47 @@ class Refresher:
         self._by_name: dict[tuple[int, bytes], Instruction] = {}
         self._next = 0
 
-    def follow(self, view: View) -> None:
-        """Set what the guest knows; before anything else is called."""
+    def set_view(self, view: View) -> None:
+        """Set the guest's view of the tree. Call this before any other method."""
         self._view = view
 
     # --- the guest's own changes ------------------------------------------------------------------------------
 
-    def lasting(self, node: Node) -> bool:
+    def cacheable(self, node: Node) -> bool:
+        """Return whether the guest may cache the names and attributes in ``node``, a directory."""
         return self._alive and node.watch >= 0
 
-    def own_change(self, parent: Node, name: bytes, mask: int) -> None:
+    def expect_event(self, parent: Node, name: bytes, mask: int) -> None:
+        """Record that the guest has caused the next event of ``mask`` for ``name``."""
         if parent.watch >= 0:
-            self._own[parent.watch, name, mask] += 1
+            self._own_events[parent.watch, name, mask] += 1
 
     def _is_own(self, event: watch.Event, mask: int) -> bool:
         key = (event.directory.watch, event.name, mask)
-        if self._own[key] > 0:
-            self._own[key] -= 1
-            if not self._own[key]:
-                del self._own[key]
+        if self._own_events[key] > 0:
+            self._own_events[key] -= 1
+            if not self._own_events[key]:
+                del self._own_events[key]
             return True
-        del self._own[key]
+        del self._own_events[key]
         return False
 
     # --- events of the host -----------------------------------------------------------------------------------
 
-    def take(self, watches: watch.Watches) -> None:
-        """Handle what the host's programs have changed since the last call."""
+    def handle_events(self, watches: watch.Watches) -> None:
+        """Handle the changes by the host's programs since the last call."""
         moved: dict[int, watch.Event] = {}
         try:
             for event in watches.read():
-                self._take(event, moved)
+                self._handle_event(event, moved)
         except watch.Overflow:
-            self._own.clear()
+            self._own_events.clear()
             self.compare_all()
         for event in moved.values():
-            self._gone(event)
+            self._disappeared(event)
         self._advance()
 
-    def _take(self, event: watch.Event, moved: dict[int, watch.Event]) -> None:
+    def _handle_event(self, event: watch.Event, moved: dict[int, watch.Event]) -> None:
         mask = event.mask
         if self._view.shadows(event.directory, event.name):
             return
@@ -134,14 +137,14 @@ class Refresher:
                 self._appeared(event)
         elif mask & watch.DELETE:
             if not self._is_own(event, watch.DELETE):
-                self._gone(event)
+                self._disappeared(event)
         elif mask & (watch.MODIFY | watch.CLOSE_WRITE | watch.ATTRIB):
             self._changed(event.directory, event.name, mask)
 
     def _appeared(self, event: watch.Event) -> None:
         self._put(Instruction("create", event.directory, event.name))
 
-    def _gone(self, event: watch.Event) -> None:
+    def _disappeared(self, event: watch.Event) -> None:
         self._put(Instruction("delete", event.directory, event.name, is_directory=bool(event.mask & watch.ISDIR)))
 
     def _moved(self, source: watch.Event, target: watch.Event) -> None:
@@ -156,11 +159,11 @@ class Refresher:
             self._directory_changed(directory)
             return
         node = directory.children.get(name)
-        info = self._view.look(directory, name)
+        info = self._view.stat_at(directory, name)
         if info is None or stat.S_ISLNK(info.st_mode):
             return
         if node is not None and node.index is not None and node.seen is not None and node.seen[2] == info.st_size:
-            return  # both sides write to it all the time; what counts is seen where locks change hands
+            return  # both sides write to it all the time; its pages are compared when a lock is taken
         state = state_of(info)
         if node is not None and node.announced is not None:
             if mask & watch.ATTRIB and state[:4] == node.announced[:4]:
@@ -174,24 +177,26 @@ class Refresher:
     def _directory_changed(self, directory: Node) -> None:
         if (place := self._place(directory)) is None:
             return
-        info = self._view.look(*place)
+        info = self._view.stat_at(*place)
         if info is None or directory.seen is None:
             return
-        # Of other directories an event of their parent's tells the times as well.
+        # For any other directory, an event of its parent reports the times as well.
         touched = directory.id == fuse.ROOT_ID and info.st_mtime_ns != directory.seen[0]
         if touched or info.st_mode != directory.seen[3]:
             self._put(Instruction("attrib", *place))
 
     def _place(self, directory: Node) -> tuple[Node, bytes] | None:
-        """The place of ``directory``; only the shared one is found in itself."""
+        """Return the place of ``directory``, or None if it is unknown. The shared directory is "." in itself."""
         if directory.id == fuse.ROOT_ID:
             return directory, b"."
         return None if directory.parent is None else (directory.parent, directory.name)
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
-        self._at_once("modify", node, then)
+        """Make the guest drop the cached content and attributes of ``node``, a file, then call ``then``."""
+        self._put_first("modify", node, then)
 
     def settled(self, node: Node, then: Callable[[], None]) -> None:
+        """Call ``then`` when the outstanding instructions for ``node``, a file, have taken effect in the guest."""
         for instruction in self._outstanding.values():
             if instruction.kind in ("modify", "attrib") and instruction.is_about(node):
                 self.refresh(node, then)
@@ -199,18 +204,20 @@ class Refresher:
         then()
 
     def drop(self, node: Node, then: Callable[[], None]) -> None:
+        """Make the guest drop the pages of ``node``, a file, without an inotify event, then call ``then``."""
         if any(instruction.is_about(node) for instruction in self._outstanding.values()):
-            # In the guest it may wait for the write that waits here.
+            # Do not wait: in the guest, that instruction may be waiting for the write that is waiting here.
             then()
-            self._at_once("drop", node, lambda: None)
+            self._put_first("drop", node, lambda: None)
         else:
-            self._at_once("drop", node, then)
+            self._put_first("drop", node, then)
 
     def flush(self, node: Node, then: Callable[[], None]) -> None:
-        self._at_once("flush", node, then)
+        """Make the guest write back the pages of ``node`` that were changed in mappings, then call ``then``."""
+        self._put_first("flush", node, then)
 
-    def _at_once(self, kind: str, node: Node, then: Callable[[], None]) -> None:
-        """Send an instruction before all that wait. Without a helper, or a name, there is nothing to be done."""
+    def _put_first(self, kind: str, node: Node, then: Callable[[], None]) -> None:
+        """Queue an instruction before all others. Without a helper or a name, only call ``then``."""
         if not self._alive or node.parent is None:
             then()
             return
@@ -218,7 +225,7 @@ class Refresher:
         self._advance()
 
     def compare_all(self) -> None:
-        """Compare all that the guest knows with the host, and queue what differs."""
+        """Compare all nodes with the host, and queue instructions for the differences."""
         kept = [instruction for instruction in self._queue if instruction.then is not None]
         self._queue.clear()
         self._queued.clear()
@@ -232,7 +239,7 @@ class Refresher:
     def _compare(self, directory: Node, name: bytes, child: Node | None, tries: int = 0) -> None:
         if self._view.shadows(directory, name):
             return
-        info = self._view.look(directory, name)
+        info = self._view.stat_at(directory, name)
         needed = []
         if child is not None and (info is None or not child.is_of(info)):
             needed.append(Instruction("delete", directory, name, is_directory=child.is_directory))
@@ -263,18 +270,18 @@ class Refresher:
         self._queue.append(instruction)
 
     def _advance(self) -> None:
-        """Send what may be sent, and find what did not fit into the queue."""
-        self._send_waiting()
+        """Send queued instructions, and look for changes that did not fit into the queue once it is empty."""
+        self._send_queued()
         if self._overflowed and not self._queue and not self._outstanding:
             self._overflowed = False
             self.compare_all()
-            self._send_waiting()
+            self._send_queued()
 
-    def _send_waiting(self) -> None:
-        """Send what may be sent: instructions for one name follow one another."""
+    def _send_queued(self) -> None:
+        """Send queued instructions to the helper, up to the limit. Instructions for the same name are sent in turn."""
         while self._queue and len(self._outstanding) < OUTSTANDING_MAX:
             instruction = self._queue[0]
-            self._follow(instruction)
+            self._update_place(instruction)
             if any(key in self._by_name for key in instruction.places()):
                 return
             self._queue.popleft()
@@ -283,7 +290,7 @@ class Refresher:
                 instruction.finish()
                 continue
             if not self._outstanding:
-                self._heard_at = self._clock()
+                self._received_at = self._clock()
             self._next += 1
             instruction.number = self._next
             self._outstanding[instruction.number] = instruction
@@ -292,8 +299,8 @@ class Refresher:
             self._send_fields([str(instruction.number).encode(), *fields])
 
     @staticmethod
-    def _follow(instruction: Instruction) -> None:
-        """Find a file whose change is to be reported where it is by now."""
+    def _update_place(instruction: Instruction) -> None:
+        """Set the place in the instruction to the current place of its node."""
         node = instruction.node
         if node is not None and node.parent is not None:
             instruction.directory, instruction.name = node.parent, node.name
@@ -304,12 +311,12 @@ class Refresher:
             assert instruction.new_directory is not None
             return [b"rename", path, path_of(instruction.new_directory, instruction.new_name)]
         if instruction.kind == "delete":
-            if self._view.current(instruction.directory, instruction.name):
-                return None  # a program of the guest has made it anew
-            if self._view.is_gone(instruction.directory):
-                return None  # the guest drops all that is in a directory with the directory
+            if self._view.is_current(instruction.directory, instruction.name):
+                return None  # a program in the guest has created it again
+            if self._view.is_removed(instruction.directory):
+                return None  # the guest drops the content of a directory with the directory
             return [b"rmdir" if instruction.is_directory else b"unlink", path]
-        info = self._view.look(instruction.directory, instruction.name)
+        info = self._view.stat_at(instruction.directory, instruction.name)
         if info is None:
             return None
         if instruction.kind == "flush":
@@ -321,7 +328,7 @@ class Refresher:
             known = instruction.directory.children.get(instruction.name)
             if stat.S_ISDIR(info.st_mode):
                 if known is not None and known.is_of(info):
-                    return None  # a program of the guest was quicker; it may be working in there already
+                    return None  # a program in the guest has already looked it up, and may be using it
                 return [b"mkdir", path]
             if stat.S_ISLNK(info.st_mode):
                 return [b"symlink", path]
@@ -329,7 +336,7 @@ class Refresher:
         node, state = instruction.node, state_of(info)
         if node is not None:
             if instruction.then is None and node.announced == node.seen == state:
-                return None  # the guest has been told meanwhile, as it took a lock, say
+                return None  # the guest has been updated meanwhile, for example when it took a lock
             node.announced = state
         if instruction.kind == "attrib":
             return [b"chmod", path, str(stat.S_IMODE(info.st_mode)).encode()]
@@ -340,21 +347,21 @@ class Refresher:
         self._send(_FRAME.pack(len(body)) + body)
 
     def _settled(self, instruction: Instruction) -> None:
-        """The request that the instruction was for has come: what follows is an ordinary request again."""
+        """Stop answering requests for the names of an instruction, because the request it was for has arrived."""
         for key in instruction.places():
             if self._by_name.get(key) is instruction:
                 del self._by_name[key]
 
-    def ask(self, task: int) -> None:
-        """Ask whether a signal was sent to the task of the guest; ``signalled`` is called if so."""
+    def query_signals(self, task: int) -> None:
+        """Query whether a task of the guest has received a signal. If it has, ``signalled`` is called later."""
         if self._alive:
             self._send_fields([b"0", b"signals", str(task).encode()])
 
-    # --- the helper's words -----------------------------------------------------------------------------------
+    # --- the helper's messages --------------------------------------------------------------------------------
 
-    def heard(self, data: bytes) -> None:
-        """Handle bytes from the helper's port: lines of words."""
-        self._heard_at = self._clock()
+    def receive(self, data: bytes) -> None:
+        """Handle bytes from the helper's port: lines of space-separated fields."""
+        self._received_at = self._clock()
         *lines, self._line = (self._line + data).split(b"\n")
         self._line = self._line[-_LINE_MAX:]
         for line in lines:
@@ -366,7 +373,7 @@ class Refresher:
                 case [b"signalled", task] if task.isdigit():
                     self._signalled(int(task))
                 case _:
-                    log.warning("the helper in the guest sent %r", line[:80])
+                    log.warning("the helper in the guest sent an unknown message: %r", line[:80])
         self._advance()
 
     def _start(self, pid: int) -> None:
@@ -376,19 +383,20 @@ class Refresher:
         self.compare_all()
 
     def ended(self) -> None:
-        """The helper is gone, or takes too long: from now on nothing may be kept, and nobody waits for it.
+        """Stop using the helper, which has exited or does not answer. The guest may no longer cache anything.
 
-        Its requests are still not carried out, should it turn up again.
+        Callers that wait for an instruction continue. The helper's requests are still not carried out, in case it
+        resumes.
         """
         self._alive = False
         self._drop_all()
 
     def next_due(self) -> float | None:
-        """When ``tick`` is to be called, by the clock; None while nothing is asked of the helper."""
-        return self._heard_at + PATIENCE if self._outstanding else None
+        """Return the time of the clock at which to call ``tick`` next, or None if no instruction is outstanding."""
+        return self._received_at + HELPER_TIMEOUT if self._outstanding else None
 
     def tick(self) -> None:
-        """Give up a helper that has not answered for long."""
+        """Stop using the helper if it has not answered for HELPER_TIMEOUT seconds."""
         due = self.next_due()
         if due is not None and due <= self._clock():
             log.warning("the helper in the guest does not answer")
@@ -406,34 +414,34 @@ class Refresher:
 
     def _done(self, number: int, error: bytes) -> None:
         if not self._alive:
-            self._start(self._helper)  # it was slow, no more
+            self._start(self._helper)  # it was only slow
         instruction = self._outstanding.pop(number, None)
         if instruction is None:
             return
         self._settled(instruction)
         if self._missed(instruction) and instruction.tries < _TRIES:
             instruction.tries += 1
-            instruction.told = None
+            instruction.delivered = None
             self._queue.appendleft(instruction)
             return
         instruction.finish()
         if error != b"0":
-            self._again(instruction)
+            self._retry(instruction)
             log.debug("%s of %r: error %s in the guest", instruction.kind, instruction.name, error.decode())
 
     @staticmethod
     def _missed(instruction: Instruction) -> bool:
-        """Whether somebody waits for the guest to know a file as it is, which it may not.
+        """Return whether a caller waits for a ``modify`` that may not have given the guest the current attributes.
 
-        The path may have led to another file, or newer attributes have crossed those of the instruction: of two answers
-        that cross, the guest's kernel takes only one.
+        The path may have led to another file. Or newer attributes were sent at the same time as those of the
+        instruction: of two concurrent replies, the guest's kernel uses only one.
         """
         node = instruction.node
         waits = instruction.then is not None and instruction.kind == "modify"
-        return waits and node is not None and instruction.told != node.seen
+        return waits and node is not None and instruction.delivered != node.seen
 
-    def _again(self, instruction: Instruction) -> None:
-        """An instruction could not be carried out, because the guest's programs came between: look what is needed."""
+    def _retry(self, instruction: Instruction) -> None:
+        """Compare the names of an instruction that failed because of concurrent changes in the guest."""
         for directory, name in instruction.names():
             if instruction.tries < _TRIES:
                 self._compare(directory, name, directory.children.get(name), instruction.tries + 1)
@@ -441,6 +449,7 @@ class Refresher:
     # --- the helper's requests ----------------------------------------------------------------------------------
 
     def answer(self, call: Call, body: bytes) -> Reply | None:
+        """Return the reply to a request that the helper made for an instruction, or None for any other request."""
         if call.pid != self._helper or not self._helper:
             return None
         match call.opcode:
@@ -469,13 +478,13 @@ class Refresher:
         reply, node = self._view.renewed(number), self._view.node(number)
         for instruction in self._outstanding.values():
             if instruction.is_about(node):
-                instruction.told = node.seen
+                instruction.delivered = node.seen
         return reply
 
     def _open_flags(self, number: int) -> int:
-        """The guest drops its pages as the helper opens a file, unless they are to be written back.
+        """Return the flags with which the helper opens a file: the guest drops its pages, except for a ``flush``.
 
-        Closing it waits for nothing: FLUSH would wait for a write that waits for the helper.
+        The guest sends no FLUSH on close, because it would wait for a write that is waiting for the helper.
         """
         node = self._view.node(number)
         kinds = {instruction.kind for instruction in self._outstanding.values() if instruction.is_of(node)}
@@ -518,7 +527,7 @@ class Refresher:
 
     def _answer_removed(self, call: Call, name: bytes) -> Reply:
         instruction = self._expected(call, name, "delete")
-        if self._view.current(instruction.directory, name):
+        if self._view.is_current(instruction.directory, name):
             raise failure(errno.EBUSY)
         self._view.removed(instruction.directory, name)
         return b""
@@ -526,6 +535,6 @@ class Refresher:
     def _answer_renamed(self, call: Call, body: bytes) -> Reply:
         offset = fuse.RENAME2_IN.size if call.opcode == Op.RENAME2 else fuse.RENAME_IN.size
         instruction = self._expected(call, fuse.name_at(body, offset), "rename")
-        if self._view.current(instruction.directory, instruction.name):
+        if self._view.is_current(instruction.directory, instruction.name):
             raise failure(errno.EBUSY)
         return b""

@@ -1,4 +1,4 @@
-"""One FUSE request of the guest: its header, and its answer."""
+"""One FUSE request of the guest: its header and its reply."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from ccvm_tui.share.vhost import Request, VhostError
 
 
 class Deferred:
-    """The sign that a request is answered later, or has been answered."""
+    """The type of the markers DEFERRED and NO_REPLY."""
 
 
 DEFERRED: Final = Deferred()
+"""The marker for a request that has been answered already, or is answered later."""
+
 NO_REPLY: Final = Deferred()
-"""The sign that a request has no answer, by the protocol."""
+"""The marker for a request that has no reply in the protocol."""
 
 Reply = bytes | Deferred
+"""The result of a handler: the body of the reply, or a marker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request in its chain of descriptors. ``node`` is the number that the request is about."""
+    """A request with its decoded header. ``node`` is the number of the node to which the request applies."""
 
     request: Request
     opcode: int
@@ -35,20 +38,23 @@ class Call:
     pid: int
 
     def answer(self, data: bytes) -> Reply:
-        """Answer with ``data``."""
+        """Send the reply ``data``."""
         self.request.reply(fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size + len(data), 0, self.unique) + data)
         return DEFERRED
 
     def fail(self, error: int) -> None:
-        """Answer with the error number ``error``."""
+        """Send the error number ``error`` as the reply, if the request has one."""
         if self.opcode in (Op.FORGET, Op.BATCH_FORGET):
             self.request.finish(0)
             return
         self.request.reply(fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size, -(error or errno.EIO), self.unique))
 
 
-def call_of(request: Request) -> tuple[Call, bytes]:
-    """The call and the beginning of its bytes, which has the whole header at least. Raises VhostError."""
+def parse_call(request: Request) -> tuple[Call, bytes]:
+    """Return the call, and the first bytes of the request, which contain at least the header.
+
+    Raises VhostError if the request is shorter than the header.
+    """
     first = bytes(request.readable[0]) if request.readable else b""
     if len(first) < fuse.IN_HEADER.size:
         first = b"".join(bytes(part) for part in request.readable[:2])[: fuse.IN_HEADER.size + fuse.READ_IN.size]
@@ -59,7 +65,7 @@ def call_of(request: Request) -> tuple[Call, bytes]:
 
 
 def after(segments: list[memoryview], skipped: int) -> list[memoryview]:
-    """``segments`` without their first ``skipped`` bytes."""
+    """Return ``segments`` without their first ``skipped`` bytes."""
     rest = []
     for segment in segments:
         if skipped >= len(segment):
@@ -71,7 +77,7 @@ def after(segments: list[memoryview], skipped: int) -> list[memoryview]:
 
 
 def bounded(segments: list[memoryview], size: int) -> list[memoryview]:
-    """The first ``size`` bytes of ``segments``."""
+    """Return the first ``size`` bytes of ``segments``."""
     kept = []
     for segment in segments:
         if size <= 0:
@@ -82,7 +88,7 @@ def bounded(segments: list[memoryview], size: int) -> list[memoryview]:
 
 
 def write_header(request: Request, header: bytes) -> None:
-    """Write ``header`` to the beginning of the writable part."""
+    """Write ``header`` to the start of the request's writable part."""
     for segment in request.writable:
         part = header[: len(segment)]
         segment[: len(part)] = part

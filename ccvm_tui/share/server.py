@@ -1,4 +1,4 @@
-"""FUSE requests → operations on a tree → replies. One thread; what blocks for long is handed to others."""
+"""The dispatcher of FUSE requests. It runs in one thread; operations that may block for long run in worker threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ccvm_tui.share.locking import Locking
 from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.names import Names
 from ccvm_tui.share.nodes import failure
-from ccvm_tui.share.request import NO_REPLY, Call, Reply, call_of
+from ccvm_tui.share.request import NO_REPLY, Call, Reply, parse_call
 from ccvm_tui.share.vhost import Request, VhostError
 from ccvm_tui.share.view import Caches, View
 from ccvm_tui.share.workers import Workers
@@ -28,9 +28,9 @@ _BODY_MAX: Final = 128 * 1024
 
 
 class Server:
-    """Serves ``tree``; ``view`` is what the guest knows of it.
+    """Handles the requests for ``tree``. ``view`` is the guest's view of it.
 
-    ``finished`` runs what worker threads have to say in the server's own thread.
+    ``call_soon`` can be called from any thread and runs a function in the server's thread.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class Server:
         view: View,
         caches: Caches,
         locks: Locks,
-        finished: Callable[[Callable[[], None]], None],
+        call_soon: Callable[[Callable[[], None]], None],
     ) -> None:
         self._tree = tree
         self._caches = caches
-        self._files = Files(tree, view, caches, locks, Workers(finished))
+        self._files = Files(tree, view, caches, locks, Workers(call_soon))
         self._operations: dict[int, Callable[[Call, bytes], Reply]] = {
             Op.INIT: self._init,
             Op.DESTROY: self._destroy,
@@ -55,10 +55,10 @@ class Server:
         }
 
     def handle(self, request: Request) -> None:
-        """Carry out one request and answer it. Raises VhostError."""
-        call, first = call_of(request)
+        """Handle one request and answer it. Raises VhostError if the request is malformed."""
+        call, first = parse_call(request)
         try:
-            reply = self._carried_out(call, first)
+            reply = self._dispatch(call, first)
         except OSError as error:
             call.fail(error.errno or errno.EIO)
         except VhostError:
@@ -66,7 +66,7 @@ class Server:
         except (ValueError, OverflowError, struct.error) as error:
             log.debug("request %d: %s", call.opcode, error)
             call.fail(errno.EINVAL)
-        except Exception:  # a fault of ours in one request must not end the guest
+        except Exception:  # a bug in one handler must not end the guest
             log.exception("request %d failed", call.opcode)
             call.fail(errno.EIO)
         else:
@@ -75,7 +75,7 @@ class Server:
             elif isinstance(reply, bytes):
                 call.answer(reply)
 
-    def _carried_out(self, call: Call, first: bytes) -> Reply:
+    def _dispatch(self, call: Call, first: bytes) -> Reply:
         if call.opcode == Op.WRITE:
             return self._files.write(call)
         readable = call.request.readable
@@ -86,9 +86,9 @@ class Server:
         body = first[fuse.IN_HEADER.size :]
         if call.opcode == Op.READ:
             return self._files.read(call, body)
-        pretended = self._caches.answer(call, body)
-        if pretended is not None:
-            return pretended
+        helper_reply = self._caches.answer(call, body)
+        if helper_reply is not None:
+            return helper_reply
         operation = self._operations.get(call.opcode)
         if operation is None:
             raise failure(errno.ENOSYS)

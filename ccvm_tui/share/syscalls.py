@@ -1,4 +1,4 @@
-"""System calls that ``os`` does not have. Each raises OSError."""
+"""System calls that the ``os`` module lacks. They raise OSError on failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECOND = 1_000_000_000
 
 
 class TimeSpec(ctypes.Structure):
-    """struct timespec"""
+    """The C type ``struct timespec``."""
 
     _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
 
@@ -32,28 +32,31 @@ def _checked(result: int) -> None:
 
 
 def rename(old_fd: int, old: bytes, new_fd: int, new: bytes, flags: int) -> None:
-    """renameat2(2); ``flags`` such as RENAME_NOREPLACE (1) and RENAME_EXCHANGE (2)."""
+    """Call renameat2(2) with flags such as RENAME_NOREPLACE (1) and RENAME_EXCHANGE (2)."""
     _checked(_libc.renameat2(old_fd, old, new_fd, new, flags))
 
 
 def allocate(fd: int, mode: int, offset: int, length: int) -> None:
-    """fallocate(2)"""
+    """Call fallocate(2)."""
     _checked(_libc.fallocate(fd, mode, offset, length))
 
 
 def sync_file_system(fd: int) -> None:
-    """syncfs(2)"""
+    """Call syncfs(2)."""
     _checked(_libc.syncfs(fd))
 
 
 def change_owner(fd: int, uid: int | None, gid: int | None) -> None:
-    """fchownat(2) of an open file, path-only perhaps; None leaves an id as it is."""
+    """Call fchownat(2) for an open file, which may be path-only. None leaves an id unchanged."""
     ids = ((-1 if number is None else number) & 0xFFFFFFFF for number in (uid, gid))
     _checked(_libc.fchownat(fd, b"", *ids, _AT_EMPTY_PATH))
 
 
 def set_times(fd: int, accessed: int | str | None, modified: int | str | None) -> None:
-    """utimensat(2) of an open file, path-only perhaps. Times are ns since 1970 or "now"; None leaves one as it is."""
+    """Call utimensat(2) for an open file, which may be path-only.
+
+    Times are ns since 1970, or "now". None leaves a time unchanged.
+    """
     pair = (TimeSpec * 2)(_time_spec(accessed), _time_spec(modified))
     _checked(_libc.utimensat(fd, b"", pair, _AT_EMPTY_PATH))
 

@@ -1,9 +1,9 @@
-"""The back end of a vhost-user device: guest memory, virtqueues, and the messages that set them up.
+"""The back end of a vhost-user device: guest memory, virtqueues, and the messages that configure them.
 
 Sources: QEMU's docs/interop/vhost-user.rst; virtio 1.2, 2.7 (split virtqueues).
 
-Everything in guest memory is hostile. Addresses are checked against the memory table, chains are bounded, and what is
-parsed is copied first: the guest may change it at any time.
+The content of guest memory is untrusted. Addresses are checked against the memory table, the length of chains is
+limited, and data is copied before it is parsed, because the guest may change it at any time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NEED_REPLY = 1 << 3
 _F_INDIRECT_DESC = 1 << 28
 _F_PROTOCOL_FEATURES = 1 << 30
 _F_VERSION_1 = 1 << 32
-# Without VIRTIO_RING_F_EVENT_IDX the guest kicks for each request. Suppression would need memory barriers here.
+# Without VIRTIO_RING_F_EVENT_IDX the guest kicks for each request. Suppressing kicks would require memory barriers.
 _FEATURES = _F_VERSION_1 | _F_INDIRECT_DESC | _F_PROTOCOL_FEATURES
 _PROTOCOL_MQ = 1 << 0
 _PROTOCOL_REPLY_ACK = 1 << 3
@@ -49,11 +49,11 @@ _CHAIN_MAX = 1 << 10
 _SIZE_MAX = 1 << 15
 
 QUEUES_MAX = 8
-"""Queues of one device: one for requests of high priority, the rest for all others."""
+"""The maximum number of queues of a device: one for requests of high priority, the others for all other requests."""
 
 
 class VhostError(Exception):
-    """The other side broke the protocol, or the guest its own queues. Nothing can be done but to end."""
+    """QEMU violated the protocol, or the guest corrupted its queues. The server cannot continue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,13 @@ class _Region:
 
 
 class GuestMemory:
-    """The guest's memory as far as QEMU has shared it."""
+    """The regions of guest memory that QEMU has shared."""
 
     def __init__(self) -> None:
         self._regions: list[_Region] = []
 
     def replace(self, table: bytes, fds: list[int]) -> None:
-        """Map what a SET_MEM_TABLE message describes, instead of what was mapped before."""
+        """Map the regions of a SET_MEM_TABLE message in place of the current ones. Raises VhostError if that fails."""
         (count,) = struct.unpack_from("<I", table)
         if count != len(fds) or len(table) < 8 + count * _REGION.size:
             raise VhostError(f"a memory table of {count} regions with {len(fds)} descriptors")
@@ -86,7 +86,7 @@ class GuestMemory:
         self._regions = regions
 
     def guest(self, address: int, size: int) -> memoryview:
-        """``size`` bytes at the guest's physical ``address``. Raises VhostError when they are not all there."""
+        """Return ``size`` bytes at a physical address of the guest. Raises VhostError if no region contains them."""
         for region in self._regions:
             start = address - region.guest
             if 0 <= start < region.size and start + size <= region.size:
@@ -94,7 +94,10 @@ class GuestMemory:
         raise VhostError(f"no guest memory at {address:#x}, {size} bytes")
 
     def user(self, address: int, size: int) -> memoryview:
-        """The same for an address in QEMU's own address space, as messages give those of rings."""
+        """Return ``size`` bytes at an address in QEMU's process, as messages specify for rings.
+
+        Raises VhostError if no region contains them.
+        """
         for region in self._regions:
             start = address - region.user
             if 0 <= start < region.size and start + size <= region.size:
@@ -104,7 +107,7 @@ class GuestMemory:
 
 @dataclass(slots=True)
 class Request:
-    """One chain of descriptors: what the device may read, and where it may write."""
+    """One chain of descriptors: the memory that the device reads, and the memory that it writes."""
 
     queue: Queue
     head: int
@@ -112,11 +115,11 @@ class Request:
     writable: list[memoryview]
 
     def finish(self, written: int) -> None:
-        """Give the chain back to the guest, with ``written`` bytes in its writable part. Any thread may do it."""
+        """Return the chain to the guest, with ``written`` bytes in its writable part. Can be called from any thread."""
         self.queue.finish(self.head, written)
 
     def reply(self, data: bytes) -> None:
-        """Write ``data`` to the chain's writable part and give it back."""
+        """Write ``data`` to the chain's writable part and return the chain. Raises VhostError if it is too small."""
         at = 0
         for segment in self.writable:
             part = data[at : at + len(segment)]
@@ -125,7 +128,7 @@ class Request:
             segment[: len(part)] = part
             at += len(part)
         if at < len(data):
-            raise VhostError(f"no room for a reply of {len(data)} bytes")
+            raise VhostError(f"the chain is too small for a reply of {len(data)} bytes")
         self.finish(at)
 
 
@@ -142,37 +145,42 @@ class Queue:
         self._descriptors: memoryview | None = None
         self._available: memoryview
         self._used: memoryview
-        self._used_words: memoryview
+        self._used_header: memoryview
         self.kick = -1
         self._call = -1
         self.enabled = False
 
-    # --- set up by messages ---------------------------------------------------------------------------------
+    # --- configuration by messages --------------------------------------------------------------------------
 
     def resize(self, size: int) -> None:
+        """Set the number of descriptors. Raises VhostError if it is invalid."""
         if not 0 < size <= _SIZE_MAX or size & (size - 1):
             raise VhostError(f"a queue of {size} descriptors")
         self._size = size
         self._descriptors = None
 
-    def place(self, descriptors: int, used: int, available: int) -> None:
+    def set_addresses(self, descriptors: int, used: int, available: int) -> None:
+        """Set the addresses of the three parts of the queue, in QEMU's process. 0 means not set."""
         self._addresses = (descriptors, used, available)
         self._descriptors = None
 
-    def start_at(self, index: int) -> None:
+    def set_next(self, index: int) -> None:
+        """Set the index of the next available entry."""
         self._next = index & 0xFFFF
 
     def set_kick(self, fd: int) -> None:
+        """Set the eventfd with which the guest announces requests, -1 for none. The queue owns it."""
         _close(self.kick)
         self.kick = fd
 
     def set_call(self, fd: int) -> None:
+        """Set the eventfd that interrupts the guest, -1 for none. The queue owns it."""
         with self._lock:
             _close(self._call)
             self._call = fd
 
     def stop(self) -> int:
-        """Take no more requests; returns the index of the next one."""
+        """Stop accepting requests, and return the index of the next available entry."""
         self.set_kick(-1)
         self._descriptors = None
         return self._next
@@ -184,14 +192,17 @@ class Queue:
         self._descriptors = self._memory.user(descriptors, 16 * self._size)
         self._available = self._memory.user(available, 4 + 2 * self._size).cast("H")
         self._used = self._memory.user(used, 4 + 8 * self._size)
-        self._used_words = self._used[:4].cast("H")
-        self._used_index = self._used_words[1]
+        self._used_header = self._used[:4].cast("H")
+        self._used_index = self._used_header[1]
         return True
 
     # --- requests ---------------------------------------------------------------------------------------------
 
     def requests(self) -> Iterator[Request]:
-        """The requests that the guest has made available since the last call."""
+        """Yield the requests that the guest has made available since the last call.
+
+        Raises VhostError if a chain is malformed.
+        """
         if self._descriptors is None and not self._map():
             return
         available, mask = self._available, self._size - 1
@@ -217,21 +228,26 @@ class Queue:
             if not flags & _DESC_NEXT:
                 return Request(self, head, readable, writable)
             index = following
-        raise VhostError("a chain of descriptors without an end")
+        raise VhostError(f"a chain of more than {_CHAIN_MAX} descriptors")
 
     def finish(self, head: int, written: int) -> None:
-        # Taking and releasing the lock also orders the stores to guest memory on processors that would not.
+        """Return the chain that starts at ``head`` to the guest. Can be called from any thread."""
+        # Releasing the lock in between orders the stores to guest memory on processors with a weaker memory model.
         with self._lock:
             _USED.pack_into(self._used, 4 + 8 * (self._used_index & (self._size - 1)), head, written)
         with self._lock:
             self._used_index = (self._used_index + 1) & 0xFFFF
-            self._used_words[1] = self._used_index
+            self._used_header[1] = self._used_index
             if not self._available[0] & _NO_INTERRUPT and self._call >= 0:
                 os.eventfd_write(self._call, 1)
 
 
 class Backend:
-    """One device, spoken to over ``connection``. ``on_kick`` (and off) is called with eventfds to wait for."""
+    """One device with its connection to QEMU.
+
+    ``watch`` is called with an eventfd and the queue whose requests it announces, ``unwatch`` with an eventfd that must
+    no longer be watched.
+    """
 
     def __init__(
         self,
@@ -247,7 +263,7 @@ class Backend:
         self.queues = [Queue(self._memory) for _ in range(queues)]
 
     def receive(self) -> bool:
-        """Handle one message; False at the end of the connection. Raises VhostError."""
+        """Handle one message, and return False at the end of the connection. Raises VhostError for invalid messages."""
         head, fds, _, _ = socket.recv_fds(self._connection, _HEADER.size, _FDS_MAX)
         if not head:
             return False
@@ -256,7 +272,7 @@ class Backend:
         except struct.error as error:
             raise VhostError(f"a message that is too short: {error}") from error
         finally:
-            for fd in fds:  # those that no handler has taken
+            for fd in fds:  # handlers remove the descriptors that they keep
                 os.close(fd)
         return True
 
@@ -304,12 +320,12 @@ class Backend:
         return _U64.pack(len(self.queues))
 
     def _accept(self, _: bytes, __: list[int]) -> None:
-        """Nothing needs to be done."""
+        """Accept a message that requires no action."""
 
     def _set_mem_table(self, payload: bytes, fds: list[int]) -> None:
         self._memory.replace(payload, fds)
-        for queue in self.queues:  # where the rings are has changed with it
-            queue.place(*queue._addresses)
+        for queue in self.queues:  # the rings must be mapped again
+            queue.set_addresses(*queue._addresses)
 
     def _set_vring_num(self, payload: bytes, _: list[int]) -> None:
         index, size = _STATE.unpack_from(payload)
@@ -317,11 +333,11 @@ class Backend:
 
     def _set_vring_addr(self, payload: bytes, _: list[int]) -> None:
         index, _flags, descriptors, used, available, _log = _ADDRESSES.unpack_from(payload)
-        self._queue(index).place(descriptors, used, available)
+        self._queue(index).set_addresses(descriptors, used, available)
 
     def _set_vring_base(self, payload: bytes, _: list[int]) -> None:
         index, base = _STATE.unpack_from(payload)
-        self._queue(index).start_at(base)
+        self._queue(index).set_next(base)
 
     def _get_vring_base(self, payload: bytes, _: list[int]) -> bytes:
         index, _state = _STATE.unpack_from(payload)
@@ -361,7 +377,7 @@ def _close(fd: int) -> None:
 
 _MESSAGES: dict[int, Callable[[Backend, bytes, list[int]], bytes | None]] = {
     1: Backend._get_features,
-    2: Backend._accept,  # SET_FEATURES: all that is offered works alike, taken or not
+    2: Backend._accept,  # SET_FEATURES: no feature that is offered changes the behaviour
     3: Backend._accept,  # SET_OWNER
     4: Backend._accept,  # RESET_OWNER
     5: Backend._set_mem_table,
@@ -378,4 +394,4 @@ _MESSAGES: dict[int, Callable[[Backend, bytes, list[int]], bytes | None]] = {
     18: Backend._set_vring_enable,
     34: Backend._accept,  # RESET_DEVICE
 }
-"""By the numbers of vhost-user.rst, "Front-end message types"."""
+"""The handlers of messages, by the numbers in vhost-user.rst, "Front-end message types"."""

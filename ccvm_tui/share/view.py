@@ -1,4 +1,4 @@
-"""The guest's view of a tree: the replies that make files known, and the notes of what is known."""
+"""The guest's view of a tree: replies that make files known to the guest, and the record of what it knows."""
 
 from __future__ import annotations
 
@@ -14,45 +14,48 @@ from ccvm_tui.share.nodes import Node, State, failure, same_content, state_of
 from ccvm_tui.share.request import Call, Reply
 
 _VALID: Final = 3600
-"""Seconds for which the guest keeps names and attributes that it is told of when they change."""
+"""Seconds for which the guest caches names and attributes if changes are reported to it."""
 
 _VALID_UNREPORTED: Final = 1
-"""The same where other machines make changes of which nobody is told."""
+"""Seconds for which the guest caches names and attributes if other machines can change them without a report."""
 
 MOVED_FROM, MOVED_TO, CREATED, DELETED = 0x40, 0x80, 0x100, 0x200
-"""inotify(7): IN_MOVED_FROM and so on."""
+"""The flags IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE and IN_DELETE of inotify(7)."""
 
 
 class Caches(Protocol):
-    """The guest's caches: what they may keep, and the requests that come from the helper that keeps them right."""
+    """The guest's caches, and the helper in the guest that updates them."""
 
-    def lasting(self, node: Node) -> bool:
-        """Whether the guest is told of each change of ``node``, a directory: names and attributes may be kept."""
+    def cacheable(self, node: Node) -> bool:
+        """Return whether the guest may cache the names and attributes in ``node``, a directory.
 
-    def own_change(self, parent: Node, name: bytes, mask: int) -> None:
-        """Note that an event of ``mask`` for ``name`` is about to come that the guest itself has caused."""
+        It may if the guest is notified of each change.
+        """
+
+    def expect_event(self, parent: Node, name: bytes, mask: int) -> None:
+        """Record that the guest has caused the next event of ``mask`` for ``name``."""
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
-        """Make the guest drop what it has cached of ``node``, a file, then call ``then``."""
+        """Make the guest drop the cached content and attributes of ``node``, a file, then call ``then``."""
 
     def drop(self, node: Node, then: Callable[[], None]) -> None:
-        """Make the guest drop the pages of ``node``, a file, without an event for inotify, then call ``then``."""
+        """Make the guest drop the pages of ``node``, a file, without an inotify event, then call ``then``."""
 
     def settled(self, node: Node, then: Callable[[], None]) -> None:
-        """Call ``then`` when the guest has the effect of what the helper was told to do about ``node``, a file."""
+        """Call ``then`` when the outstanding instructions for ``node``, a file, have taken effect in the guest."""
 
     def flush(self, node: Node, then: Callable[[], None]) -> None:
-        """Make the guest write back what its programs have changed in mappings of ``node``, then call ``then``."""
+        """Make the guest write back the pages of ``node`` that were changed in mappings, then call ``then``."""
 
     def answer(self, call: Call, body: bytes) -> Reply | None:
-        """The reply to a request of the helper's that stands for a change on the host; None for any other."""
+        """Return the reply to a request that the helper made for an instruction, or None for any other request."""
 
 
 class View:
-    """The guest's knowledge of ``tree``.
+    """The guest's view of ``tree``.
 
-    ``caches`` says what the guest may keep. ``reported`` says whether every change of the directory is reported, as it
-    is on local file systems.
+    ``caches`` decides what the guest may cache. ``reported`` is true if every change of the directory is reported, as
+    on local file systems.
     """
 
     def __init__(self, tree: HostTree, caches: Caches, *, reported: bool) -> None:
@@ -64,31 +67,31 @@ class View:
     # --- replies ------------------------------------------------------------------------------------------------
 
     def attributes(self, node: Node, info: os.stat_result) -> tuple[bytes, int]:
-        """The attributes of ``node`` and for how many seconds they hold."""
+        """Return the encoded attributes of ``node`` and their validity in seconds."""
         node.seen = state_of(info)
         if node.announced is None:
             node.announced = node.seen
         inode, links = self._tree.identity(node, info)
-        lasting = node is self._nodes.root or (node.parent is not None and self.lasting(node.parent))
+        cacheable = node is self._nodes.root or (node.parent is not None and self.cacheable(node.parent))
         if node.is_directory:
-            lasting = lasting and self.lasting(node)
+            cacheable = cacheable and self.cacheable(node)
         elif node.is_regular and links != 1:
-            lasting = False  # a change by another name, in a directory that is not watched, goes unnoticed
-        return fuse.attributes(info, inode, links), self._valid if lasting else 0
+            cacheable = False  # a change through another name, in an unwatched directory, is not reported
+        return fuse.attributes(info, inode, links), self._valid if cacheable else 0
 
-    def lasting(self, node: Node) -> bool:
-        """Whether the guest may keep names and attributes of what is in ``node``."""
-        return self._caches.lasting(node) or self._tree.private(node)
+    def cacheable(self, node: Node) -> bool:
+        """Return whether the guest may cache the names and attributes in ``node``, a directory."""
+        return self._caches.cacheable(node) or self._tree.private(node)
 
     def state(self, node: Node) -> State:
-        """The state of the file as it is now."""
+        """Return the current state of the file."""
         return state_of(self._tree.stat(node))
 
-    def own(self, node: Node, before: State | None = None) -> None:
-        """Note that the guest itself has just changed ``node``.
+    def record_change(self, node: Node, before: State | None = None) -> None:
+        """Record that the guest itself has just changed ``node``.
 
-        ``before`` is the state before that; None where the call leaves times and size alone. What the host's programs
-        have changed meanwhile is not taken for the guest's.
+        ``before`` is the state before the change, or None if the call changes neither times nor size. It distinguishes
+        the guest's change from concurrent changes by the host's programs.
         """
         after = self.state(node)
         known = after if before is None else before
@@ -98,25 +101,25 @@ class View:
             node.announced = after
 
     def entry(self, parent: Node, node: Node, info: os.stat_result) -> bytes:
-        """The reply that makes ``node`` known to the guest as an entry of ``parent``, one reference more."""
+        """Return the reply that makes ``node`` known to the guest as an entry of ``parent``. Counts a reference."""
         attributes, valid = self.attributes(node, info)
         node.lookups += 1
         return fuse.entry(node.id, attributes, self.validity(parent), valid)
 
     def entry_of(self, parent: Node, name: bytes) -> bytes:
-        """The same for ``name``, which was just made."""
+        """Return the same as ``entry`` for ``name``, which was just created. Raises OSError if it does not exist."""
         found = self._tree.lookup(parent, name)
         if found is None:
             raise failure(errno.ENOENT)
         return self.entry(parent, *found)
 
     def entry_or_none(self, parent: Node, name: bytes) -> bytes | None:
-        """A reply that makes ``name`` known to the guest; None if it does not exist."""
+        """Return the same as ``entry`` for ``name``, or None if it does not exist."""
         found = self._tree.lookup(parent, name)
         return None if found is None else self.entry(parent, *found)
 
     def former_entry(self, parent: Node, name: bytes, *, directory: bool) -> bytes:
-        """An entry for a name that is no longer there, for the guest to remove."""
+        """Return an entry for a name that no longer exists, so that the guest can remove it from its cache."""
         node = parent.children.get(name)
         kind = stat.S_IFDIR if directory else stat.S_IFREG
         if node is None or node.kind != kind:
@@ -125,53 +128,56 @@ class View:
         return fuse.entry(node.id, fuse.placeholder(node.key[1], kind | 0o700, 2 if directory else 1), 0, 0)
 
     def attributes_reply(self, node: Node) -> bytes:
+        """Return the reply to GETATTR and SETATTR."""
         attributes, valid = self.attributes(node, self._tree.stat(node))
         return fuse.ATTR_OUT.pack(valid, 0, 0) + attributes
 
     def renewed(self, number: int) -> bytes:
-        """The reply to a SETATTR that is not carried out: the attributes as they are."""
+        """Return the current attributes, as the reply to a SETATTR that is not carried out."""
         return self.attributes_reply(self._nodes[number])
 
     def validity(self, parent: Node) -> int:
-        """For how many seconds the guest may keep the names in ``parent``."""
-        return self._valid if self.lasting(parent) else 0
+        """Return the number of seconds for which the guest may cache the names in ``parent``."""
+        return self._valid if self.cacheable(parent) else 0
 
-    # --- what is known ------------------------------------------------------------------------------------------
+    # --- known files --------------------------------------------------------------------------------------------
 
-    def look(self, parent: Node, name: bytes) -> os.stat_result | None:
-        """The attributes of ``name`` as they are now; None if it is not there."""
+    def stat_at(self, parent: Node, name: bytes) -> os.stat_result | None:
+        """Return the current attributes of ``name`` on the host, or None if it does not exist."""
         try:
-            return self._tree.look(parent, name)
+            return self._tree.stat_at(parent, name)
         except OSError:
             return None
 
     def node(self, number: int) -> Node:
-        """The node of this number. Raises OSError (ESTALE)."""
+        """Return the node with this number. Raises OSError (ESTALE) if it does not exist."""
         return self._nodes[number]
 
     def shadows(self, parent: Node, name: bytes) -> bool:
-        """Whether the guest does not see the host's ``name``, so that its changes do not matter."""
+        """Return whether an edit hides the host's ``name`` from the guest, so that changes of it can be ignored."""
         return self._tree.shadows(parent, name)
 
     def all_nodes(self) -> Iterator[Node]:
+        """Iterate over all nodes. Nodes may be added and removed meanwhile."""
         return iter(self._nodes)
 
-    def current(self, parent: Node, name: bytes) -> bool:
-        """Whether ``name`` is on the host what the guest takes it for."""
-        node, info = parent.children.get(name), self.look(parent, name)
+    def is_current(self, parent: Node, name: bytes) -> bool:
+        """Return whether ``name`` is the same file on the host as in the guest."""
+        node, info = parent.children.get(name), self.stat_at(parent, name)
         return node is not None and info is not None and node.is_of(info)
 
-    def is_gone(self, directory: Node) -> bool:
+    def is_removed(self, directory: Node) -> bool:
         """Whether ``directory`` is no longer where the guest takes it to be."""
-        return directory.parent is not None and not self.current(directory.parent, directory.name)
+        return directory.parent is not None and not self.is_current(directory.parent, directory.name)
 
     def drop(self, number: int, lookups: int) -> None:
+        """Drop ``lookups`` references of the guest to a node, and the node itself if these were the last ones."""
         node = self._nodes.forget(number, lookups)
         if node is not None:
             self._tree.forgotten(node)
 
-    def lost(self, node: Node | None) -> None:
-        """``node`` lost a name. With the last one its inode number is free to be used again."""
+    def lost_name(self, node: Node | None) -> None:
+        """Record that ``node`` lost a name. With its last name it loses its inode number, which may then be reused."""
         if node is None:
             return
         if node.is_directory or (node.seen is not None and node.seen[4] <= 1):
@@ -180,24 +186,24 @@ class View:
             node.seen = None
 
     def removed(self, parent: Node, name: bytes) -> None:
-        """Note that ``name`` was removed on the host."""
-        self.lost(self._nodes.unname(parent, name))
+        """Record that ``name`` was deleted on the host."""
+        self.lost_name(self._nodes.unname(parent, name))
         parent.children[name] = None
 
     def moved_on_host(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes) -> None:
-        """Note a rename on the host, unless the guest has looked the new name up since."""
+        """Record a rename on the host, unless the guest has already looked up the new name."""
         known = new_parent.children.get(new_name)
-        if known is not None and known is not parent.children.get(name) and self.current(new_parent, new_name):
+        if known is not None and known is not parent.children.get(name) and self.is_current(new_parent, new_name):
             self._nodes.unname(parent, name)
         else:
             self.moved(parent, name, new_parent, new_name)
 
     def moved(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes, *, exchanged: bool = False) -> None:
-        """Note a rename that has happened."""
+        """Record a rename."""
         target = self._nodes.unname(new_parent, new_name)
         node = self._nodes.unname(parent, name)
-        if node is not None and new_parent.is_within(node):  # the guest has moved ``new_parent`` into it
-            self.lost(node)
+        if node is not None and new_parent.is_within(node):  # the guest has moved ``new_parent`` into ``node``
+            self.lost_name(node)
         elif node is not None:
             new_parent.children[new_name] = node
             self._nodes.place(node, new_parent, new_name)
@@ -205,4 +211,4 @@ class View:
             parent.children[name] = target
             self._nodes.place(target, parent, name)
         else:
-            self.lost(target)
+            self.lost_name(target)

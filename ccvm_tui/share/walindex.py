@@ -1,9 +1,9 @@
-"""SQLite's WAL index (``*-shm``), shared between mappings of the guest and mappings of the host.
+"""SQLite's WAL index (``*-shm``), shared between mappings in the guest and mappings on the host.
 
-Both sides write to the file through memory mappings, each under locks of its own bytes, but not of its own pages. The
-guest's kernel writes whole pages back, when it likes. So a page that comes from the guest is compared with what the
-guest had before (its *twin*), and only bytes that differ are written to the host's file; and that not before the guest
-gives up a lock, from the end of the file to its beginning, since the header at the beginning makes the rest valid.
+Both sides write to the file through memory mappings. Locks protect ranges of bytes, not pages, but the guest's kernel
+writes back whole pages, and at any time. A page from the guest is therefore compared with its previous content in the
+guest (its *twin*), and only the bytes that differ are written to the host's file. They are written when the guest
+releases a lock, from the end of the file to its start, since the header at the start makes the rest valid.
 
 The format and its locks: https://sqlite.org/walformat.html
 """
@@ -19,14 +19,15 @@ SUFFIX: Final = b"-shm"
 PAGE: Final = 4096
 
 INDEX_MAX: Final = 64 << 20
-"""Bytes of a file that are treated so, enough for a log of 32 GB; what lies beyond is an ordinary file's."""
+"""The length in bytes up to which a file is treated as an index, enough for a log of 32 GB."""
 
 
 class WalIndex:
-    """The state of one such file.
+    """The state of one index file.
 
-    ``_twins`` has the content that the guest's copy of a page began with, ``_pending`` pages of the guest that the
-    host's file lacks, ``_cached`` the numbers of the pages that the guest may hold.
+    ``_twins`` contains the original content of the guest's copies of pages. ``_pending`` contains pages of the guest
+    that have not been written to the host's file. ``_cached`` contains the numbers of the pages that the guest may have
+    cached.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class WalIndex:
         self._cached: set[int] = set()
 
     def read(self, fd: int, size: int, offset: int) -> bytes:
-        """Content for the guest: the host's, with what the guest has written and not yet given up."""
+        """Return content for the guest: that of the host's file, with the guest's pending changes."""
         length = max(0, min(size, os.fstat(fd).st_size - offset))
         data = bytearray()
         for page in range(offset // PAGE, (offset + length + PAGE - 1) // PAGE):
@@ -50,23 +51,23 @@ class WalIndex:
         return bytes(data[start : start + length])
 
     def _rebase(self, page: int, current: bytes) -> bytes:
-        """Carry the guest's changes of a page over to the host's current content."""
+        """Apply the guest's changes of a page to the host's current content."""
         merged = bytearray(current)
-        mine = self._pending[page]
-        for start, end in differences(self._twins.get(page, bytes(PAGE)), mine):
-            merged[start:end] = mine[start:end]
+        pending = self._pending[page]
+        for start, end in differences(self._twins.get(page, bytes(PAGE)), pending):
+            merged[start:end] = pending[start:end]
         self._twins[page], self._pending[page] = current, bytes(merged)
         return bytes(merged)
 
     def keep(self, offset: int, data: bytes) -> None:
-        """Keep pages that the guest's kernel writes back from a mapping, until ``publish``."""
+        """Keep pages that the guest's kernel writes back from a mapping until ``publish`` is called."""
         for at in range(0, len(data), PAGE):
             page = (offset + at) // PAGE
             self._pending[page] = data[at : at + PAGE].ljust(PAGE, b"\0")
             self._cached.add(page)
 
     def written(self, offset: int, data: bytes) -> None:
-        """Note what the guest has written by a system call, which is in the host's file already."""
+        """Record data that the guest has written with a system call, and that is already in the host's file."""
         for page in range(offset // PAGE, (offset + len(data) - 1) // PAGE + 1):
             start = max(offset, page * PAGE)
             end = min(offset + len(data), (page + 1) * PAGE)
@@ -77,7 +78,7 @@ class WalIndex:
                     pages[page] = bytes(content)
 
     def publish(self, fd: int) -> None:
-        """Write what the guest has changed to the host's file. Raises OSError."""
+        """Write the guest's pending changes to the host's file. Raises OSError if that fails."""
         size = os.fstat(fd).st_size
         for page in sorted(self._pending, reverse=True):
             data = self._pending[page]
@@ -89,11 +90,11 @@ class WalIndex:
         self._pending.clear()
 
     def outdated(self, fd: int) -> bool:
-        """Whether the host's file differs from what the guest has."""
+        """Return whether the host's file differs from the pages that the guest has cached."""
         return any(_page(fd, page) != self._twins.get(page) for page in self._cached)
 
     def dropped(self) -> None:
-        """Note that the guest drops its pages: it reads them again, those it has changed come back first."""
+        """Record that the guest drops its pages. It writes back the changed ones first, and reads them again later."""
         self._cached.clear()
 
 
@@ -102,7 +103,7 @@ def _page(fd: int, number: int) -> bytes:
 
 
 def differences(old: bytes, new: bytes) -> list[tuple[int, int]]:
-    """The ranges, start and end, in which two blocks of the same length differ, in order."""
+    """Return the ranges (start, end), in order, in which two blocks of the same length differ."""
     ranges: list[tuple[int, int]] = []
     step = 64
     for block in range(0, len(new), step):
@@ -118,12 +119,12 @@ def differences(old: bytes, new: bytes) -> list[tuple[int, int]]:
 
 
 def is_index(name: bytes) -> bool:
-    """Whether a file of this name is taken for a WAL index."""
+    """Return whether a file of this name is treated as a WAL index."""
     return name.endswith(SUFFIX)
 
 
 def database_files(index: Node) -> list[Node]:
-    """The database and its log that belong to ``index``, as far as the guest knows them."""
+    """Return the nodes of the database and the log that belong to ``index``, if the guest knows them."""
     if index.parent is None:
         return []
     database = index.name.removesuffix(SUFFIX)
@@ -132,7 +133,7 @@ def database_files(index: Node) -> list[Node]:
 
 
 def publish(node: Node) -> None:
-    """Write what the guest has changed in mappings of ``node`` to the host's file. Raises OSError."""
+    """Write the guest's pending changes to the host's file if ``node`` is an index. Raises OSError if that fails."""
     if node.index is None:
         return
     for handle in node.handles.values():

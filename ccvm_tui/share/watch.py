@@ -1,4 +1,4 @@
-"""Changes on the host, as inotify reports them: one watch for each directory that the guest knows."""
+"""Changes on the host, reported by inotify: one watch for each directory that the guest knows."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MASK = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to ``name`` in ``directory``, or to the directory itself where ``name`` is empty.
+    """An event for ``name`` in ``directory``, or for the directory itself if ``name`` is empty.
 
-    ``mask`` and ``cookie`` as in inotify(7).
+    ``mask`` and ``cookie`` are those of inotify(7).
     """
 
     directory: Node
@@ -41,10 +41,10 @@ class Overflow(Exception):
 
 
 class Watches:
-    """The watches of all directories. To be made before the process is confined.
+    """The watches of all directories. Create it before the process is confined.
 
-    ``complete`` says whether they show every change: on a network file system they do not. Where the user may have no
-    further inotify instance, nothing is watched.
+    ``complete`` is false on a network file system, where not every change is reported. If the user's limit of inotify
+    instances is reached, nothing is watched.
     """
 
     def __init__(self, *, complete: bool = True) -> None:
@@ -53,16 +53,16 @@ class Watches:
         try:
             self._inotify = INotify(nonblocking=True)  # type: ignore[no-untyped-call]
         except OSError as error:
-            log.warning("no inotify instance (fs.inotify.max_user_instances): nothing is cached: %s", error)
+            log.warning("no inotify instance (fs.inotify.max_user_instances), so nothing is cached: %s", error)
         self._nodes: dict[int, Node] = {}
         self._full = False
 
     def fileno(self) -> int:
-        """The descriptor that is readable when there are events; -1 where nothing is watched."""
+        """Return the descriptor that becomes readable when there are events, or -1 if nothing is watched."""
         return int(self._inotify.fileno()) if self._inotify is not None else -1
 
     def add(self, node: Node, fd: int) -> None:
-        """Watch ``node``, a directory that is open as ``fd``. Where there are no watches left, it stays unwatched."""
+        """Watch ``node``, a directory that is open as ``fd``. If no watches are left, it remains unwatched."""
         if node.watch >= 0 or self._full or self._inotify is None:
             return
         try:
@@ -70,26 +70,28 @@ class Watches:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 self._full = True
-                log.warning("no inotify watches are left (fs.inotify.max_user_watches): the rest is not cached")
+                log.warning(
+                    "no inotify watches are left (fs.inotify.max_user_watches), so other directories are not cached"
+                )
             return
         other = self._nodes.get(watch)
-        if other is not None:  # the same directory under another node: only one can follow it
+        if other is not None:  # the same directory with another node: only one node can have the watch
             other.watch = -1
         self._nodes[watch] = node
         node.watch = watch
 
     def remove(self, node: Node) -> None:
-        """Watch ``node`` no longer."""
+        """Stop watching ``node``."""
         if node.watch < 0 or self._inotify is None:
             return
         self._nodes.pop(node.watch, None)
-        with contextlib.suppress(OSError):  # its directory is gone, and the watch with it
+        with contextlib.suppress(OSError):  # the kernel has removed the watch with the directory
             self._inotify.rm_watch(node.watch)  # type: ignore[no-untyped-call]
         node.watch = -1
         self._full = False
 
     def read(self) -> Iterator[Event]:
-        """All events that are there. Raises Overflow when some were lost, after the others."""
+        """Yield all available events. Raises Overflow after the last one if the kernel has dropped events."""
         if self._inotify is None:
             return
         overflow = False

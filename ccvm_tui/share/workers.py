@@ -1,4 +1,4 @@
-"""Threads for what blocks for long."""
+"""Threads for operations that may block for long."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from ccvm_tui.share.request import DEFERRED, Call, Reply
 
 
 class Workers:
-    """A few threads. ``finished`` runs what they have to say in the server's own thread."""
+    """A pool of threads. ``call_soon`` can be called from any thread and runs a function in the server's thread."""
 
-    def __init__(self, finished: Callable[[Callable[[], None]], None]) -> None:
-        self._finished = finished
+    def __init__(self, call_soon: Callable[[Callable[[], None]], None]) -> None:
+        self._call_soon = call_soon
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="share")
 
     def run(self, call: Call, work: Callable[[], bytes], then: Callable[[], None] = lambda: None) -> Reply:
-        """Answer with what ``work``, done in another thread, returns or raises; call ``then`` in this one before."""
+        """Run ``work`` in another thread and answer ``call`` with its result, or with the OSError that it raises.
+
+        ``then`` is called in the server's thread before the reply is sent.
+        """
 
         def run() -> None:
             error, data = 0, b""
@@ -25,7 +28,7 @@ class Workers:
                 data = work()
             except OSError as failure:
                 error = failure.errno or errno.EIO
-            except OverflowError:  # an offset that no file can have
+            except OverflowError:  # an offset that exceeds the maximum file size
                 error = errno.EINVAL
 
             def answer() -> None:
@@ -35,7 +38,7 @@ class Workers:
                 else:
                     call.answer(data)
 
-            self._finished(answer)
+            self._call_soon(answer)
 
         self._pool.submit(run)
         return DEFERRED

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccvm_tui.client.ends import End
-from ccvm_tui.project.history import Seen
+from ccvm_tui.project.history import KnownProject
 from ccvm_tui.tui.fleet import Contact, Guest
 
 NEVER = float("inf")
@@ -40,7 +40,7 @@ class ProjectEntry:
 
 
 def gather(
-    configured: Iterable[str], seen: Iterable[Seen], guests: Iterable[Guest], ends: Iterable[End]
+    configured: Iterable[str], seen: Iterable[KnownProject], guests: Iterable[Guest], ends: Iterable[End]
 ) -> list[ProjectEntry]:
     """Running projects first, by name; then the others, the newest first. The order moves as little as can be."""
     by_path: dict[str, list[Guest]] = {}

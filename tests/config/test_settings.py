@@ -1,4 +1,4 @@
-"""Settings: which source wins, and what is said about mistakes."""
+"""The precedence of the sources of settings, and the errors for invalid settings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def test_defaults_hold_without_a_file(file: Path) -> None:
+def test_defaults_apply_without_a_file(file: Path) -> None:
     found = resolve(None, {}, config=file)
     assert found.settings == Settings()
     assert {origin.source for origin in found.origins.values()} == {Source.DEFAULT}
 
 
-def test_each_source_wins_over_the_ones_before_it(file: Path) -> None:
+def test_each_source_overrides_the_ones_before_it(file: Path) -> None:
     def memory(environ: dict[str, str], flag: str | None = None, project: Path | None = PROJECT) -> tuple[int, str]:
         found = resolve(project, environ, {"memory": flag}, config=file)
         return found.settings.memory, str(found.origins["memory"].source)
@@ -43,11 +43,11 @@ def test_each_source_wins_over_the_ones_before_it(file: Path) -> None:
     assert memory({"CCVM_MEMORY": "3"}, "4") == (4, "flag")
 
 
-def test_an_empty_variable_is_none(file: Path) -> None:
+def test_an_empty_variable_counts_as_unset(file: Path) -> None:
     assert resolve(None, {"CCVM_MEMORY": ""}, config=file).settings.memory == 4096
 
 
-def test_a_section_may_name_a_home_and_a_symbolic_link(
+def test_a_section_may_be_a_symbolic_link_in_the_home_directory(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -57,14 +57,14 @@ def test_a_section_may_name_a_home_and_a_symbolic_link(
     assert resolve(tmp_path / "real", {}, config=file).settings.cores == 1
 
 
-def test_groups(file: Path) -> None:
+def test_groups_are_read_as_dotted_keys_and_as_tables(file: Path) -> None:
     file.write_text('keys.detach = "q"\n[theme]\nname = "nord"')
     settings = resolve(None, {}, config=file).settings
     assert (settings.keys.detach, settings.keys.help, settings.theme.name) == ("q", "?", "nord")
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "words"),
+    ("text", "line", "expected"),
     [
         ("\n\nmemroy = 1", 3, ['unknown key memroy (did you mean "memory"?)']),
         ("writableCwd = true", 1, ['did you mean "writable_cwd"?']),
@@ -82,28 +82,28 @@ def test_groups(file: Path) -> None:
         ("image = 'recipe.toml'", 1, ["absolute path"]),
         ("leader = 'ctrl-['", 1, ["leader must be"]),
         ("keys = 1", 1, ["[keys]"]),
-        ("[keys]\nhelp = 'd'", 2, ['keys.help and keys.detach are both on the key "d"']),
+        ("[keys]\nhelp = 'd'", 2, ['keys.help and keys.detach are both bound to the key "d"']),
         ("[memory]\n", 1, ["positive integer"]),
         ("project = 1", 1, ["must be sections"]),
         ("[project]\nmemory = 1", 2, ["must be a section"]),
         ("[project.here]\nmemory = 1", 1, ["must be absolute"]),
-        ("[project.'/a']\nleader = 'ctrl-a'", 2, ["cannot differ from project to project"]),
-        ("[project.'/a']\n[project.'/a/.']", 2, ["two sections name the project /a"]),
+        ("[project.'/a']\nleader = 'ctrl-a'", 2, ["cannot be set per project"]),
+        ("[project.'/a']\n[project.'/a/.']", 2, ["two sections are for the project /a"]),
         ("memory = 1\nmemory = 2", 2, ["Cannot overwrite"]),
         ("memory =", 1, ["Invalid value"]),
         ("x = 'é\n", 1, []),
     ],
 )
-def test_mistakes_name_the_file_and_the_line(file: Path, text: str, line: int, words: list[str]) -> None:
+def test_errors_contain_the_file_and_the_line(file: Path, text: str, line: int, expected: list[str]) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         resolve(None, {}, config=file)
     assert caught.value.message.startswith(f"{file}:{line}: ")
-    for word in words:
-        assert word in caught.value.message
+    for part in expected:
+        assert part in caught.value.message
 
 
-def test_a_file_that_cannot_be_read(file: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(file: Path) -> None:
     file.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="not UTF-8"):
         resolve(None, {}, config=file)
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_read(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "words"),
+    ("variable", "value", "expected"),
     [
         ("CCVM_MEMORY", "4G", "CCVM_MEMORY must be a positive integer, not '4G'"),
         ("CCVM_MEMORY", "0", "positive integer"),
@@ -124,20 +124,20 @@ def test_a_file_that_cannot_be_read(file: Path) -> None:
         ("CCVM_ACCEL", "xen", 'one of "auto", "kvm", "tcg"'),
     ],
 )
-def test_bad_variables_are_errors(file: Path, variable: str, value: str, words: str) -> None:
+def test_invalid_variables_are_errors(file: Path, variable: str, value: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(None, {variable: value}, config=file)
-    assert words in caught.value.message
+    assert expected in caught.value.message
 
 
-def test_a_bad_flag_is_named_as_it_was_typed(file: Path) -> None:
+def test_the_error_for_an_invalid_flag_contains_the_flag(file: Path) -> None:
     with pytest.raises(ConfigError, match="--memory must be a positive integer, not 'much'"):
         resolve(None, {}, {"memory": "much"}, config=file)
 
 
-@pytest.mark.parametrize(("word", "value"), [("1", True), ("0", False), ("Yes", True), ("off", False), ("true", True)])
-def test_how_a_variable_says_yes_and_no(file: Path, word: str, value: bool) -> None:
-    assert resolve(None, {"CCVM_QEMU_SANDBOX": word}, config=file).settings.seccomp is value
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("0", False), ("Yes", True), ("off", False), ("true", True)])
+def test_booleans_in_variables(file: Path, text: str, value: bool) -> None:
+    assert resolve(None, {"CCVM_QEMU_SANDBOX": text}, config=file).settings.seccomp is value
 
 
 def test_nothing_is_read_from_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_settings_are_frozen() -> None:
         Settings().memory = 1  # type: ignore[misc]
 
 
-def test_nearest() -> None:
+def test_nearest_finds_similar_names_only() -> None:
     assert nearest("memery", list(SCHEMA)) == "memory"
     assert nearest("qqqqq", list(SCHEMA)) == ""
 
@@ -170,7 +170,7 @@ values = st.one_of(st.integers(-5, 5), st.booleans(), st.just("'text'"), st.just
 
 
 @given(st.text(max_size=200))
-def test_any_text_gives_settings_or_an_error_for_people(text: str) -> None:
+def test_any_text_is_accepted_or_raises_config_error(text: str) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as directory:
@@ -183,7 +183,7 @@ def test_any_text_gives_settings_or_an_error_for_people(text: str) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "# comment", "  "]), values), min_size=1, max_size=8))
-def test_the_line_of_a_bad_key_is_found_among_any_others(parts: list[tuple[str, object]]) -> None:
+def test_the_line_of_every_key_is_found(parts: list[tuple[str, object]]) -> None:
     from ccvm_tui.config.lines import key_lines
 
     lines: list[str] = []

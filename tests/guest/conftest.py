@@ -1,4 +1,4 @@
-"""A real guest, shared by every test that does not break it, and the means to start one of one's own."""
+"""A real guest, shared by all tests that do not break it, and fixtures that start separate guests."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ BOOT_WITHIN = 240
 
 @dataclass(frozen=True)
 class RealGuest:
-    """``name`` as every verb takes it; ``project`` the directory that it sees."""
+    """A running guest, with its name and its project's directory."""
 
     name: str
     project: Path
 
     def run(self, *argv: str, data: bytes = b"", within: float = 60) -> subprocess.CompletedProcess[bytes]:
-        """``ccvm-tui exec``: a program in the guest, its streams and its status."""
+        """Run a program in the guest with ``ccvm-tui exec``."""
         return ccvm_tui("exec", self.name, "--", *argv, data=data, within=within)
 
     def sh(self, script: str, within: float = 60) -> str:
-        """What a shell script in the guest prints; it must succeed."""
+        """Run a shell script in the guest, which must succeed, and return its output."""
         result = self.run("sh", "-ec", script, within=within)
         assert result.returncode == 0, result.stderr.decode()
         return result.stdout.decode()
@@ -63,11 +63,11 @@ class RealGuest:
 
     @property
     def directory(self) -> Path:
-        """What it has in the runtime directory."""
+        """The guest's directory in the runtime directory."""
         return GuestPaths(self.name).dir
 
     def open(self, *options: str) -> str:
-        """Another session, detached; returns its id. A shell unless ``options`` say otherwise."""
+        """Start a detached session and return its id. It is a shell unless ``options`` select another program."""
         result = ccvm_tui("run", "--detach", *(options or ("--shell",)), within=60, cwd=self.project)
         assert result.returncode == 0, result.stderr.decode()
         return result.stdout.decode().strip().partition("/")[2]
@@ -77,11 +77,11 @@ COMMAND = (sys.executable, "-P", "-m", "ccvm_tui")
 
 
 def ccvm_tui(
-    *words: str, data: bytes = b"", within: float = 60, cwd: Path | None = None
+    *args: str, data: bytes = b"", within: float = 60, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """The real command, in its own process."""
+    """Run the real command in a separate process."""
     return subprocess.run(
-        [*COMMAND, *words],
+        [*COMMAND, *args],
         input=data,
         capture_output=True,
         timeout=within,
@@ -91,7 +91,7 @@ def ccvm_tui(
 
 
 def start(project: Path, *options: str) -> RealGuest:
-    """Boot a guest for ``project`` with a shell in it, detached."""
+    """Boot a guest for ``project`` with a detached shell."""
     result = ccvm_tui("run", "--detach", "--shell", "--memory", "1024", *options, str(project), within=BOOT_WITHIN)
     assert result.returncode == 0, result.stderr.decode()
     return RealGuest(result.stdout.decode().strip().partition("/")[0], project)
@@ -99,7 +99,7 @@ def start(project: Path, *options: str) -> RealGuest:
 
 @contextlib.contextmanager
 def lasting_home() -> Iterator[Path]:
-    """Runtime, configuration and state for guests that outlive a test."""
+    """Yield a home with runtime, configuration and state directories for guests that outlive a test."""
     root = Path(tempfile.mkdtemp(prefix="ccvm-g"))
     for name in XDG:
         (root / name).mkdir(mode=0o700)
@@ -109,7 +109,7 @@ def lasting_home() -> Iterator[Path]:
 
 
 def at_home(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> RealGuest:
-    """The one guest of a lasting home, booted if it does not run."""
+    """Return the guest of a lasting home, and boot it if it is not running."""
     for name in XDG:
         monkeypatch.setenv(name, str(home / name))
     if names := listing.names():
@@ -127,7 +127,7 @@ def shared_home() -> Iterator[Path]:
 
 @pytest.fixture
 def guest(shared_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
-    """The shared guest. Leave it as you found it."""
+    """The shared guest. A test must leave it unchanged."""
     return at_home(shared_home, shared_home / "a project, it's «shared»", monkeypatch)
 
 
@@ -139,7 +139,7 @@ def spare_home() -> Iterator[Path]:
 
 @pytest.fixture
 def spare(spare_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
-    """A guest to break, with little memory. One that survives its test serves the next: open your own sessions."""
+    """A guest with little memory that a test may break. If it survives, the next test uses it: open new sessions."""
     return at_home(spare_home, spare_home / "project", monkeypatch, "--memory", "512")
 
 
@@ -159,7 +159,7 @@ def own_guest(home: Path, image: object) -> Starter:
 
 
 async def in_thread(function: Callable[..., object], *arguments: object) -> object:
-    """Run what blocks beside the event loop."""
+    """Run a blocking function in a thread."""
     return await asyncio.to_thread(function, *arguments)
 
 

@@ -1,10 +1,10 @@
-"""Random operations on files, checked: ``python3 random_files.py SEED SECONDS ROLE…`` in a directory, on any side.
+"""Random, verified operations on files in the working directory: ``python3 random_files.py SEED SECONDS ROLE…``.
 
-Each role is a process. ``own:N`` does what it likes with files of its own. ``locked:FILE`` changes a file that others
-change too, in place, under flock of the file itself, and keeps it open. ``replaced:FILE`` changes one, by renaming
-another over it as well, under flock of ``FILE.lock``, and opens it anew each time. With ``readlocked:`` and
-``readreplaced:`` it only reads. Such a file begins with a digest of the rest. Ends with status 1 and a traceback when
-anything is not as it was left.
+The program runs on the host and in the guest. Each role is a process. ``own:N`` makes any operation on a file of its
+own. ``locked:FILE`` keeps a file open that other processes change too, and changes it in place under flock of the file.
+``replaced:FILE`` reopens such a file each time, and changes it in place or renames another file over it, under flock
+of ``FILE.lock``. ``readlocked:`` and ``readreplaced:`` only read. A file that several processes use starts with a digest
+of its content. The exit status is 1, with a traceback, if any content differs from what was written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DIGEST = 32
 
 
 class Own:
-    """One file and what it must contain."""
+    """One file and its expected content."""
 
     def __init__(self, name: str, chance: random.Random) -> None:
         self.name, self.chance = name, chance
@@ -107,7 +107,7 @@ class Own:
         self.content.extend(bytes(max(0, offset + size - len(self.content))))
 
     def punch(self) -> None:
-        """Write zeros, as a hole is read."""
+        """Write zeros, which is what a hole contains."""
         offset, size = self._range()
         if not self.appending:
             os.pwrite(self.fd, bytes(size), offset)
@@ -164,7 +164,7 @@ def read_all(fd: int) -> bytes:
     return b"".join(parts)
 
 
-# --- files that several change ------------------------------------------------------------------------------------
+# --- files that several processes change --------------------------------------------------------------------------
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def locked(fd: int, kind: int) -> Iterator[None]:
 
 
 def verified(fd: int, by_map: bool) -> bytes:
-    """The content without its digest, which is checked."""
+    """Verify the digest, and return the content after it."""
     size = os.fstat(fd).st_size
     if by_map and size:
         with mmap.mmap(fd, size, prot=mmap.PROT_READ) as mapped:
@@ -190,7 +190,7 @@ def verified(fd: int, by_map: bool) -> bytes:
 
 
 def change(fd: int, body: bytes, chance: random.Random) -> None:
-    """A random change in place, and the digest that goes with it."""
+    """Change the file in place at random, and update its digest."""
     new = bytearray(body)
     offset = chance.randrange(LARGEST)
     data = chance.randbytes(chance.choice((1, 100, PAGE, 30_000)))

@@ -1,4 +1,4 @@
-"""The real agent in a real guest, as far as it goes without a network."""
+"""The real agent in a real guest without a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.terminals import attached
 
 @pytest.fixture
 def agent_guest(home: Path, image: Image) -> Iterator[RealGuest]:
-    """A guest with Claude Code in it, from this machine's own installation or from the npm registry."""
+    """A guest with Claude Code, from the installation on this machine or from the npm registry."""
     assert shutil.which("claude") or shutil.which("npm"), "the layer needs claude or npm on this machine"
     images.build(Store(), images.load_recipe(), ("claude",), lambda progress: None)
     project = home / "agent"

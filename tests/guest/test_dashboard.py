@@ -1,4 +1,4 @@
-"""The dashboard with a real guest: started from it, worked in, left, and found again."""
+"""The dashboard with a real guest: start it, work in it, quit, and return to it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.terminals import eventually
 from tests.tui.outer import OuterTerminal
 
 LEADER = "\x1c"
-LAST_WORDS = "sh -c 'trap \"echo politely > ended; exit\" HUP TERM; while :; do sleep 0.1; done'"
+WRITES_ON_EXIT = "sh -c 'trap \"echo politely > ended; exit\" HUP TERM; while :; do sleep 0.1; done'"
 
 
-async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, image: object) -> None:
+async def test_a_guest_can_be_started_used_left_and_reopened(home: Path, image: object) -> None:
     config = home / "config" / "ccvm"
     config.mkdir(parents=True)
     (config / "config.toml").write_text("memory = 1024\nlinger = true\n")
@@ -43,7 +43,7 @@ async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, ima
         await outer.until("2 sessions", 60)
         await outer.type("echo second-$((1+1))\r")
         await outer.until("second-2", 60)
-        await outer.type(f"{LAST_WORDS}\r")
+        await outer.type(f"{WRITES_ON_EXIT}\r")
         await outer.type(LEADER + "\t")
         await outer.until("from the guest")
         await outer.type(LEADER + "d")
@@ -54,7 +54,7 @@ async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, ima
     assert (project / "note.txt").read_text() == "from the guest\n"
     async with OuterTerminal(home, 120, 40, *COMMAND, env=environment, cwd=project) as outer:
         await outer.until("2 sessions", 60)
-        await outer.until("from the guest", 60)  # the cursor begins on the project that one is in
+        await outer.until("from the guest", 60)  # the cursor starts on the project in the working directory
         await outer.type(LEADER + "1")
         await outer.until("Ctrl+\\ then")
         await outer.type(LEADER + "d")
@@ -65,4 +65,6 @@ async def test_a_guest_is_started_worked_in_left_and_found_again(home: Path, ima
         await outer.type("y")
         await outer.until("0 running", 60)
         await eventually(lambda: listing.names() == [])
-    assert (project / "ended").read_text() == "politely\n"  # programs were told, and the files were written back
+    assert (
+        project / "ended"
+    ).read_text() == "politely\n"  # programs received the signal, and the files were written back

@@ -1,4 +1,4 @@
-"""A kernel that panics while a real guest starts: once is forgiven, twice is told."""
+"""A kernel that panics while a real guest starts: the first panic is retried, the second is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PANICKED = "the guest's kernel panicked during boot; the guest was restarted"
 
 
 class WithoutInitrd:
-    """A copy of an image in which the initrd has its size and its time and nothing else, until it is mended."""
+    """A copy of an image whose initrd has the right size and time but contains zeros, until ``repair`` is called."""
 
     def __init__(self, image: Image, directory: Path) -> None:
         self.directory = directory
@@ -29,14 +29,14 @@ class WithoutInitrd:
         shutil.copytree(image.directory, directory, copy_function=os.link)
         self._replace(lambda path: path.write_bytes(bytes(image.initrd.stat().st_size)))
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self._replace(lambda path: shutil.copyfile(self._sound, path))
 
     def _replace(self, write: Callable[[Path], object]) -> None:
-        made, times = self.directory / "new", self._sound.stat()
-        write(made)
-        os.utime(made, ns=(times.st_atime_ns, times.st_mtime_ns))
-        made.replace(self.directory / self._sound.name)
+        new, times = self.directory / "new", self._sound.stat()
+        write(new)
+        os.utime(new, ns=(times.st_atime_ns, times.st_mtime_ns))
+        new.replace(self.directory / self._sound.name)
 
 
 @pytest.fixture
@@ -57,20 +57,20 @@ async def until(keeper: connection.Keeper, condition: Callable[[GuestInfo], bool
     async for event in keeper.events():
         if isinstance(event, Info) and condition(event.guest):
             return event.guest
-    raise AssertionError("the keeper went away")
+    raise AssertionError("the connection to the keeper was lost")
 
 
-async def test_a_panic_before_anything_has_begun_is_a_second_start(spec: LaunchSpec, broken: WithoutInitrd) -> None:
+async def test_a_guest_is_started_again_after_an_early_panic(spec: LaunchSpec, broken: WithoutInitrd) -> None:
     assert await spawn.launch(spec)
     async with await connection.connect(spec.name, events=True) as keeper:
         first = await until(keeper, lambda guest: any(phase.name == "kernel" for phase in guest.phases))
-        broken.mend()  # QEMU has read the other one already
+        broken.repair()  # QEMU has already read the broken one
         guest = await until(keeper, lambda guest: guest.state is GuestState.RUNNING)
     assert PANICKED in guest.warnings
     assert guest.qemu_pid != first.qemu_pid
 
 
-async def test_a_kernel_that_always_panics_is_told_with_its_console(spec: LaunchSpec) -> None:
+async def test_a_kernel_that_always_panics_is_reported_with_its_console(spec: LaunchSpec) -> None:
     assert await spawn.launch(spec)
     async with await connection.connect(spec.name, events=True) as keeper:
         guest = await until(keeper, lambda guest: guest.state is GuestState.FAILED)
@@ -82,7 +82,7 @@ async def test_a_kernel_that_always_panics_is_told_with_its_console(spec: Launch
     assert "Kernel panic - not syncing" in end.console_tail
 
 
-async def test_a_file_server_that_does_not_start_is_quoted(home: Path, image: Image) -> None:
+async def test_the_error_of_a_file_server_that_does_not_start_is_reported(home: Path, image: Image) -> None:
     spec = LaunchSpec("shareless", str(home / "gone"), image=str(image.directory), memory_mib=512, cores=2, linger=True)
     assert await spawn.launch(spec)
     await eventually(lambda: not GuestPaths(spec.name).dir.exists())

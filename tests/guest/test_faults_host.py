@@ -1,4 +1,4 @@
-"""What is wrong with the host when a real guest is started: full disks, missing directories, awkward paths."""
+"""Problems of the host when a real guest starts: full disks, missing directories, unusual paths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AWKWARD = 'it\'s "a" project, with=all,, «kinds» of ünïcödé 文字 $HOME *
 
 
 async def test_any_path_can_be_a_project(home: Path, image: object) -> None:
-    """QEMU's options, the guest's mount and every shell on the way have special characters of their own."""
+    """QEMU's options, the guest's mount and the shells in between all have different special characters."""
     project = home / AWKWARD / "sub,dir"
     project.mkdir(parents=True)
     (project / "read me.txt").write_text("from the host\n")
@@ -32,11 +32,11 @@ async def test_any_path_can_be_a_project(home: Path, image: object) -> None:
         terminal.type("pwd > 'from a shell'; exit\r")
         assert (await terminal.ended()).status == 0
     assert (project / "from a shell").read_text() == f"{project}\n"
-    await eventually(lambda: not directory.exists())  # its last session has ended, and so has the guest
+    await eventually(lambda: not directory.exists())  # the guest ends with its last session
     assert listing.names() == []
 
 
-def test_without_a_runtime_directory_of_the_system_one_is_made(
+def test_a_runtime_directory_is_created_if_the_system_has_none(
     home: Path, image: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
@@ -78,25 +78,25 @@ def fill():
     except OSError:
         pass
 
-told = {}
+results = {}
 fresh("nr_inodes=2")
 refused = ccvm_tui("run", "--detach", "--shell", str(project))
-told["without a directory"] = [refused.returncode, refused.stderr.decode()]
+results["without a directory"] = [refused.returncode, refused.stderr.decode()]
 fresh("size=64k")
 fill()
 guest = start(project)
-told["exec"] = guest.sh("echo line | sudo tee /dev/console; echo well")
-told["session"] = guest.open()
-told["logs"] = [file.stat().st_size for file in guest.directory.iterdir()]
-told["listed"] = guest.name in ccvm_tui("ls").stdout.decode()
-told["stopped"] = ccvm_tui("stop", "--yes", guest.name).returncode
-told["left"] = len(list((runtime / "ccvm").iterdir()))
-print(json.dumps(told))
+results["exec"] = guest.sh("echo line | sudo tee /dev/console; echo well")
+results["session"] = guest.open()
+results["logs"] = [file.stat().st_size for file in guest.directory.iterdir()]
+results["listed"] = guest.name in ccvm_tui("ls").stdout.decode()
+results["stopped"] = ccvm_tui("stop", "--yes", guest.name).returncode
+results["left"] = len(list((runtime / "ccvm").iterdir()))
+print(json.dumps(results))
 """
 
 
-def test_a_full_runtime_directory_costs_logs_and_no_guest(home: Path, image: object) -> None:
-    """On a tmpfs of a few pages, in a mount namespace of its own."""
+def test_a_guest_survives_a_full_runtime_directory_but_its_logs_are_lost(home: Path, image: object) -> None:
+    """The runtime directory is a tmpfs of a few pages, in a separate mount namespace."""
     result = subprocess.run(
         ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", sys.executable, "-P", "-c", FULL],
         capture_output=True,
@@ -104,9 +104,9 @@ def test_a_full_runtime_directory_costs_logs_and_no_guest(home: Path, image: obj
         env={**os.environ, "PROJECT": str(home / "project"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert result.returncode == 0, result.stderr.decode()
-    told = json.loads(result.stdout.splitlines()[-1])
-    status, said = told.pop("without a directory")
+    results = json.loads(result.stdout.splitlines()[-1])
+    status, stderr = results.pop("without a directory")
     assert status == 1
-    assert "No space left on device" in said
-    assert sum(told.pop("logs")) == 0
-    assert told == {"exec": "line\nwell\n", "session": "s2", "listed": True, "stopped": 0, "left": 0}
+    assert "No space left on device" in stderr
+    assert sum(results.pop("logs")) == 0
+    assert results == {"exec": "line\nwell\n", "session": "s2", "listed": True, "stopped": 0, "left": 0}

@@ -1,4 +1,4 @@
-"""What goes wrong inside a real guest, and what a program there does to itself."""
+"""Failures inside a real guest, and programs that stop themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.terminals import Terminal, attached, eventually
 
 
 def events(guest: RealGuest) -> list[tuple[str, str]]:
-    """(kind, text) of what was logged so far."""
+    """Return the kind and the text of each logged event."""
     lines = (guest.directory / "events.jsonl").read_text().splitlines()
     return [(entry["kind"], entry["text"]) for entry in map(json.loads, lines)]
 
@@ -28,7 +28,7 @@ async def at_prompt(terminal: Terminal) -> None:
 # --- the SSH connection -----------------------------------------------------------------------------------------
 
 
-async def test_a_lost_connection_ends_sessions_with_a_reason_and_is_made_again(spare: RealGuest) -> None:
+async def test_a_lost_connection_ends_sessions_with_a_reason_and_is_reestablished(spare: RealGuest) -> None:
     session = spare.open()
     async with attached(spare.name, session) as terminal:
         await at_prompt(terminal)
@@ -38,8 +38,8 @@ async def test_a_lost_connection_ends_sessions_with_a_reason_and_is_made_again(s
         exited = await terminal.ended()
     assert exited.reason == "the connection to the guest was lost"
     assert spare.info["state"] == "running"
-    assert session not in [one["id"] for one in spare.info["sessions"]]
-    for _ in range(2):  # the second time the connection is one that was made again
+    assert session not in [info["id"] for info in spare.info["sessions"]]
+    for _ in range(2):  # the second time, a reestablished connection is lost
         async with attached(spare.name, spare.open()) as terminal:
             await at_prompt(terminal)
             terminal.type("echo still$((1+1))here; sudo pkill -9 sshd\r")
@@ -49,8 +49,8 @@ async def test_a_lost_connection_ends_sessions_with_a_reason_and_is_made_again(s
 
 
 @pytest.mark.parametrize("victim", ["-o", "-n"])
-async def test_half_an_ssh_server_is_as_good_as_none(spare: RealGuest, victim: str) -> None:
-    """It is two processes: root's monitor, the older one, and one of the user's own that has the connection."""
+async def test_the_connection_is_lost_if_either_ssh_process_is_killed(spare: RealGuest, victim: str) -> None:
+    """The server has two processes: root's monitor, which is older, and the user's, which has the connection."""
     async with attached(spare.name, spare.open()) as terminal:
         await at_prompt(terminal)
         terminal.type(f"sudo pkill -9 {victim} sshd; while :; do echo flood; done\r")
@@ -61,7 +61,7 @@ async def test_half_an_ssh_server_is_as_good_as_none(spare: RealGuest, victim: s
 # --- memory -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_guest_out_of_memory_loses_the_hog_and_lives(spare: RealGuest) -> None:
+async def test_a_guest_that_runs_out_of_memory_kills_only_the_largest_program(spare: RealGuest) -> None:
     before = len(events(spare))
     async with attached(spare.name, spare.open()) as terminal:
         await at_prompt(terminal)
@@ -77,7 +77,7 @@ async def test_a_guest_out_of_memory_loses_the_hog_and_lives(spare: RealGuest) -
 # --- the project's directory ------------------------------------------------------------------------------------
 
 
-async def test_a_project_that_is_removed_leaves_the_guest_alone(own_guest: Starter) -> None:
+async def test_a_guest_survives_the_removal_of_its_project(own_guest: Starter) -> None:
     guest = own_guest("--linger")
     async with attached(guest.name, "s1") as terminal:
         await at_prompt(terminal)
@@ -103,7 +103,7 @@ async def test_a_project_that_is_removed_leaves_the_guest_alone(own_guest: Start
 # --- time -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_guest_that_was_paused_goes_on_with_the_right_time(spare: RealGuest) -> None:
+async def test_a_resumed_guest_has_the_right_time(spare: RealGuest) -> None:
     async with attached(spare.name, spare.open()) as terminal:
         await at_prompt(terminal)
         terminal.type("while sleep 0.1; do printf '\\rnow %s' $(date +%s.%N); done\r")
@@ -125,7 +125,7 @@ async def test_a_guest_that_was_paused_goes_on_with_the_right_time(spare: RealGu
 
 
 def _shown(terminal: Terminal) -> float:
-    """The last moment that the guest's clock showed on this terminal."""
+    """Return the last time of the guest's clock on this terminal."""
     return float(terminal.text.rpartition("now ")[2].split()[0])
 
 
@@ -140,8 +140,8 @@ raise SystemExit(42)
 """
 
 
-async def test_a_program_that_stops_itself_gives_a_shell_and_fg_goes_back(spare: RealGuest) -> None:
-    """Claude Code's Ctrl+Z is a SIGSTOP that it raises on itself."""
+async def test_a_program_that_stops_itself_opens_a_shell_and_fg_resumes_it(spare: RealGuest) -> None:
+    """Ctrl+Z in Claude Code sends SIGSTOP to its own process."""
     (spare.project / "stops.py").write_text(STOPS_ITSELF)
     session = spare.open("--command", "python3", "stops.py")
     async with attached(spare.name, session) as terminal:
@@ -158,7 +158,7 @@ async def test_a_program_that_stops_itself_gives_a_shell_and_fg_goes_back(spare:
 
 
 @pytest.mark.parametrize("leave", ["exit\r", "\x04"])
-async def test_leaving_the_shell_of_a_stopped_agent_goes_back_to_it(spare: RealGuest, leave: str) -> None:
+async def test_leaving_the_shell_of_a_stopped_agent_resumes_the_agent(spare: RealGuest, leave: str) -> None:
     (spare.project / "stops.py").write_text(STOPS_ITSELF)
     spare.sh("sudo mkdir -p /opt/ccvm; printf '#!/bin/sh\\nexec python3 stops.py\\n' | sudo tee /opt/ccvm/agent;"
              "sudo chmod 755 /opt/ccvm/agent")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Ctrl+C while a real guest boots: at every phase it ends what was begun, and nothing stays behind."""
+"""Ctrl+C while a real guest boots: in every phase it ends the boot and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ def here(home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def terminal(here: Path) -> Iterator[Pty]:
-    """``run`` on a terminal of its own, as a user starts it."""
+    """A terminal on which ``run`` was started."""
     pty = Pty([*COMMAND, "run", "--shell", "--memory", "512", str(here)], 160, 24)
     yield pty
     pty.close()
 
 
 def processes_of(home: Path, guest: str) -> list[str]:
-    """Command lines of all processes that live in this home, or that are this guest's machine."""
+    """Return the command lines of all processes that use this home or run this guest's machine."""
     found = []
     for process in psutil.process_iter():
         try:
-            words = process.cmdline()
+            argv = process.cmdline()
             if process.pid != os.getpid() and (
-                f"guest={guest}" in words or process.environ().get("XDG_RUNTIME_DIR", "").startswith(str(home))
+                f"guest={guest}" in argv or process.environ().get("XDG_RUNTIME_DIR", "").startswith(str(home))
             ):
-                found.append(" ".join(words))
+                found.append(" ".join(argv))
         except psutil.Error:
             continue
     return found
 
 
-async def gone_without_trace(terminal: Pty, home: Path, here: Path) -> None:
+async def assert_nothing_left(terminal: Pty, home: Path, here: Path) -> None:
     assert terminal.ended() == INTERRUPTED
     assert terminal.attributes == terminal.before
     assert b"Traceback" not in terminal.shown
     guest = project.resolve(here).name
-    await eventually(lambda: processes_of(home, guest) == [], within=1)  # the keeper's last moment is after its word
+    await eventually(lambda: processes_of(home, guest) == [], within=1)  # the keeper exits after it has replied
     assert list(paths.runtime_dir().iterdir()) == []
 
 
@@ -65,29 +65,29 @@ async def gone_without_trace(terminal: Pty, home: Path, here: Path) -> None:
 async def test_an_interrupt_leaves_nothing(terminal: Pty, home: Path, here: Path, phase: str) -> None:
     terminal.until(phase, BOOT_WITHIN)
     terminal.type("\x03")
-    await gone_without_trace(terminal, home, here)
+    await assert_nothing_left(terminal, home, here)
 
 
-async def test_an_interrupt_while_the_session_starts_in_a_machine_that_hangs(
+async def test_an_interrupt_leaves_nothing_if_the_machine_hangs_as_the_session_starts(
     terminal: Pty, home: Path, here: Path
 ) -> None:
     machine = _booted(project.resolve(here).name)
     os.kill(machine, signal.SIGSTOP)
     terminal.until("session", BOOT_WITHIN)
     terminal.type("\x03")
-    await gone_without_trace(terminal, home, here)
-    guest = start(here)  # and the next one is none the worse
+    await assert_nothing_left(terminal, home, here)
+    guest = start(here)  # the next guest is not affected
     assert guest.sh("echo well") == "well\n"
     assert ccvm_tui("stop", "--yes", guest.name).returncode == 0
 
 
 def _booted(guest: str) -> int:
-    """The pid of QEMU, at the very moment when the guest is ready for its first session."""
+    """Wait until the guest is ready for its first session, and return the pid of QEMU."""
     deadline = time.monotonic() + BOOT_WITHIN
     while time.monotonic() < deadline:
         try:
             info = listing.ask_once(guest)
-        except UserError:  # not begun yet
+        except UserError:  # the keeper has not started yet
             continue
         if info["state"] == "running":
             return int(info["qemu_pid"])

@@ -1,4 +1,4 @@
-"""Killed from outside, with a real guest at stake: its keeper, its QEMU, its screen process, a client, its kernel."""
+"""Killed processes of a real guest: its keeper, QEMU, file server, screen process, a client, and its kernel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.guest.conftest import COMMAND, RealGuest, ccvm_tui
 from tests.terminals import Terminal, attached, eventually
 
 LOST = 6
-"""Exit status of a client whose guest or keeper died under it."""
+"""The exit status of a client whose guest or keeper died."""
 
 
 def runs(process: psutil.Process) -> bool:
@@ -32,28 +32,28 @@ def runs(process: psutil.Process) -> bool:
 
 
 def nothing_left(guest: RealGuest, directory: Path) -> bool:
-    """``ls`` has nothing to say, and nothing of the guest is in the runtime directory."""
+    """Return whether neither ``ls`` nor the runtime directory contains the guest. Its absence from ``ls`` is asserted."""
     listed = ccvm_tui("ls")
     assert listed.returncode == 0
     assert guest.name not in listed.stdout.decode()
     return not directory.exists()
 
 
-def how_it_ended(guest: RealGuest) -> End:
+def recorded_end(guest: RealGuest) -> End:
     record = end_of(guest.name)
     assert record is not None
     assert record.project == str(guest.project)
     return record
 
 
-async def test_a_killed_keeper_takes_the_guest_along(spare: RealGuest) -> None:
+async def test_the_guest_ends_with_a_killed_keeper(spare: RealGuest) -> None:
     keeper, directory = spare.keeper, spare.directory
-    family = keeper.children(recursive=True)
-    assert spare.qemu in family
+    children = keeper.children(recursive=True)
+    assert spare.qemu in children
     terminal = Pty([*COMMAND, "attach", f"{spare.name}/{spare.open()}"], 80, 24)
     terminal.until("❯")
     keeper.kill()
-    await eventually(lambda: not any(runs(process) for process in family), within=2)
+    await eventually(lambda: not any(runs(process) for process in children), within=2)
     assert nothing_left(spare, directory)
     assert terminal.ended() == LOST
     assert b"went away" in terminal.shown
@@ -61,19 +61,19 @@ async def test_a_killed_keeper_takes_the_guest_along(spare: RealGuest) -> None:
     terminal.close()
 
 
-async def test_a_killed_file_server_ends_the_guest_and_loses_nothing_that_was_written(spare: RealGuest) -> None:
+async def test_a_killed_file_server_ends_the_guest_and_loses_no_written_data(spare: RealGuest) -> None:
     directory = spare.directory
     spare.sh("echo written > written")
     spare.file_server.kill()
     await eventually(lambda: not directory.exists())
     assert nothing_left(spare, directory)
-    record = how_it_ended(spare)
+    record = recorded_end(spare)
     assert record.failed
     assert "the file server exited" in record.reason
     assert (spare.project / "written").read_text() == "written\n"
 
 
-async def test_a_project_that_is_moved_away_stays_the_guests(spare: RealGuest) -> None:
+async def test_a_guest_follows_its_project_when_it_is_moved(spare: RealGuest) -> None:
     spare.sh("echo before > moved-along")
     elsewhere = spare.project.with_name("elsewhere")
     spare.project.rename(elsewhere)
@@ -84,27 +84,27 @@ async def test_a_project_that_is_moved_away_stays_the_guests(spare: RealGuest) -
         elsewhere.rename(spare.project)
 
 
-async def test_clients_of_a_killed_machine_are_told_why(spare: RealGuest) -> None:
+async def test_clients_of_a_killed_qemu_report_the_reason(spare: RealGuest) -> None:
     directory = spare.directory
-    spare.sh("echo last words of the guest | sudo tee /dev/console")
+    spare.sh("echo last line of the console | sudo tee /dev/console")
     terminal = Pty([*COMMAND, "attach", f"{spare.name}/{spare.open()}"], 80, 24)
     terminal.until("❯")
     spare.qemu.kill()
     assert terminal.ended() == LOST
-    said = terminal.shown.decode()
-    assert "QEMU was killed by signal 9" in said
-    assert "last words of the guest" in said
+    shown = terminal.shown.decode()
+    assert "QEMU was killed by signal 9" in shown
+    assert "last line of the console" in shown
     assert terminal.attributes == terminal.before
     terminal.close()
     await eventually(lambda: not directory.exists())
     assert nothing_left(spare, directory)
-    record = how_it_ended(spare)
+    record = recorded_end(spare)
     assert record.failed
     assert "killed by signal 9" in record.reason
-    assert "last words of the guest" in record.console_tail
+    assert "last line of the console" in record.console_tail
 
 
-async def test_a_panic_of_the_kernel_is_told_as_such(spare: RealGuest) -> None:
+async def test_a_kernel_panic_is_reported(spare: RealGuest) -> None:
     directory = spare.directory
     async with attached(spare.name, spare.open()) as terminal:
         await terminal.until("❯")
@@ -114,22 +114,21 @@ async def test_a_panic_of_the_kernel_is_told_as_such(spare: RealGuest) -> None:
     assert "Kernel panic - not syncing" in exited.console_tail
     await eventually(lambda: not directory.exists())
     assert nothing_left(spare, directory)
-    record = how_it_ended(spare)
+    record = recorded_end(spare)
     assert record.failed
     assert record.reason == "the guest's kernel panicked"
     assert "sysrq triggered crash" in record.console_tail
 
 
 async def vim_shows(terminal: Terminal, text: str) -> None:
-    """Wait for ``text`` while vim is made to redraw by changes of size: what it has read meanwhile, it sometimes looks
-    at no sooner than the next key."""
+    """Wait for ``text`` while pressing Esc. After changes of size, vim sometimes handles input only at the next key."""
     async with asyncio.timeout(15):
         while text not in terminal.text:
             await asyncio.sleep(0.3)
             terminal.type("\x1b")
 
 
-async def test_a_killed_screen_process_costs_no_session(spare: RealGuest) -> None:
+async def test_sessions_survive_a_killed_screen_process(spare: RealGuest) -> None:
     async with attached(spare.name, spare.open()) as terminal:
         await terminal.until("❯")
         terminal.type("vim -u NONE -N\r")
@@ -145,13 +144,15 @@ async def test_a_killed_screen_process_costs_no_session(spare: RealGuest) -> Non
     assert "the screen process died and was restarted" in events
 
 
-async def test_the_screen_is_whole_after_its_process_was_killed(spare: RealGuest) -> None:
+async def test_the_screen_is_restored_after_its_process_was_killed(spare: RealGuest) -> None:
     session = spare.open()
     async with attached(spare.name, session) as terminal:
         await terminal.until("❯")
         terminal.type("seq 500; vim -u NONE -N\r")
         await terminal.until("VIM - Vi IMproved")
-        terminal.type("iwritten before\x1b:sleep 2 | echo 'sa' .. 'ved'\r")  # quiet lets the screen be saved
+        terminal.type(
+            "iwritten before\x1b:sleep 2 | echo 'sa' .. 'ved'\r"
+        )  # the screen is saved while there is no output
         await terminal.until("saved")
     spare.screen.kill()
     async with attached(spare.name, session) as again:
@@ -161,7 +162,7 @@ async def test_the_screen_is_whole_after_its_process_was_killed(spare: RealGuest
         assert b"\n123\r" in bytes(again.received)
 
 
-async def test_a_client_killed_in_the_middle_of_a_frame_harms_nobody(spare: RealGuest) -> None:
+async def test_a_client_killed_in_the_middle_of_a_frame_does_not_affect_others(spare: RealGuest) -> None:
     session = spare.open()
     async with attached(spare.name, session) as terminal:
         await terminal.until("❯")
@@ -176,7 +177,7 @@ async def test_a_client_killed_in_the_middle_of_a_frame_harms_nobody(spare: Real
 
 
 def _half_a_frame(guest: str, session: str) -> int:
-    """A process that attaches, begins a message and never ends it; returns its pid."""
+    """Start a process that attaches and sends an incomplete message, and return its pid."""
     if pid := os.fork():
         return pid
     try:

@@ -1,4 +1,4 @@
-"""Sessions on a real guest that come, go, flood, and meet clients of another version."""
+"""Sessions of a real guest: floods of output, their end, and clients of another version."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ ANOTHER_VERSION = (
 )
 
 
-def of_another_version(*words: str) -> subprocess.CompletedProcess[str]:
-    """The command line, as a version would have it that speaks another protocol."""
-    return subprocess.run([sys.executable, "-P", "-c", ANOTHER_VERSION, *words], capture_output=True, text=True)
+def run_another_version(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a version that uses another protocol."""
+    return subprocess.run([sys.executable, "-P", "-c", ANOTHER_VERSION, *args], capture_output=True, text=True)
 
 
-async def test_visits_during_a_flood_leave_nothing_behind(spare: RealGuest) -> None:
+async def test_clients_that_attach_during_a_flood_leak_nothing(spare: RealGuest) -> None:
     keeper, screen = spare.keeper, spare.screen
     session = spare.open("--command", "yes", "\033[31mred \033[32mgreen \033[38;5;99mviolet \033[1;4mmore \033[0m" * 3)
 
-    async def visit() -> None:
+    async def attach() -> None:
         async with attached(spare.name, session) as terminal:
             await terminal.until(lambda: len(terminal.received) > 20_000)
 
-    for _ in range(5):  # buffers and caches find their size
-        await visit()
+    for _ in range(5):  # until buffers and caches have reached their size
+        await attach()
     before = [(process.num_fds(), process.memory_info().rss) for process in (keeper, screen)]
     for _ in range(20):
-        await visit()
+        await attach()
     for process, (descriptors, memory) in zip((keeper, screen), before, strict=True):
         await eventually(lambda process=process, descriptors=descriptors: process.num_fds() <= descriptors)
         assert process.memory_info().rss - memory < 16 << 20
     async with await connection.connect(spare.name) as control:
         await control.end_session(session, force=True)
-    await eventually(lambda: session not in [one["id"] for one in spare.info["sessions"]])
+    await eventually(lambda: session not in [info["id"] for info in spare.info["sessions"]])
 
 
 async def test_a_lingering_guest_outlives_its_last_session(spare: RealGuest) -> None:
     async with await connection.connect(spare.name) as control:
-        for one in spare.info["sessions"]:
-            await control.end_session(one["id"])
+        for info in spare.info["sessions"]:
+            await control.end_session(info["id"])
     await eventually(lambda: spare.info["sessions"] == [])
     async with attached(spare.name, spare.open()) as terminal:
         await terminal.until("❯")
@@ -57,22 +57,22 @@ async def test_a_lingering_guest_outlives_its_last_session(spare: RealGuest) -> 
     assert spare.info["state"] == "running"
 
 
-async def test_a_keeper_of_another_version_is_listed_refused_and_stopped(spare: RealGuest) -> None:
+async def test_a_keeper_of_another_version_can_only_be_listed_and_stopped(spare: RealGuest) -> None:
     directory, session = spare.directory, spare.open()
-    listed = of_another_version("ls", "--json")
+    listed = run_another_version("ls", "--json")
     assert listed.returncode == 0, listed.stderr
     (guest,) = json.loads(listed.stdout)["guests"]
     assert (guest["name"], guest["state"]) == (spare.name, "running")
-    assert session in [one["id"] for one in guest["sessions"]]
-    for words in (["exec", spare.name, "--", "true"], ["run", "--detach", "--shell", str(spare.project)]):
-        refused = of_another_version(*words)
+    assert session in [info["id"] for info in guest["sessions"]]
+    for args in (["exec", spare.name, "--", "true"], ["run", "--detach", "--shell", str(spare.project)]):
+        refused = run_another_version(*args)
         assert refused.returncode == 6
         assert "speaks another protocol" in refused.stderr
         assert f"ccvm-tui stop {spare.name}" in refused.stderr
-    unsure = of_another_version("stop", spare.name)  # it cannot tell what would be lost
-    assert unsure.returncode == 1
-    assert "--yes" in unsure.stderr
-    stopped = of_another_version("stop", "--yes", spare.name)
+    refused = run_another_version("stop", spare.name)  # it does not know what would be lost
+    assert refused.returncode == 1
+    assert "--yes" in refused.stderr
+    stopped = run_another_version("stop", "--yes", spare.name)
     assert stopped.returncode == 0, stopped.stderr
     assert not directory.exists()
     assert listing.names() == []
@@ -98,7 +98,7 @@ async def test_edits_to_a_read_only_project_stay_in_the_guest(own_guest: Starter
         assert guest.info["state"] == "running"
         directory = guest.directory
         async with attached(guest.name, "s1") as terminal:
-            await keeper.end_session("s1")  # its last one
+            await keeper.end_session("s1")  # the last session
             assert (await terminal.ended()).status > 0
     await eventually(lambda: not directory.exists())
     assert (guest.project / "later").read_text() == "from the host\n"

@@ -1,7 +1,7 @@
-"""A guest's programs through ``ccvm-tui attach`` look as they do through plain ssh.
+"""A guest's programs look the same through ``ccvm-tui attach`` as through plain ssh.
 
-One shell per way serves all scripts: a connection takes seconds on an emulated processor. A script that fails
-leaves its shells anywhere, so the next one gets new ones.
+All scripts share one shell per kind of connection, since a connection takes seconds on an emulated processor. After a
+script has failed, its shells are in an unknown state, so the next script gets new shells.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from tests.guest.conftest import RealGuest
 SIZE = TermSize(90, 26)
 
 
-class GuestHouse:
-    """The terminals on one guest."""
+class GuestTerminals:
+    """The terminals of one guest."""
 
     def __init__(self, guest: RealGuest, directory: Path) -> None:
         self.name = guest.name
@@ -61,7 +61,7 @@ class GuestHouse:
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Stage]:
-        """All terminals, at a shell's prompt."""
+        """Yield all terminals, each at a shell's prompt."""
         stage, self._stage = self._stage or self._open(), None
         yield stage
         self._stage = stage
@@ -74,21 +74,21 @@ class GuestHouse:
 
 
 @pytest.fixture(scope="module")
-def houses() -> Iterator[list[GuestHouse]]:
-    """The one house, once the guest is there."""
-    built: list[GuestHouse] = []
-    yield built
-    for house in built:
-        house.close()
+def opened() -> Iterator[list[GuestTerminals]]:
+    """The terminals of the guest. The list is empty before the first test."""
+    terminals: list[GuestTerminals] = []
+    yield terminals
+    for guest_terminals in terminals:
+        guest_terminals.close()
 
 
 @pytest.mark.parametrize("script", scripts.IN_A_GUEST, ids=lambda script: script.__name__)
-def test_as_through_plain_ssh(
-    script: scripts.Script, guest: RealGuest, houses: list[GuestHouse], tmp_path: Path
+def test_programs_look_the_same_as_through_plain_ssh(
+    script: scripts.Script, guest: RealGuest, opened: list[GuestTerminals], tmp_path: Path
 ) -> None:
-    if not houses:
-        houses.append(GuestHouse(guest, tmp_path))
-    with houses[0].stage() as stage:
+    if not opened:
+        opened.append(GuestTerminals(guest, tmp_path))
+    with opened[0].stage() as stage:
         stage.type("clear\r")
         stage.prompt()
         script(stage)

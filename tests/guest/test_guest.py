@@ -1,4 +1,4 @@
-"""What the guest is like for somebody who works in it."""
+"""The environment in a guest: files, tools, users, kernel, clock, terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.guest.conftest import RealGuest
 from tests.terminals import attached
 
 
-def test_the_workspace_is_at_the_same_path_and_belongs_to_the_same_user(guest: RealGuest) -> None:
+def test_the_project_has_the_same_path_and_owner_as_on_the_host(guest: RealGuest) -> None:
     assert guest.sh("pwd").rstrip("\n") == str(guest.project)
     assert guest.sh("cat hello.txt") == "from the host\n"
     assert guest.sh("id -u; id -g").split() == [str(os.getuid()), str(os.getgid())]
@@ -25,10 +25,10 @@ def test_the_workspace_is_at_the_same_path_and_belongs_to_the_same_user(guest: R
     assert os.readlink(guest.project / "link") == "made"
 
 
-def test_nothing_else_of_the_host_is_there(guest: RealGuest) -> None:
+def test_no_other_files_of_the_host_are_visible(guest: RealGuest) -> None:
     assert guest.sh('ls -A "$(dirname "$PWD")"').splitlines() == [guest.project.name]
-    there = guest.sh(f"find '{Path.home()}' -mindepth 1 2>/dev/null || true").splitlines()
-    assert [path for path in there if not str(guest.project).startswith(path)] == []
+    found = guest.sh(f"find '{Path.home()}' -mindepth 1 2>/dev/null || true").splitlines()
+    assert [path for path in found if not str(guest.project).startswith(path)] == []
 
 
 def test_the_share_is_mounted_nosuid_nodev(guest: RealGuest) -> None:
@@ -37,7 +37,7 @@ def test_the_share_is_mounted_nosuid_nodev(guest: RealGuest) -> None:
     assert "nodev" in options
 
 
-def test_edits_on_the_host_are_seen_at_once(guest: RealGuest) -> None:
+def test_edits_on_the_host_are_visible_immediately(guest: RealGuest) -> None:
     file = guest.project / "edited"
     for number in range(5):
         file.write_text(f"version {number}\n" * (number + 1))
@@ -76,13 +76,13 @@ with open("mapped", "r+b") as f:
     assert (guest.project / "mapped").read_bytes()[4096:4101] == b"hello"
 
 
-def test_the_tools_for_work_are_there(guest: RealGuest) -> None:
+def test_common_tools_are_installed(guest: RealGuest) -> None:
     tools = "zsh bash git vim less tmux curl rg fd jq python3 sshd sudo cryptsetup htop tput ssh rsync"
     missing = guest.sh(f"PATH=$PATH:/usr/sbin; for t in {tools}; do command -v $t >/dev/null || echo $t; done")
     assert missing == ""
 
 
-def test_sudo_asks_for_no_password_and_root_is_locked(guest: RealGuest) -> None:
+def test_sudo_needs_no_password_and_root_is_locked(guest: RealGuest) -> None:
     assert guest.sh("sudo -n id -u").strip() == "0"
     assert guest.sh("sudo -n awk -F: '$1==\"root\"{print $2}' /etc/shadow").strip()[:1] in ("*", "!")
 
@@ -112,7 +112,7 @@ def test_no_secret_is_on_the_kernel_command_line(guest: RealGuest) -> None:
 
 
 def test_orphans_are_reaped(guest: RealGuest) -> None:
-    """A grandchild whose parent has gone becomes init's; when it ends, nothing of it stays."""
+    """A grandchild whose parent has exited becomes a child of init, which reaps it."""
     orphan = guest.sh("sh -c 'sleep 0.2 & echo $!'").strip()
     guest.sh(
         f"for i in $(seq 100); do [ -e /proc/{orphan} ] || exit 0; sleep 0.1; done; cat /proc/{orphan}/status; exit 1"
@@ -136,7 +136,7 @@ def test_the_clock_is_right(guest: RealGuest) -> None:
 
     assert abs(float(guest.sh("date +%s.%N")) - time.time()) < 3
     source = guest.sh("cat /sys/devices/system/clocksource/clocksource0/current_clocksource")
-    assert "jiffies" not in source  # ticks get lost on a busy host, and time with them
+    assert "jiffies" not in source  # a busy host loses ticks, so that the clock would be slow
 
 
 async def test_a_shell_has_the_right_terminal(guest: RealGuest) -> None:

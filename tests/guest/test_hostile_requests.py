@@ -1,4 +1,4 @@
-"""Requests of every kind that are too long or make no sense: each fails alone, while sessions live."""
+"""Requests of every kind that are too long or malformed: each fails alone, and sessions survive."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.programs import ran, running
 from tests.terminals import attached
 
 HUGE = 60 << 20
-"""Nearly what a frame may have."""
+"""Slightly less than the maximum length of a frame."""
 
 Check = Callable[[], Any]
 
 
 @pytest.fixture
 async def living(guest: RealGuest) -> AsyncIterator[Check]:
-    """A check that two sessions and a program, started before, still live on the connection that they began with."""
+    """A check that two sessions and a program are still running on their original connection."""
     answering = "while read x; do echo got $x; done"
     async with (
         running(guest.name, "sh", "-c", answering) as program,
@@ -45,9 +45,9 @@ async def living(guest: RealGuest) -> AsyncIterator[Check]:
             count += 1
             program.type(b"%d\n" % count)
             await program.until(b"got %d\n" % count)
-            for one in (terminal, first):
-                one.type(f"echo still{count}$((1+1))here\r")
-                await one.until(f"still{count}2here", within=60)
+            for attached_terminal in (terminal, first):
+                attached_terminal.type(f"echo still{count}$((1+1))here\r")
+                await attached_terminal.until(f"still{count}2here", within=60)
             assert guest.info["state"] == "running"
 
         yield check
@@ -55,7 +55,7 @@ async def living(guest: RealGuest) -> AsyncIterator[Check]:
 
 
 async def raw(guest: RealGuest, data: bytes) -> bytes:
-    """Send bytes to the keeper's socket and read until it ends the connection."""
+    """Send bytes to the keeper's socket, and read until the keeper closes the connection."""
     reader, writer = await asyncio.open_unix_connection(str(GuestPaths(guest.name).keeper_socket))
     try:
         writer.write(data)
@@ -76,7 +76,7 @@ OPEN = protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"})
 EXEC = protocol.pack(Exec(("sleep", "1000")))
 VIEW = {"type": "View", "session": "s1", "size": {"cols": 80, "rows": 24}}
 
-NONSENSE = [
+MALFORMED = [
     b"",
     b"\xff" * 100,
     b"GET / HTTP/1.1\r\n\r\n",
@@ -100,17 +100,17 @@ NONSENSE = [
 ]
 
 
-async def test_nonsense_on_the_keepers_socket(guest: RealGuest, living: Check) -> None:
-    for data in NONSENSE:
+async def test_malformed_data_on_the_keepers_socket_is_refused(guest: RealGuest, living: Check) -> None:
+    for data in MALFORMED:
         reading = asyncio.ensure_future(raw(guest, data))
-        if data in (b"", NONSENSE[6]):  # waits for the rest
+        if data in (b"", MALFORMED[6]):  # the keeper waits for the rest
             await asyncio.sleep(0)
             reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
     await living()
 
 
-async def test_programs_that_cannot_be_started(guest: RealGuest, living: Check) -> None:
+async def test_programs_that_cannot_be_started_fail_alone(guest: RealGuest, living: Check) -> None:
     refused: list[tuple[type[CcvmError], tuple[str, ...], dict[str, str]]] = [
         (TooLong, ("true", "w" * HUGE), {}),
         (TooLong, ("true",), {"A": "w" * (9 << 20)}),
@@ -134,14 +134,14 @@ async def test_programs_that_cannot_be_started(guest: RealGuest, living: Check) 
     await living()
 
 
-async def test_sessions_and_questions_beyond_all_bounds(guest: RealGuest, living: Check) -> None:
+async def test_sessions_and_requests_that_exceed_limits_fail_alone(guest: RealGuest, living: Check) -> None:
     command = SessionSpec(SessionKind.COMMAND, ("true",), detached=True)
     specs = [
         SessionSpec(SessionKind.COMMAND, ("w" * (9 << 20),), detached=True),
         SessionSpec(SessionKind.COMMAND, ("a\0b",), detached=True),
         msgspec.structs.replace(command, name="n" * (1 << 20)),
     ]
-    questions: list[protocol.Request] = [
+    requests: list[protocol.Request] = [
         protocol.FindText("s1", "x" * HUGE),
         protocol.Seen("s" * HUGE),
         protocol.EndSession(os.fsdecode(b"caf\xe9")),
@@ -150,9 +150,9 @@ async def test_sessions_and_questions_beyond_all_bounds(guest: RealGuest, living
         for spec in specs:
             with pytest.raises(UserError):
                 await keeper.start_session(spec)
-        for question in questions:
+        for request in requests:
             with pytest.raises(UserError):
-                await keeper.ask(question, protocol.Done)
+                await keeper.ask(request, protocol.Done)
         assert (await keeper.find_text("s1", os.fsdecode(b"caf\xe9"))).total == 0
         for first, count in ((0, 1 << 40), (-(1 << 40), 1 << 40), (1 << 62, 1)):
             await keeper.rows("s1", first, count)
@@ -160,20 +160,20 @@ async def test_sessions_and_questions_beyond_all_bounds(guest: RealGuest, living
         long = SessionSpec(SessionKind.COMMAND, ("sh", "-c", "exit 3", *["w" * 100_000] * 15), detached=True)
         started = await keeper.start_session(long)
         assert sum(map(len, started.argv)) < 5000
-        # a terminal's name or entry that is too long for the guest costs only itself
+        # a terminal name or entry that is too long for the guest is ignored
         await keeper.start_session(msgspec.structs.replace(command, term="x" * (9 << 20), terminfo=b"x"))
         await keeper.start_session(msgspec.structs.replace(command, term="xterm-own", terminfo=b"x" * (9 << 20)))
-        deaf = (await keeper.start_session(SessionSpec(SessionKind.COMMAND, ("sleep", "1000"), detached=True))).id
-        async with attached(guest.name, deaf) as terminal:
+        not_reading = await keeper.start_session(SessionSpec(SessionKind.COMMAND, ("sleep", "1000"), detached=True))
+        async with attached(guest.name, not_reading.id) as terminal:
             terminal.stream.send(protocol.Input(b"x" * HUGE))
             terminal.resize(TermSize.MAX, TermSize.MAX)
             await living()
-            await keeper.end_session(deaf, force=True)
+            await keeper.end_session(not_reading.id, force=True)
             assert (await terminal.ended()).status == 137
     await living()
 
 
-async def test_nonsense_inside_the_guest(guest: RealGuest, living: Check) -> None:
+async def test_malformed_requests_inside_the_guest_are_refused(guest: RealGuest, living: Check) -> None:
     start = wire.frame(wire.START, wire.Start(b"x", b"exec", [b"cat"], [], None).pack())
     pieces = [
         b"",

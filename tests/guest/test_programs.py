@@ -1,4 +1,4 @@
-"""Programs in a real guest: their statuses, their streams, and their end when their caller goes."""
+"""Programs in a real guest: their statuses, their streams, and their end after their caller's."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
 STOPPING = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 
 
-def until_gone(guest: RealGuest, *pids: int) -> None:
-    """Wait until none of the guest's processes is there any more."""
+def until_ended(guest: RealGuest, *pids: int) -> None:
+    """Wait until all these processes of the guest have ended."""
     alive = " || ".join(f"[ -e /proc/{pid} ]" for pid in pids)
     guest.sh(f"for i in $(seq 150); do {alive} || exit 0; sleep 0.1; done; ps -ef; exit 1")
 
@@ -31,15 +31,15 @@ def until_gone(guest: RealGuest, *pids: int) -> None:
 # --- statuses ---------------------------------------------------------------------------------------------------
 
 
-async def test_every_signal_comes_out_as_128_and_its_number(guest: RealGuest) -> None:
-    deadly = sorted(signal.valid_signals() - HARMLESS - STOPPING)
-    assert len(deadly) > 50
-    for some in (deadly[at : at + 8] for at in range(0, len(deadly), 8)):
+async def test_the_status_for_a_signal_is_128_plus_its_number(guest: RealGuest) -> None:
+    fatal = sorted(signal.valid_signals() - HARMLESS - STOPPING)
+    assert len(fatal) > 50
+    for some in (fatal[at : at + 8] for at in range(0, len(fatal), 8)):
         ends = await asyncio.gather(*(ran(guest.name, "sh", "-c", f"kill -{int(n)} $$") for n in some))
         assert [status for status, _, _ in ends] == [128 + n for n in some]
 
 
-async def test_what_cannot_be_run_says_why(guest: RealGuest) -> None:
+async def test_programs_that_cannot_be_run_print_the_reason(guest: RealGuest) -> None:
     guest.sh("echo 'echo a script without a first line: $1' >script; chmod +x script; echo x >plain; mkdir -p folder")
     for argv, status, printed in [
         (("no-such-program",), 127, b"ccvm: no-such-program: No such file or directory\n"),
@@ -55,7 +55,7 @@ async def test_what_cannot_be_run_says_why(guest: RealGuest) -> None:
 # --- streams ----------------------------------------------------------------------------------------------------
 
 
-async def test_streams_are_the_users_own_pipes(guest: RealGuest) -> None:
+async def test_streams_are_pipes_that_the_user_can_open(guest: RealGuest) -> None:
     script = "readlink /proc/self/fd/0 /proc/self/fd/1; echo by name >/dev/stderr; cat /dev/stdin"
     status, output, errors = await ran(guest.name, "sh", "-c", script)
     assert (status, errors) == (0, b"by name\n")
@@ -66,16 +66,16 @@ async def test_streams_are_the_users_own_pipes(guest: RealGuest) -> None:
     "script",
     ["sleep 40 & echo hi", "nohup sleep 40 >/dev/null & echo hi", "setsid sleep 40 & echo hi", "(sleep 40 &); echo hi"],
 )
-async def test_what_a_program_leaves_behind_goes_on_and_is_not_waited_for(guest: RealGuest, script: str) -> None:
+async def test_background_processes_survive_and_are_not_waited_for(guest: RealGuest, script: str) -> None:
     began = time.monotonic()
     status, output, _ = await ran(guest.name, "sh", "-c", script)
     assert (status, output) == (0, b"hi\n")
     assert guest.sh("pkill -c -x sleep").strip() == "1"
-    assert time.monotonic() - began < 40  # what was left behind was ended by us and not by its time
+    assert time.monotonic() - began < 40  # pkill ended the process, not its time
 
 
-async def test_all_that_a_program_prints_arrives_however_slowly_it_is_read(guest: RealGuest) -> None:
-    """Its last words wait in a pipe that others hold open, while we do not read for longer than those are waited for."""
+async def test_all_output_arrives_even_if_it_is_read_slowly(guest: RealGuest) -> None:
+    """The last output is in a pipe that a background process holds open, and is read after the wait for that process."""
     async with running(guest.name, "sh", "-c", "head -c 6000000 /dev/zero; echo end; sleep 40 & exit 4") as program:
         guest.sh("until pgrep -x sleep >/dev/null || ! pgrep -x head >/dev/null; do sleep 0.1; done; sleep 1")
         assert await program.ended() == 4
@@ -89,13 +89,13 @@ async def test_all_that_a_program_prints_arrives_however_slowly_it_is_read(guest
 
 @pytest.mark.parametrize("count", [10_000, 40_000, 100_000])
 async def test_long_command_lines_arrive(guest: RealGuest, count: int) -> None:
-    words = [str(number) for number in range(count)]
-    assert await ran(guest.name, "echo", *words) == (0, " ".join(words).encode() + b"\n", b"")
+    args = [str(number) for number in range(count)]
+    assert await ran(guest.name, "echo", *args) == (0, " ".join(args).encode() + b"\n", b"")
 
 
-async def test_linux_own_limits_are_the_only_ones(guest: RealGuest) -> None:
+async def test_the_only_limits_of_arguments_are_those_of_linux(guest: RealGuest) -> None:
     async with running(guest.name, "cat") as other:
-        word = "w" * 131_071  # MAX_ARG_STRLEN, with the byte that ends it
+        word = "w" * 131_071  # MAX_ARG_STRLEN, including the final NUL
         assert (await ran(guest.name, "printf", "%s", word))[1] == word.encode()
         assert (await ran(guest.name, "sh", "-c", "printf %s ${#WORD}", env={"WORD": word[5:]}))[1] == b"131066"
         too_long: list[tuple[list[str], dict[str, str]]] = [
@@ -104,14 +104,14 @@ async def test_linux_own_limits_are_the_only_ones(guest: RealGuest) -> None:
             (["w" * 1000] * 3000, {}),
             ([word] * 40, {}),
         ]
-        for words, env in too_long:
-            status, output, errors = await ran(guest.name, "printf", "%s", *words, env=env)
+        for args, env in too_long:
+            status, output, errors = await ran(guest.name, "printf", "%s", *args, env=env)
             assert (status, output, errors) == (126, b"", b"ccvm: printf: Argument list too long\n")
         other.type(b"still here\n")
         await other.until(b"still here\n")
 
 
-def test_bytes_that_are_not_utf8_are_what_they_are(guest: RealGuest) -> None:
+def test_bytes_that_are_not_utf8_are_passed_unchanged(guest: RealGuest) -> None:
     name = os.fsdecode(b"caf\xe9")
     (guest.project / name).write_text("inside\n")
     assert guest.run("printf", "%s", name).stdout == b"caf\xe9"
@@ -127,7 +127,7 @@ def test_bytes_that_are_not_utf8_are_what_they_are(guest: RealGuest) -> None:
     (guest.project / name).unlink()
 
 
-def test_names_of_edits_that_are_not_utf8_are_told(own_guest: Starter) -> None:
+def test_names_of_edits_that_are_not_utf8_are_listed(own_guest: Starter) -> None:
     guest = own_guest("--read-only")
     guest.run("touch", os.fsdecode(b"caf\xe9"))
     refused = ccvm_tui("stop", guest.name)
@@ -138,28 +138,28 @@ def test_names_of_edits_that_are_not_utf8_are_told(own_guest: Starter) -> None:
 # --- the end ----------------------------------------------------------------------------------------------------
 
 
-def test_a_caller_that_goes_ends_its_program(guest: RealGuest) -> None:
-    ways = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGQUIT: 131, signal.SIGKILL: -9}
+def test_a_program_ends_with_its_caller(guest: RealGuest) -> None:
+    statuses = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGQUIT: 131, signal.SIGKILL: -9}
     argv = [*COMMAND, "exec", guest.name, "--", "sh", "-c", STAYING]
     callers = {
         number: subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=guest.project)
-        for number in ways
+        for number in statuses
     }
     pids = [int(caller.stdout.readline()) for caller in callers.values() if caller.stdout is not None]
     for number, caller in callers.items():
         caller.send_signal(number)
-    assert {number: caller.wait(30) for number, caller in callers.items()} == ways
-    until_gone(guest, *pids)
+    assert {number: caller.wait(30) for number, caller in callers.items()} == statuses
+    until_ended(guest, *pids)
 
 
-def test_a_terminal_that_is_closed_ends_the_program(guest: RealGuest) -> None:
+def test_a_program_ends_when_its_terminal_is_closed(guest: RealGuest) -> None:
     terminal = Pty([*COMMAND, "exec", guest.name, "--", "sh", "-c", STAYING], 80, 24)
     pid = int(terminal.until("\n").split()[-1])
     terminal.close()
-    until_gone(guest, pid)
+    until_ended(guest, pid)
 
 
-async def test_traps_are_run(guest: RealGuest) -> None:
+async def test_signals_run_the_programs_traps(guest: RealGuest) -> None:
     script = (
         "for s in INT TERM HUP QUIT; do trap 'echo got '$s'; exit 9' $s; done; echo ready; while :; do sleep 0.1; done"
     )
@@ -174,18 +174,18 @@ async def test_traps_are_run(guest: RealGuest) -> None:
     guest.sh("for i in $(seq 100); do [ -s gone ] && break; sleep 0.1; done; grep 'got HUP' gone; rm gone")
 
 
-async def test_what_ignores_its_end_is_killed_with_all_it_started(guest: RealGuest) -> None:
+async def test_a_program_that_ignores_signals_is_killed_with_its_children(guest: RealGuest) -> None:
     script = "trap '' INT TERM HUP; setsid sh -c 'echo $$; exec sleep 1000' & sleep 1000 & echo $!; echo $$; wait"
-    for number in (signal.SIGTERM, 0):  # told to end; hung up on
+    for number in (signal.SIGTERM, 0):  # a signal; a closed connection
         async with running(guest.name, "sh", "-c", script) as program:
             pids = await program.lines(3)
             if number:
                 program.signal(number)
                 assert await program.ended() == 137
-        until_gone(guest, *map(int, pids))
+        until_ended(guest, *map(int, pids))
 
 
-async def test_an_interrupt_does_not_wait_behind_input_that_is_not_read(guest: RealGuest) -> None:
+async def test_an_interrupt_is_not_delayed_by_unread_input(guest: RealGuest) -> None:
     for script in (STAYING, "head -c 1000000 >/dev/null; " + STAYING):
         with Path("/dev/zero").open("rb") as endless:
             argv = [*COMMAND, "exec", guest.name, "--", "sh", "-c", script]
@@ -194,10 +194,10 @@ async def test_an_interrupt_does_not_wait_behind_input_that_is_not_read(guest: R
                 pid = int(caller.stdout.readline())
                 caller.send_signal(signal.SIGINT)
                 assert await asyncio.to_thread(caller.wait, 30) == 130
-        until_gone(guest, pid)
+        until_ended(guest, pid)
 
 
-async def test_a_session_that_is_ended_leaves_nothing_and_one_that_ends_does(guest: RealGuest) -> None:
+async def test_background_processes_survive_a_session_that_exits_but_not_one_that_is_ended(guest: RealGuest) -> None:
     session = guest.open()
     async with await connection.connect(guest.name) as control, attached(guest.name, session) as terminal:
         await terminal.until("❯")
@@ -207,10 +207,10 @@ async def test_a_session_that_is_ended_leaves_nothing_and_one_that_ends_does(gue
         assert len(pids) == 3
         await control.end_session(session)
         assert (await terminal.ended()).status == 129
-    await asyncio.to_thread(until_gone, guest, *map(int, pids))
+    await asyncio.to_thread(until_ended, guest, *map(int, pids))
     session = guest.open("--command", "sh", "-c", "setsid -f sleep 3004; exit 5")
-    await eventually(lambda: session not in [one["id"] for one in guest.info["sessions"]])
-    # its supervisor, after which the cgroup is named, has let it go
+    await eventually(lambda: session not in [info["id"] for info in guest.info["sessions"]])
+    # its supervisor, whose number is the name of the cgroup, has exited
     await asyncio.to_thread(
         guest.sh,
         "p=$(pgrep -fx 'sleep 3004'); c=$(sed 's,.*/ccvm/,,' /proc/$p/cgroup);"
@@ -218,11 +218,11 @@ async def test_a_session_that_is_ended_leaves_nothing_and_one_that_ends_does(gue
     )
 
 
-def test_a_full_disk_here_ends_the_program_there(guest: RealGuest) -> None:
+def test_a_full_disk_on_the_host_ends_the_program_in_the_guest(guest: RealGuest) -> None:
     script = "echo $$ >pid; head -c 300000 /dev/zero; exec sleep 1000"
     with Path("/dev/full").open("wb") as full:
         argv = [*COMMAND, "exec", "-n", guest.name, "--", "sh", "-c", script]
         done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
     assert done.returncode == 1
     assert b"standard output cannot be written: No space left on device" in done.stderr
-    until_gone(guest, int((guest.project / "pid").read_text()))
+    until_ended(guest, int((guest.project / "pid").read_text()))

@@ -1,4 +1,4 @@
-"""Guests that a runtime's QEMU runs, where the host has one too and where it has none."""
+"""Guests that run on a runtime's QEMU, on hosts with and without a QEMU."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.guest.conftest import RealGuest, Starter, ccvm_tui
 
 
 def mapped(guest: RealGuest) -> set[Path]:
-    """Files of this host that QEMU has mapped."""
+    """Return the files of this host that QEMU has mapped."""
     lines = Path(f"/proc/{guest.qemu.pid}/maps").read_text().splitlines()
     named = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
     return {Path(name) for name in named if name.startswith("/") and not name.startswith(("/dev/", "/memfd:"))}
 
 
-def try_out(guest: RealGuest, image: Image, runtime: Runtime) -> None:
+def assert_runs_on(guest: RealGuest, image: Image, runtime: Runtime) -> None:
     files = mapped(guest)
     assert runtime.program in files
-    ours = (runtime.directory, image.directory)
-    assert [path for path in files if not any(path.is_relative_to(place) for place in ours)] == []
+    allowed = (runtime.directory, image.directory)
+    assert [path for path in files if not any(path.is_relative_to(place) for place in allowed)] == []
     (guest.project / "from the host").write_text("hello\n")
     assert guest.sh("cat 'from the host'; echo hello again > 'from the guest'") == "hello\n"
     assert (guest.project / "from the guest").read_text() == "hello again\n"
@@ -35,7 +35,7 @@ def try_out(guest: RealGuest, image: Image, runtime: Runtime) -> None:
     assert b"a running guest uses the runtime" in refused.stderr
 
 
-def test_a_host_without_qemu_needs_none(
+def test_a_guest_runs_on_a_host_without_qemu(
     home: Path, image: Image, runtime: Runtime, own_guest: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs = home / "bin"
@@ -46,7 +46,7 @@ def test_a_host_without_qemu_needs_none(
     monkeypatch.setenv("PATH", str(programs))
     assert shutil.which(host_arch().qemu) is None
     guest = own_guest("--machine", "microvm")
-    try_out(guest, image, runtime)
+    assert_runs_on(guest, image, runtime)
     checks = {check["name"]: check for check in json.loads(ccvm_tui("doctor", "--json").stdout)["checks"]}
     assert checks["runtime"]["status"] == "ok"
     assert runtime.version in checks["runtime"]["detail"]
@@ -55,7 +55,7 @@ def test_a_host_without_qemu_needs_none(
     assert not runtime.in_use
 
 
-def test_our_own_qemu_can_be_asked_for(home: Path, image: Image, runtime: Runtime, own_guest: Starter) -> None:
+def test_the_runtimes_qemu_can_be_selected(home: Path, image: Image, runtime: Runtime, own_guest: Starter) -> None:
     guest = own_guest("--runtime", "own", "--machine", "q35")
-    try_out(guest, image, runtime)
+    assert_runs_on(guest, image, runtime)
     assert os.getsid(guest.qemu.pid) == guest.qemu.pid

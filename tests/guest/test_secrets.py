@@ -1,4 +1,4 @@
-"""An API key and a guest's SSH keys: in the session, in memory, and nowhere else on the host."""
+"""An API key and a guest's SSH keys are in the session and in memory, and nowhere else on the host."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ VARIABLE = "ANTHROPIC_API_KEY"
 
 
 class Watch(threading.Thread):
-    """Looks at every process, again and again, for one that shows the key: launchers live for milliseconds only."""
+    """A thread that searches all processes for the key continuously, since launchers run for milliseconds only."""
 
     def __init__(self, key: str) -> None:
         super().__init__()
         self._key = key
-        self._enough = threading.Event()
-        self.seen: set[str] = set()
+        self._stopped = threading.Event()
+        self.found: set[str] = set()
         self.rounds = 0
 
     def run(self) -> None:
-        while not self._enough.is_set():
-            self.seen |= set(self._shown())
+        while not self._stopped.is_set():
+            self.found |= set(self._search())
             self.rounds += 1
 
-    def _shown(self) -> Iterator[str]:
+    def _search(self) -> Iterator[str]:
         for process in psutil.process_iter():
             try:
-                words = process.cmdline()
-                if any(self._key in word for word in words):
-                    yield f"in the words of {words}"
-                if self._key in process.environ().values() and words[3:5] != ["ccvm_tui", "run"]:
-                    yield f"in the environment of {words}"
+                argv = process.cmdline()
+                if any(self._key in argument for argument in argv):
+                    yield f"in the arguments of {argv}"
+                if self._key in process.environ().values() and argv[3:5] != ["ccvm_tui", "run"]:
+                    yield f"in the environment of {argv}"
             except psutil.Error:
                 continue
 
@@ -50,12 +50,12 @@ class Watch(threading.Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._enough.set()
+        self._stopped.set()
         self.join()
 
 
 def files_with(roots: list[Path], *needles: bytes) -> list[Path]:
-    """Files in which one of ``needles`` is; sockets and what vanishes meanwhile have nothing in them."""
+    """Return the regular files that contain any of ``needles``."""
     found = []
     for root in roots:
         for file in root.rglob("*"):
@@ -73,8 +73,8 @@ async def test_no_secret_leaves_the_session(home: Path, own_guest: Starter, monk
         guest = own_guest()
         monkeypatch.delenv(VARIABLE)
     assert watch.rounds > 3
-    # what has the key may be the command that was given it, and this process
-    assert [one for one in watch.seen if "pytest" not in one] == []
+    # only the command that was started with the key and this process may have it
+    assert [place for place in watch.found if "pytest" not in place] == []
     async with attached(guest.name, "s1", cols=200) as terminal:
         await terminal.until("❯")
         terminal.type(f"echo got ${VARIABLE}\r")
@@ -83,18 +83,18 @@ async def test_no_secret_leaves_the_session(home: Path, own_guest: Starter, monk
         host_key = guest.sh("sudo cat /run/ccvm/ssh/host_key").splitlines()[1].encode()
         assert len(host_key) > 40
         assert key not in guest.sh("cat /proc/cmdline")
-        shown = [*guest.keeper.children(recursive=True), guest.keeper]
-        assert {guest.qemu, guest.screen} <= set(shown)
-        for process in shown:
+        processes = [*guest.keeper.children(recursive=True), guest.keeper]
+        assert {guest.qemu, guest.screen} <= set(processes)
+        for process in processes:
             assert key not in " ".join([*process.cmdline(), *process.environ().values()])
             assert "PRIVATE KEY" not in " ".join([*process.cmdline(), *process.environ().values()])
         assert guest.qemu.environ() == {}
-        private = [home / name for name in (one[4:-4].lower().replace("_", "") for one in XDG)]
+        private = [home / variable[4:-4].lower().replace("_", "") for variable in XDG]
         assert guest.directory.is_relative_to(private[0])
         assert files_with(private, key.encode(), host_key, b"PRIVATE KEY") == []
         assert files_with([cache_dir()], key.encode(), host_key) == []
         assert key not in ccvm_tui("ls", "--json").stdout.decode()
-        # a keeper that is killed leaves none either
+        # a killed keeper leaves no secrets behind either
         guest.keeper.kill()
     await eventually(lambda: ccvm_tui("ls").stdout == b"")
     assert files_with([home], key.encode(), host_key) == []

@@ -1,4 +1,4 @@
-"""The project's directory in a guest: coherent with the host in both directions, and right in itself."""
+"""The project's directory in a guest: its file system semantics, and its coherence with the host."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ writer = os.open("mapped", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
 os.write(writer, bytes(8192))
 mapping = mmap.mmap(os.open("mapped", os.O_RDONLY), 8192, prot=mmap.PROT_READ)
 done = threading.Event()
-def look():
+def read():
     while not done.is_set():
         mapping[0], mapping[8191]
-looker = threading.Thread(target=look)
-looker.start()
+reader = threading.Thread(target=read)
+reader.start()
 try:
     for number in range(300):
         data = number.to_bytes(4, "little") * 16
@@ -84,7 +84,7 @@ try:
         assert mapping[4064:4128] == data, number
 finally:
     done.set()
-    looker.join()
+    reader.join()
 for data in (b"a" * 3_000_000, b"b" * 70_001, b"c"):
     with open("direct", "wb", buffering=0) as file:
         assert file.write(data) == len(data)
@@ -126,19 +126,19 @@ def read_only_home() -> Iterator[Path]:
 
 @pytest.fixture
 def shared(share_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
-    """A guest for these tests, with a writable project that is empty."""
+    """A guest for these tests, with an empty, writable project."""
     return _emptied(at_home(share_home, share_home / "project", monkeypatch))
 
 
 @pytest.fixture
 def read_only(read_only_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
-    """A guest with a read-only project; each test has a directory of its own there."""
+    """A guest with a read-only project, in which each test uses its own directory."""
     return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only")
 
 
 @pytest.fixture(params=["writable", "read-only"])
 def either(request: pytest.FixtureRequest) -> RealGuest:
-    """Each mode in turn."""
+    """A guest with a writable project, then one with a read-only project."""
     guest: RealGuest = request.getfixturevalue("shared" if request.param == "writable" else "read_only")
     return guest
 
@@ -150,7 +150,7 @@ def _emptied(guest: RealGuest) -> RealGuest:
 
 
 def python(guest: RealGuest, script: str, folder: str = ".", within: float = 60) -> str:
-    """What a Python program prints that runs in ``folder`` of the project in the guest."""
+    """Run a Python program in ``folder`` of the project in the guest, and return its output."""
     result = guest.run("sh", "-c", 'cd "$0" && exec python3 -', folder, data=script.encode(), within=within)
     assert result.returncode == 0, result.stderr.decode()
     return result.stdout.decode()
@@ -159,12 +159,12 @@ def python(guest: RealGuest, script: str, folder: str = ".", within: float = 60)
 def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.02)
 
 
 class Running:
-    """A program in the guest, whose lines are read as they come."""
+    """A program in the guest whose lines are read as it prints them."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -174,14 +174,14 @@ class Running:
         return self.process.stdout.readline().rstrip("\n")
 
     def until(self, wanted: str) -> list[str]:
-        """Lines up to and with one that is ``wanted``."""
+        """Return the lines up to and including the line ``wanted``."""
         lines = []
         while True:
             lines.append(self.line())
             if lines[-1] == wanted:
                 return lines
 
-    def say(self, line: str) -> None:
+    def send(self, line: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
@@ -189,7 +189,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(guest: RealGuest, *argv: str) -> Iterator[Running]:
-    """Run a program in the guest beside the test; it is ended with its input."""
+    """Run a program in the guest during the test, and end it afterwards."""
     command = [*COMMAND, "exec", guest.name, "--", *argv]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -198,22 +198,22 @@ def running(guest: RealGuest, *argv: str) -> Iterator[Running]:
             process.send_signal(signal.SIGTERM)
 
 
-# --- in itself --------------------------------------------------------------------------------------------------
+# --- file system semantics --------------------------------------------------------------------------------------
 
 
-def test_appends_are_what_was_written(either: RealGuest) -> None:
+def test_appended_data_is_not_damaged(either: RealGuest) -> None:
     python(either, APPEND)
 
 
-def test_files_without_a_name_do_all_that_others_do(either: RealGuest) -> None:
+def test_files_without_a_name_support_all_operations(either: RealGuest) -> None:
     python(either, UNNAMED)
 
 
-def test_a_mapping_shows_what_is_written_through_another_descriptor(either: RealGuest) -> None:
+def test_a_mapping_reflects_writes_through_another_descriptor(either: RealGuest) -> None:
     python(either, MAPPED)
 
 
-def test_sockets_fifos_and_links_can_be_made(either: RealGuest) -> None:
+def test_sockets_fifos_and_links_can_be_created(either: RealGuest) -> None:
     python(
         either,
         "import os, socket, stat\n"
@@ -235,7 +235,7 @@ def test_many_files_can_be_open_at_once(shared: RealGuest) -> None:
     assert python(shared, script).split() == ["1500"]
 
 
-def test_guest_root_makes_no_program_that_runs_as_the_user(shared: RealGuest) -> None:
+def test_guest_root_cannot_create_set_user_id_programs_or_devices(shared: RealGuest) -> None:
     shared.sh(
         "cp /bin/true program; sudo chmod 6755 program; sudo sh -c 'umask 0; install -m 6755 /bin/true installed';"
         "mkdir -m 2775 group; sudo mknod null c 1 3 2>/dev/null && exit 1; true"
@@ -262,10 +262,10 @@ def test_local_directories_stay_in_the_guest(own_guest: Starter, home: Path, mon
     assert guest.info["local_dirs"] == ["node_modules", "web/node_modules"]
 
 
-# --- what the host changes ----------------------------------------------------------------------------------------
+# --- changes on the host ------------------------------------------------------------------------------------------
 
 
-def test_changes_of_the_host_show_in_a_file_that_is_held_open(either: RealGuest) -> None:
+def test_changes_on_the_host_are_visible_in_an_open_file(either: RealGuest) -> None:
     project = either.project / "held"
     project.mkdir()
     for name in ("inplace", "renamed", "grown"):
@@ -288,15 +288,15 @@ def test_changes_of_the_host_show_in_a_file_that_is_held_open(either: RealGuest)
         (project / "grown").write_text("bbbb and more\n")
         expected = "bbbb aaaa bbbb and more bbbb"
 
-        def seen() -> bool:
-            reader.say("again")
+        def is_visible() -> bool:
+            reader.send("again")
             return reader.line() == expected
 
-        eventually(seen, 5)
+        eventually(is_visible, 5)
 
 
 @pytest.mark.parametrize("name", [".", "touched"])
-def test_times_of_directories_that_the_host_has_touched_show(shared: RealGuest, name: str) -> None:
+def test_directory_times_set_on_the_host_are_visible(shared: RealGuest, name: str) -> None:
     directory = shared.project / name
     directory.mkdir(exist_ok=True)
     look = f"stat -c %Y {name}"
@@ -305,7 +305,7 @@ def test_times_of_directories_that_the_host_has_touched_show(shared: RealGuest, 
     eventually(lambda: shared.sh(look).strip() == "1", 5)
 
 
-def test_a_tree_that_the_host_removes_disappears_at_once(either: RealGuest) -> None:
+def test_a_tree_removed_on_the_host_disappears_at_once(either: RealGuest) -> None:
     folder = either.project / "removed"
     for number in range(1000):
         path = folder / f"tree/d{number % 20}/f{number}"
@@ -317,7 +317,7 @@ def test_a_tree_that_the_host_removes_disappears_at_once(either: RealGuest) -> N
     eventually(lambda: either.sh("ls removed").split() == ["after"], 10)
 
 
-def test_inotify_reports_what_the_host_changes(either: RealGuest) -> None:
+def test_inotify_reports_changes_on_the_host(either: RealGuest) -> None:
     watched = either.project / "watched"
     watched.mkdir()
     (watched / "edited").write_text("1\n")
@@ -338,7 +338,7 @@ def test_inotify_reports_what_the_host_changes(either: RealGuest) -> None:
         watcher.until("0x100 directory")
 
 
-def test_a_helper_that_was_killed_is_started_again(shared: RealGuest) -> None:
+def test_a_killed_helper_is_started_again(shared: RealGuest) -> None:
     (shared.project / "watched").mkdir()
     (shared.project / "watched" / "f").write_text("1\n")
     assert shared.sh("cat watched/f") == "1\n"
@@ -350,7 +350,7 @@ def test_a_helper_that_was_killed_is_started_again(shared: RealGuest) -> None:
         assert shared.sh("cat watched/f") == "22\n"
 
 
-def test_changes_of_the_guest_make_each_event_once(shared: RealGuest) -> None:
+def test_changes_in_the_guest_cause_each_event_once(shared: RealGuest) -> None:
     (shared.project / "watched").mkdir()
     with running(shared, "python3", "-c", WATCH) as watcher:
         watcher.until("watching")
@@ -361,7 +361,7 @@ def test_changes_of_the_guest_make_each_event_once(shared: RealGuest) -> None:
         ]  # fmt: skip
 
 
-def test_a_read_only_project_shows_the_hosts_changes(read_only: RealGuest) -> None:
+def test_changes_on_the_host_are_visible_in_a_read_only_project(read_only: RealGuest) -> None:
     project = read_only.project / "stale"
     (project / "d").mkdir(parents=True)
     for name, text in (("same", "aaaa"), ("longer", "short"), ("renamed", "old"), ("d/one", "1")):
@@ -380,12 +380,12 @@ def test_a_read_only_project_shows_the_hosts_changes(read_only: RealGuest) -> No
     )
 
 
-def test_the_host_sees_the_guests_lines_as_they_are_written(shared: RealGuest) -> None:
+def test_lines_that_the_guest_writes_are_immediately_visible_on_the_host(shared: RealGuest) -> None:
     with running(
         shared, "python3", "-uc", "f = open('log', 'w', 1)\nfor l in iter(input, ''): f.write(l + '\\n')"
-    ) as it:
+    ) as writer:
         for number in range(3):
-            it.say(f"line {number}")
+            writer.send(f"line {number}")
             eventually(
                 lambda n=number: (
                     (shared.project / "log").exists() and f"line {n}" in (shared.project / "log").read_text()
@@ -396,7 +396,7 @@ def test_the_host_sees_the_guests_lines_as_they_are_written(shared: RealGuest) -
 # --- read-only ----------------------------------------------------------------------------------------------------
 
 
-def test_edits_of_a_read_only_project_stay_off_the_host(read_only: RealGuest) -> None:
+def test_edits_of_a_read_only_project_do_not_change_the_host(read_only: RealGuest) -> None:
     project = read_only.project / "edits"
     (project / "src" / "deep").mkdir(parents=True)
     (project / "src" / "deep" / "f").write_text("host\n")
@@ -424,13 +424,13 @@ def test_a_directory_of_a_read_only_project_can_be_renamed(read_only: RealGuest)
 # --- both sides ---------------------------------------------------------------------------------------------------
 
 
-def test_git_finds_the_tree_clean_after_the_other_sides_status(shared: RealGuest) -> None:
+def test_a_git_index_written_by_one_side_is_valid_on_the_other(shared: RealGuest) -> None:
     project = shared.project
     for number in range(200):
         (project / str(number)).write_text(f"{number}\n")
     git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
-        subprocess.run([*git, *words], check=True)
+    for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
+        subprocess.run([*git, *args], check=True)
     shared.sh("git status --porcelain")
     assert shared.sh("git diff-files --name-only") == ""
     assert subprocess.run([*git, "diff-files", "--name-only"], capture_output=True, check=True).stdout == b""
@@ -450,11 +450,11 @@ def test_flock_holds_on_both_sides(shared: RealGuest) -> None:
         holder.until("held")
         with lock.open("w") as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        holder.say("go")
+        holder.send("go")
     eventually(lambda: shared.run("flock", "-n", "lock", "true").returncode == 0)
 
 
-def test_a_program_that_waits_for_the_hosts_lock_can_be_interrupted(shared: RealGuest) -> None:
+def test_a_program_that_waits_for_a_lock_of_the_host_can_be_killed(shared: RealGuest) -> None:
     with (shared.project / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         shared.sh("timeout -s KILL 1 flock lock true || test $? = 137", within=30)
@@ -473,7 +473,7 @@ def test_record_locks_hold_on_both_sides(shared: RealGuest) -> None:
             assert shared.run("python3", "-c", try_it.format(15)).returncode != 0
             assert shared.run("python3", "-c", try_it.format(10)).returncode != 0
             assert shared.run("python3", "-c", try_it.format(20)).returncode == 0
-        holder.say("go")
+        holder.send("go")
 
 
 READ_LOCKS = """
@@ -494,7 +494,7 @@ assert free(), "another descriptor was closed"
 file.close()
 file = hold()
 file.close()
-assert free(), "closed at last"
+assert free(), "closed again"
 """
 
 
@@ -514,7 +514,7 @@ for i in range(int(sys.argv[3])):
 
 @pytest.mark.parametrize("connection", ["kept", "each"])
 @pytest.mark.parametrize("mode", ["wal", "delete"])
-def test_one_sqlite_database_is_written_by_both_sides(shared: RealGuest, mode: str, connection: str) -> None:
+def test_both_sides_can_write_to_one_sqlite_database(shared: RealGuest, mode: str, connection: str) -> None:
     database = shared.project / "db"
     rows = 40
     with contextlib.closing(sqlite3.connect(database)) as db:
@@ -523,8 +523,8 @@ def test_one_sqlite_database_is_written_by_both_sides(shared: RealGuest, mode: s
         db.commit()
     (shared.project / "writer.py").write_text(WRITER)
     with running(shared, "python3", "writer.py", "guest", connection, str(rows)) as guests:
-        words = ["writer.py", "host", connection, str(rows)]
-        subprocess.run([sys.executable, *words], cwd=shared.project, check=True, timeout=120)
+        args = ["writer.py", "host", connection, str(rows)]
+        subprocess.run([sys.executable, *args], cwd=shared.project, check=True, timeout=120)
         assert guests.process.wait(120) == 0
     with contextlib.closing(sqlite3.connect(database)) as db:
         assert db.execute("select side, count(*) from t group by side order by side").fetchall() == [

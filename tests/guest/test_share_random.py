@@ -1,4 +1,4 @@
-"""Random operations on both sides at once, with every byte checked: see ``random_files``."""
+"""Random operations on both sides at the same time, with every byte verified; see ``random_files``."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ PROGRAM = Path(random_files.__file__)
 
 
 def both_sides(guest: RealGuest, in_guest: list[str], on_host: list[str]) -> None:
-    """Run the roles of the guest and those of the host at the same time; all must find what they left."""
+    """Run the roles in the guest and those on the host at the same time. None may find a difference."""
     for name in ("guest's", "host's"):
         for suffix in ("locked", "replaced", "replaced.lock"):
             (guest.project / f"{name} {suffix}").touch()
     (guest.project / PROGRAM.name).write_bytes(PROGRAM.read_bytes())
     host = [sys.executable, "-P", str(PROGRAM), "seed of the host", SECONDS, *on_host]
     with ThreadPoolExecutor() as threads:
-        there = threads.submit(
+        inside = threads.submit(
             guest.run, "python3", PROGRAM.name, "seed of the guest", SECONDS, *in_guest, within=180
         )  # fmt: skip
-        here = threads.submit(subprocess.run, host, cwd=guest.project, capture_output=True, text=True, timeout=180)
-    assert here.result().returncode == 0, here.result().stderr
-    assert there.result().returncode == 0, there.result().stderr.decode()
-    assert there.result().stdout.count(b" steps\n") == len(in_guest)
+        outside = threads.submit(subprocess.run, host, cwd=guest.project, capture_output=True, text=True, timeout=180)
+    assert outside.result().returncode == 0, outside.result().stderr
+    assert inside.result().returncode == 0, inside.result().stderr.decode()
+    assert inside.result().stdout.count(b" steps\n") == len(in_guest)
 
 
-def test_writable(own_guest: Starter) -> None:
+def test_random_operations_on_a_writable_project(own_guest: Starter) -> None:
     both_sides(
         own_guest(),
         ["own:one", "own:other", "locked:host's locked", "replaced:host's replaced"],
@@ -39,8 +39,8 @@ def test_writable(own_guest: Starter) -> None:
     )
 
 
-def test_read_only(own_guest: Starter) -> None:
-    """The guest reads what the host changes; what the guest changes, only its own programs see."""
+def test_random_operations_on_a_read_only_project(own_guest: Starter) -> None:
+    """The guest reads files that the host changes. Files that the guest changes are visible only in the guest."""
     both_sides(
         own_guest("--read-only"),
         ["own:one", "locked:guest's locked", "locked:guest's locked", "readlocked:host's locked",

@@ -1,4 +1,4 @@
-"""A guest fits the machine around it: terminals, time zones, limits; and a full memory disk is only that."""
+"""A guest's terminals, time zones and limits, and the behaviour of its full file system in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TERMINALS = (
 )
 
 
-def test_terminals_in_use_are_known(guest: RealGuest) -> None:
+def test_common_terminals_are_known(guest: RealGuest) -> None:
     assert (
         guest.sh(f"""python3 -c '
 import curses, sys
@@ -38,13 +38,13 @@ for name in sys.argv[1:]:
     )
 
 
-def test_zones_have_their_old_names_too(guest: RealGuest) -> None:
+def test_time_zones_have_their_old_names_too(guest: RealGuest) -> None:
     assert guest.sh("TZ=US/Pacific date -d @0 '+%F %T'; TZ=:right/UTC date -d @0 +%F") == (
         "1969-12-31 16:00:00\n1970-01-01\n"
     )
 
 
-def test_programs_may_open_as_many_files_as_the_kernel_allows(guest: RealGuest) -> None:
+def test_programs_can_raise_their_limit_of_open_files_to_the_kernels(guest: RealGuest) -> None:
     assert guest.sh("ulimit -Sn; ulimit -Hn; sudo sh -c 'ulimit -Hn'").split() == ["1024", "1048576", "1048576"]
     opened = guest.sh(
         """python3 -c '
@@ -71,10 +71,10 @@ ls /usr/share/zsh | head -n 1"""
     assert len(renamed.splitlines()) == 3
 
 
-# --- a terminal that nobody knows ---------------------------------------------------------------------------------
+# --- unknown terminals --------------------------------------------------------------------------------------------
 
 
-async def test_a_terminal_that_nobody_knows_is_taken_for_an_xterm(guest: RealGuest) -> None:
+async def test_an_unknown_terminal_is_treated_as_an_xterm(guest: RealGuest) -> None:
     spec = SessionSpec(SessionKind.COMMAND, ("sh", "-c", "echo it is $TERM; tput colors; sleep 1000"), term="no-such-1")
     async with await connection.connect(guest.name) as keeper:
         session = (await keeper.start_session(spec)).id
@@ -87,7 +87,7 @@ async def test_a_terminal_that_nobody_knows_is_taken_for_an_xterm(guest: RealGue
     assert any("'no-such-1'" in warning and "xterm-256color" in warning for warning in warnings)
 
 
-def test_whoever_has_such_a_terminal_is_told_once(guest: RealGuest) -> None:
+def test_the_warning_about_an_unknown_terminal_is_printed_once(guest: RealGuest) -> None:
     def run() -> str:
         argv = [*COMMAND, "run", "--detach", "--command", "true"]
         environment = {**os.environ, "TERM": "no-such-2"}
@@ -99,45 +99,45 @@ def test_whoever_has_such_a_terminal_is_told_once(guest: RealGuest) -> None:
     assert "no-such" not in second
 
 
-# --- what a program sees and leaves in a shell -------------------------------------------------------------------
+# --- the pty, and the state that programs leave behind -----------------------------------------------------------
 
 
-PASTES_BRACKETED = 2004
+BRACKETED_PASTE = 2004
 """The mode that the shell sets whenever it waits for a line."""
 
 
 async def test_the_pty_has_the_pixels_of_the_terminal(guest: RealGuest) -> None:
-    tell = "python3 -c 'import fcntl, struct, termios; print(struct.unpack(\"4H\", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))))'"
+    print_size = "python3 -c 'import fcntl, struct, termios; print(struct.unpack(\"4H\", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))))'"
     stream = await connection.attach(guest.name, "s1", TermSize(90, 25, 810, 525))
     terminal = Terminal(stream, TermSize(90, 25))
     running = asyncio.ensure_future(terminal.run())
     try:
         await terminal.until("❯")
-        terminal.type(f"clear; {tell}\r")
+        terminal.type(f"clear; {print_size}\r")
         await terminal.until("(25, 90, 810, 525)")
         stream.send(Resize(TermSize(90, 25, 900, 600)))
-        terminal.type(f"clear; {tell}\r")
+        terminal.type(f"clear; {print_size}\r")
         await terminal.until("(25, 90, 900, 600)")
     finally:
         running.cancel()
         await stream.close()
 
 
-async def test_a_shell_takes_back_what_a_killed_program_left(guest: RealGuest) -> None:
+async def test_a_shell_resets_the_terminal_after_a_killed_program(guest: RealGuest) -> None:
     session = guest.open()
     async with attached(guest.name, session) as terminal:
         await terminal.until("❯")
         terminal.type("clear; echo a be''ginning\r")
-        await terminal.until(lambda: "a beginning" in terminal.text and terminal.emulator.mode(PASTES_BRACKETED))
+        await terminal.until(lambda: "a beginning" in terminal.text and terminal.emulator.mode(BRACKETED_PASTE))
         before = state_of(terminal.emulator)
         (guest.project / "mess.sh").write_text(f"{MESS}\nhead -n 1 >/dev/null\nkill -9 $$\n")
         terminal.type("sh mess.sh\r")
         await terminal.until("MESSY")
         assert len(leftovers(terminal.emulator)) > 20
         terminal.type("\r")
-        await terminal.until(lambda: "137" in terminal.text and terminal.emulator.mode(PASTES_BRACKETED))
+        await terminal.until(lambda: "137" in terminal.text and terminal.emulator.mode(BRACKETED_PASTE))
         left = {name: value for name, value in state_of(terminal.emulator).items() if value != before[name]}
-        # DECSTR would end these; only programs for one kind of terminal set them
+        # these would need DECSTR; only programs written for one kind of terminal set them
         assert set(left) <= {"mode 6", "mode 66", "mode 1007", "mode 1036", "mode 1039", "mode 1049"}
         terminal.type("exit\r")
         await terminal.ended()
@@ -150,26 +150,26 @@ cd {place}
 before=$(grep -c oom_kill /proc/vmstat; grep '^oom_kill ' /proc/vmstat)
 mkdir full; dd if=/dev/zero of=full/file bs=1M 2>&1 | grep -o 'No space left on device'
 sync
-[ "$before" = "$(grep -c oom_kill /proc/vmstat; grep '^oom_kill ' /proc/vmstat)" ] && echo nobody was killed
+[ "$before" = "$(grep -c oom_kill /proc/vmstat; grep '^oom_kill ' /proc/vmstat)" ] && echo no program was killed
 sh -c 'echo a program can start'
 rm -rf {place}/full
 """
 
 
 @pytest.mark.parametrize("place", ["/home/dev", "/tmp", "/dev/shm"])
-def test_a_file_that_fills_memory_ends_before_memory_does(spare: RealGuest, place: str) -> None:
-    said = spare.sh(FILL.format(place=place), within=120)
-    assert said.splitlines() == ["No space left on device", "nobody was killed", "a program can start"]
+def test_a_file_system_is_full_before_the_memory_is(spare: RealGuest, place: str) -> None:
+    output = spare.sh(FILL.format(place=place), within=120)
+    assert output.splitlines() == ["No space left on device", "no program was killed", "a program can start"]
 
 
-def test_as_many_small_files_as_there_may_be_leave_memory_for_programs(spare: RealGuest) -> None:
-    """A file takes 1.3 KiB of the kernel's own memory beside its contents, measured with 100,000 of them."""
+def test_the_maximum_number_of_small_files_leaves_memory_for_programs(spare: RealGuest) -> None:
+    """A file takes 1.3 KiB of kernel memory in addition to its contents, measured with 100,000 files."""
     total, contents, files = map(int, spare.sh(
         "awk '/^MemTotal/ { print $2 }' /proc/meminfo; df -k --output=size,itotal /tmp | tail -n 1"
     ).split())  # fmt: skip
     assert files > 50_000
     assert contents + 1.3 * files < 0.8 * total
-    # ... and everything that programs write to counts towards the same limit
+    # all directories that programs write to share this limit
     places = "/ /home/dev /dev/shm /var/tmp"
     assert (
         len(set(spare.sh(f"touch /tmp/one; df --output=size,used,itotal,iused {places} | tail -n +2").splitlines()))
@@ -179,7 +179,7 @@ def test_as_many_small_files_as_there_may_be_leave_memory_for_programs(spare: Re
     assert sum(map(int, rest.split())) < 0.2 * total
 
 
-async def test_while_they_are_full_a_session_can_be_opened_and_space_made(spare: RealGuest) -> None:
+async def test_a_session_can_be_opened_to_delete_files_while_the_file_system_is_full(spare: RealGuest) -> None:
     spare.sh("dd if=/dev/zero of=/tmp/full bs=1M 2>/dev/null || true; head -c 1M /dev/zero >/dev/shm/more || true")
     async with attached(spare.name, spare.open()) as terminal:
         await terminal.until("❯")
@@ -188,7 +188,7 @@ async def test_while_they_are_full_a_session_can_be_opened_and_space_made(spare:
     await eventually(lambda: int(spare.sh("df --output=avail -m /tmp | tail -n 1")) > 100)
 
 
-def test_what_serves_the_guest_is_no_victim_and_what_it_runs_is(spare: RealGuest) -> None:
+def test_the_oom_killer_spares_the_guests_services_but_not_its_programs(spare: RealGuest) -> None:
     assert spare.sh("cat /proc/self/oom_score_adj").strip() == "0"
     served = spare.sh(
         "for p in $(pgrep -f '^/usr/bin/python3 -I -S -B /usr/lib/ccvm') $(pgrep -x sshd-session) $(pgrep -x sshd);"

@@ -123,7 +123,7 @@ async def booted(
     keys = GuestKeys.make()
     started = time.monotonic()
     edits = str(paths.empty_edits_dir()) if read_only else ""
-    share = await ShareServer.start(str(project), edits=edits, room=memory << 19)
+    share = await ShareServer.start(str(project), edits=edits, capacity=memory << 19)
     running = await Machine.start(spec, paths, [share])
     guest: RealGuest
     agent = GuestAgent(lambda event: guest.events.append(event), lambda _: None)

@@ -1,4 +1,4 @@
-"""A FUSE client for the file server in this process: what a guest's kernel would send, without a guest."""
+"""A FUSE client for a file server in the same process, which sends the requests of a guest's kernel."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Request
 from ccvm_tui.share.view import View
 
-ROOM = 1 << 16
+REPLY_MAX = 1 << 16
 _MODE, _LINKS, _SIZE, _INODE = 9, 10, 1, 0
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """A file as the guest sees it."""
+    """The attributes of a file in the guest."""
 
     node: int
     inode: int
@@ -45,16 +45,16 @@ class Attributes:
 
 
 class NoCaches:
-    """A guest without a helper: nothing is kept."""
+    """The caches of a guest without a helper, which caches nothing."""
 
     def __init__(self) -> None:
         self.refreshed: list[Node] = []
         self.dropped: list[Node] = []
 
-    def lasting(self, node: Node) -> bool:
+    def cacheable(self, node: Node) -> bool:
         return False
 
-    def own_change(self, parent: Node, name: bytes, mask: int) -> None:
+    def expect_event(self, parent: Node, name: bytes, mask: int) -> None:
         pass
 
     def refresh(self, node: Node, then: Callable[[], None]) -> None:
@@ -76,7 +76,7 @@ class NoCaches:
 
 
 class Ring:
-    """In place of a virtqueue: keeps what was answered."""
+    """A replacement for a virtqueue, which records the replies."""
 
     def __init__(self) -> None:
         self.written: dict[int, int] = {}
@@ -86,37 +86,37 @@ class Ring:
 
 
 class Client:
-    """Calls as system calls are, on paths below the shared directory; raises OSError with the guest's error number.
+    """Calls like system calls on paths below the shared directory, which raise OSError with the guest's error number.
 
-    Symbolic links are not followed. Where Linux itself decides before it asks a file system, so does the client.
+    Symbolic links are not followed. Checks that Linux makes before it calls a file system are made by the client.
     """
 
     def __init__(self, tree: HostTree, refresher: Refresher | None = None) -> None:
         self.tree = tree
         self.ring = Ring()
-        self._finished: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
         locks = Locks(lambda: 0.0, lambda _: None)
         self.caches = NoCaches()
         view = View(tree, refresher or self.caches, reported=True)
         if refresher is not None:
-            refresher.follow(view)
-        self.server = Server(tree, view, refresher or self.caches, locks, self._finished.append)
+            refresher.set_view(view)
+        self.server = Server(tree, view, refresher or self.caches, locks, self._callbacks.append)
         self._unique = itertools.count(1)
 
     # --- requests -----------------------------------------------------------------------------------------------
 
-    def raw(self, data: bytes, room: int = ROOM, pieces: int = 1) -> bytes | None:
-        """Send a request as it is; returns the reply's bytes, None where there is none (yet)."""
+    def raw(self, data: bytes, reply_max: int = REPLY_MAX, pieces: int = 1) -> bytes | None:
+        """Send the bytes of a request, and return those of the reply, or None if there is no reply (yet)."""
         step = max(1, -(-len(data) // pieces))
         readable = [memoryview(data[at : at + step]) for at in range(0, len(data), step)]
-        answer = bytearray(room)
+        answer = bytearray(reply_max)
         number = next(self._unique)
         self.server.handle(Request(self.ring, number, readable, [memoryview(answer)]))  # type: ignore[arg-type]
         written = self.ring.written.pop(number, None)
         return None if written is None else bytes(answer[:written])
 
-    def ask(self, opcode: int, node: int, body: bytes = b"", pieces: int = 1) -> bytes:
-        """Send a request; returns the reply without its header."""
+    def request(self, opcode: int, node: int, body: bytes = b"", pieces: int = 1) -> bytes:
+        """Send a request, and return the reply without its header."""
         head = fuse.IN_HEADER.pack(fuse.IN_HEADER.size + len(body), opcode, 7, node, 0, 0, 1, 0, 0)
         reply = self.raw(head + body, pieces=pieces)
         assert reply is not None
@@ -131,10 +131,10 @@ class Client:
         assert self.raw(head + fuse.FORGET_IN.pack(lookups)) == b""
 
     def close(self) -> None:
-        """Close what the tree holds open."""
+        """Close the descriptors that the tree keeps open."""
         for node in self.tree.nodes:
             for handle in list(node.handles.values()):
-                self.ask(Op.RELEASE, node.id, fuse.RELEASE_IN.pack(handle.id, 0, 0, 0))
+                self.request(Op.RELEASE, node.id, fuse.RELEASE_IN.pack(handle.id, 0, 0, 0))
         for node in self.tree.nodes:
             self.tree.close_directory(node)
         if isinstance(self.tree, EditsTree):
@@ -147,7 +147,7 @@ class Client:
 
     def lookup(self, parent: int, name: bytes) -> Attributes | None:
         try:
-            found = self._entry(self.ask(Op.LOOKUP, parent, name + b"\0"))
+            found = self._entry(self.request(Op.LOOKUP, parent, name + b"\0"))
         except FileNotFoundError:
             return None
         return found if found.node else None
@@ -179,44 +179,44 @@ class Client:
     # --- calls --------------------------------------------------------------------------------------------------
 
     def attributes(self, node: int) -> Attributes:
-        return Attributes.unpacked(node, self.ask(Op.GETATTR, node, fuse.GETATTR_IN.pack(0, 0, 0))[16:])
+        return Attributes.unpacked(node, self.request(Op.GETATTR, node, fuse.GETATTR_IN.pack(0, 0, 0))[16:])
 
     def mkdir(self, path: bytes, mode: int = 0o755) -> None:
         parent, name = self._absent(path)
-        self.ask(Op.MKDIR, parent, fuse.MKDIR_IN.pack(mode, 0) + name + b"\0")
+        self.request(Op.MKDIR, parent, fuse.MKDIR_IN.pack(mode, 0) + name + b"\0")
 
     def mknod(self, path: bytes, mode: int) -> None:
         parent, name = self._absent(path)
-        self.ask(Op.MKNOD, parent, fuse.MKNOD_IN.pack(mode, 0, 0, 0) + name + b"\0")
+        self.request(Op.MKNOD, parent, fuse.MKNOD_IN.pack(mode, 0, 0, 0) + name + b"\0")
 
     def symlink(self, target: bytes, path: bytes) -> None:
         parent, name = self._absent(path)
-        self.ask(Op.SYMLINK, parent, name + b"\0" + target + b"\0")
+        self.request(Op.SYMLINK, parent, name + b"\0" + target + b"\0")
 
     def readlink(self, path: bytes) -> bytes:
         found = self.find(path)
         if not stat.S_ISLNK(found.mode):
             raise _failure(errno.EINVAL)
-        return self.ask(Op.READLINK, found.node)
+        return self.request(Op.READLINK, found.node)
 
     def link(self, old: bytes, new: bytes) -> None:
         found = self.find(old)
         parent, name = self._absent(new)
         if stat.S_ISDIR(found.mode):
             raise _failure(errno.EPERM)
-        self.ask(Op.LINK, parent, fuse.LINK_IN.pack(found.node) + name + b"\0")
+        self.request(Op.LINK, parent, fuse.LINK_IN.pack(found.node) + name + b"\0")
 
     def unlink(self, path: bytes) -> None:
         parent, name = self._parent(path)
         if stat.S_ISDIR(self.find(path).mode):
             raise _failure(errno.EISDIR)
-        self.ask(Op.UNLINK, parent, name + b"\0")
+        self.request(Op.UNLINK, parent, name + b"\0")
 
     def rmdir(self, path: bytes) -> None:
         parent, name = self._parent(path)
         if not stat.S_ISDIR(self.find(path).mode):
             raise _failure(errno.ENOTDIR)
-        self.ask(Op.RMDIR, parent, name + b"\0")
+        self.request(Op.RMDIR, parent, name + b"\0")
 
     def rename(self, old: bytes, new: bytes, flags: int = 0) -> None:
         (parent, name), (new_parent, new_name) = self._parent(old), self._parent(new)
@@ -234,17 +234,17 @@ class Client:
         if target is not None and not flags & 2 and stat.S_ISDIR(source.mode) != stat.S_ISDIR(target.mode):
             raise _failure(errno.EISDIR if stat.S_ISDIR(target.mode) else errno.ENOTDIR)
         names = name + b"\0" + new_name + b"\0"
-        self.ask(Op.RENAME2, parent, fuse.RENAME2_IN.pack(new_parent, flags, 0) + names)
+        self.request(Op.RENAME2, parent, fuse.RENAME2_IN.pack(new_parent, flags, 0) + names)
 
     def open(self, path: bytes, flags: int, mode: int = 0o644) -> tuple[int, int]:
-        """Node and handle; as open(2) with O_NOFOLLOW."""
+        """Open a file as open(2) does with O_NOFOLLOW, and return its node and handle."""
         parent, name = self._parent(path)
         found = self.lookup(parent, name)
         if found is None:
             if not flags & os.O_CREAT:
                 raise _failure(errno.ENOENT)
             body = fuse.CREATE_IN.pack(flags, mode | stat.S_IFREG, 0, 0) + name + b"\0"
-            reply = self.ask(Op.CREATE, parent, body)
+            reply = self.request(Op.CREATE, parent, body)
             return self._entry(reply).node, fuse.OPEN_OUT.unpack_from(reply, fuse.ENTRY.size + fuse.ATTR.size)[0]
         if flags & os.O_EXCL:
             raise _failure(errno.EEXIST)
@@ -253,28 +253,28 @@ class Client:
         if stat.S_ISDIR(found.mode):
             raise _failure(errno.EISDIR)
         flags &= ~(os.O_CREAT | os.O_EXCL)
-        return found.node, fuse.OPEN_OUT.unpack(self.ask(Op.OPEN, found.node, fuse.OPEN_IN.pack(flags, 0)))[0]
+        return found.node, fuse.OPEN_OUT.unpack(self.request(Op.OPEN, found.node, fuse.OPEN_IN.pack(flags, 0)))[0]
 
     def temporary(self, directory: bytes) -> tuple[int, int]:
-        """Node and handle of a file without a name."""
+        """Create a file without a name, and return its node and handle."""
         body = fuse.CREATE_IN.pack(os.O_RDWR, 0o600 | stat.S_IFREG, 0, 0) + b"\0"
-        reply = self.ask(Op.TMPFILE, self.find(directory).node, body)
+        reply = self.request(Op.TMPFILE, self.find(directory).node, body)
         return self._entry(reply).node, fuse.OPEN_OUT.unpack_from(reply, fuse.ENTRY.size + fuse.ATTR.size)[0]
 
     def link_node(self, node: int, path: bytes) -> None:
         parent, name = self._absent(path)
-        self.ask(Op.LINK, parent, fuse.LINK_IN.pack(node) + name + b"\0")
+        self.request(Op.LINK, parent, fuse.LINK_IN.pack(node) + name + b"\0")
 
     def read(self, node: int, handle: int, size: int, offset: int) -> bytes:
-        return self.ask(Op.READ, node, fuse.READ_IN.pack(handle, offset, size, 0, 0, 0, 0))
+        return self.request(Op.READ, node, fuse.READ_IN.pack(handle, offset, size, 0, 0, 0, 0))
 
     def write(self, node: int, handle: int, data: bytes, offset: int, *, pieces: int = 1, flags: int = 0) -> int:
         body = fuse.READ_IN.pack(handle, offset, len(data), flags, 0, 0, 0) + data
-        return int(fuse.WRITE_OUT.unpack(self.ask(Op.WRITE, node, body, pieces))[0])
+        return int(fuse.WRITE_OUT.unpack(self.request(Op.WRITE, node, body, pieces))[0])
 
     def release(self, node: int, handle: int) -> None:
-        self.ask(Op.FLUSH, node, fuse.FLUSH_IN.pack(handle, 0, 0, 0))
-        self.ask(Op.RELEASE, node, fuse.RELEASE_IN.pack(handle, 0, 0, 0))
+        self.request(Op.FLUSH, node, fuse.FLUSH_IN.pack(handle, 0, 0, 0))
+        self.request(Op.RELEASE, node, fuse.RELEASE_IN.pack(handle, 0, 0, 0))
 
     def set(
         self, node: int, *, mode: int | None = None, size: int | None = None, times: tuple[int, int] | None = None,
@@ -290,16 +290,16 @@ class Client:
         body = fuse.SETATTR_IN.pack(
             valid, 0, handle or 0, size or 0, 0, *seconds, 0, *parts, 0, mode or 0, 0, 0, 0, 0,
         )  # fmt: skip
-        self.ask(Op.SETATTR, node, body)
+        self.request(Op.SETATTR, node, body)
 
     def allocate(self, node: int, handle: int, mode: int, offset: int, length: int) -> None:
-        self.ask(Op.FALLOCATE, node, fuse.FALLOCATE_IN.pack(handle, offset, length, mode, 0))
+        self.request(Op.FALLOCATE, node, fuse.FALLOCATE_IN.pack(handle, offset, length, mode, 0))
 
     def listing(self, path: bytes) -> dict[bytes, tuple[int, int]]:
-        """Names with inode number and file type, in pieces as small as a guest may ask for."""
+        """Return the inode number and file type of each name, read in small pieces."""
         node, offset = self.find(path).node, 0
         names: dict[bytes, tuple[int, int]] = {}
-        while data := self.ask(Op.READDIR, node, fuse.READ_IN.pack(0, offset, 300, 0, 0, 0, 0)):
+        while data := self.request(Op.READDIR, node, fuse.READ_IN.pack(0, offset, 300, 0, 0, 0, 0)):
             at = 0
             while at < len(data):
                 inode, offset, length, kind = fuse.DIRENT.unpack_from(data, at)
@@ -312,18 +312,18 @@ class Client:
 
     def setxattr(self, path: bytes, name: bytes, value: bytes) -> None:
         body = fuse.SETXATTR_IN.pack(len(value), 0) + name + b"\0" + value
-        self.ask(Op.SETXATTR, self.find(path).node, body)
+        self.request(Op.SETXATTR, self.find(path).node, body)
 
     def removexattr(self, path: bytes, name: bytes) -> None:
-        self.ask(Op.REMOVEXATTR, self.find(path).node, name + b"\0")
+        self.request(Op.REMOVEXATTR, self.find(path).node, name + b"\0")
 
     def xattrs(self, path: bytes) -> dict[bytes, bytes]:
         node = self.find(path).node
-        names = self.ask(Op.LISTXATTR, node, fuse.GETXATTR_IN.pack(4096, 0)).split(b"\0")[:-1]
-        return {name: self.ask(Op.GETXATTR, node, fuse.GETXATTR_IN.pack(4096, 0) + name + b"\0") for name in names}
+        names = self.request(Op.LISTXATTR, node, fuse.GETXATTR_IN.pack(4096, 0)).split(b"\0")[:-1]
+        return {name: self.request(Op.GETXATTR, node, fuse.GETXATTR_IN.pack(4096, 0) + name + b"\0") for name in names}
 
     def tree_of(self, path: bytes = b"") -> dict[bytes, tuple[object, ...]]:
-        """Everything below ``path``: see ``snapshot``."""
+        """Return all files below ``path``; see ``snapshot``."""
         found: dict[bytes, tuple[object, ...]] = {}
         for name, (inode, kind) in self.listing(path).items():
             below = path + b"/" * bool(path) + name
@@ -348,9 +348,9 @@ class Client:
 
 
 def snapshot(root: bytes, path: bytes = b"", *, times: bool = False) -> dict[bytes, tuple[object, ...]]:
-    """Everything below ``root``/``path`` by path: mode, links, size, content, target, extended attributes.
+    """Return all files below ``root``/``path`` by path: mode, links, size, content, target, extended attributes.
 
-    With ``times`` also the modification and change time and the inode number.
+    With ``times`` the modification and change time and the inode number are included.
     """
     found: dict[bytes, tuple[object, ...]] = {}
     for entry in os.scandir(os.path.join(root, path)):
@@ -383,7 +383,7 @@ def _failure(error: int) -> OSError:
 
 
 def header(opcode: int, node: int, length: int = 40) -> bytes:
-    """A request's header."""
+    """Return the header of a request."""
     return fuse.IN_HEADER.pack(length, opcode, 7, node, 0, 0, 1, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""Both trees against a plain directory: the same calls have the same results, and leave the same files."""
+"""Both trees compared with a plain directory: the same calls have the same results and leave the same files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE = 1, 2, 16
 
 @dataclass
 class Opened:
-    """One file, open on both sides."""
+    """One file that is open in both trees."""
 
     node: int
     handle: int
@@ -70,7 +70,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Failed:
-    """An error number. A path may be wrong in two ways at once, and which one is told is open."""
+    """An error number. ENOTDIR counts as ENOENT, since a path may have both errors and either may be reported."""
 
     number: int
 
@@ -80,7 +80,7 @@ class Failed:
 
 
 def outcome(call: Callable[[], object]) -> Any:
-    """What ``call`` returns, or how it fails."""
+    """Return the result of ``call``, or its failure."""
     try:
         return call()
     except OSError as error:
@@ -88,7 +88,7 @@ def outcome(call: Callable[[], object]) -> Any:
 
 
 class Machine(RuleBasedStateMachine):
-    """A client of the tree beside the same calls on a directory of the host."""
+    """A client of the tree, and the same calls on a directory of the host."""
 
     edits = False
 
@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
     def _tree(self) -> HostTree:
         path = os.fsdecode(self.shared)
         if self.edits:
-            return EditsTree(path, 4, unwatched, unwatched, store=os.fsdecode(self.store), room=1 << 24)
+            return EditsTree(path, 4, unwatched, unwatched, store=os.fsdecode(self.store), capacity=1 << 24)
         return HostTree(path, 4, unwatched, unwatched)
 
     def teardown(self) -> None:
@@ -125,15 +125,15 @@ class Machine(RuleBasedStateMachine):
         shutil.rmtree(self.base)
 
     def at(self, path: bytes) -> bytes:
-        """The path in the model; ENOTDIR where a symbolic link would be followed on the way."""
+        """Return the path in the model. Raises NotADirectoryError if a symbolic link would be followed."""
         for depth in range(1, path.count(b"/") + 1):
             prefix = os.path.join(self.model, b"/".join(path.split(b"/")[:depth]))
             if os.path.islink(prefix):
                 raise NotADirectoryError(20, "a link")
         return os.path.join(self.model, path)
 
-    def both(self, ours: Callable[[], object], model: Callable[[], object]) -> None:
-        got, expected = outcome(ours), outcome(model)
+    def both(self, actual: Callable[[], object], model: Callable[[], object]) -> None:
+        got, expected = outcome(actual), outcome(model)
         if isinstance(got, Failed) or isinstance(expected, Failed):
             assert got == expected, (got, expected)
 
@@ -176,7 +176,7 @@ class Machine(RuleBasedStateMachine):
     # --- attributes ---------------------------------------------------------------------------------------------
 
     def _alike(self, path: bytes, kinds: int) -> bool:
-        """Whether ``path`` exists and is of one of the file types."""
+        """Return whether ``path`` exists and is a directory or of the file type ``kinds``."""
         try:
             return stat.S_IFMT(os.lstat(self.at(path)).st_mode) in (kinds, stat.S_IFDIR)
         except OSError:
@@ -224,18 +224,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(path=PATHS, flags=FLAGS, mode=FILE_MODES)
     def open(self, path: bytes, flags: int, mode: int) -> None:
-        ours = outcome(lambda: self.client.open(path, flags, mode))
+        actual = outcome(lambda: self.client.open(path, flags, mode))
         model = outcome(lambda: os.open(self.at(path), flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode & 0o1777))
-        self._note(ours, model, flags)
+        self._note(actual, model, flags)
 
-    def _note(self, ours: Any, model: Any, flags: int) -> None:
+    def _note(self, actual: Any, model: Any, flags: int) -> None:
         if isinstance(model, int) and stat.S_ISREG(os.fstat(model).st_mode):
-            assert isinstance(ours, tuple), ours
-            self.opened.append(Opened(*ours, model, flags))
+            assert isinstance(actual, tuple), actual
+            self.opened.append(Opened(*actual, model, flags))
         elif isinstance(model, int):
-            os.close(model)  # a directory or FIFO, which Linux opens by itself
-        elif errno.ENXIO not in (model.number, ours.number):  # a FIFO
-            assert ours == model, (ours, model)
+            os.close(model)  # a directory or FIFO, which Linux opens without a request
+        elif errno.ENXIO not in (model.number, actual.number):  # a FIFO
+            assert actual == model, (actual, model)
 
     @rule(path=PATHS)
     def temporary(self, path: bytes) -> None:
@@ -252,10 +252,10 @@ class Machine(RuleBasedStateMachine):
         opened = self._any(number)
         if os.fstat(opened.fd).st_nlink == 0:
             source = f"/proc/self/fd/{opened.fd}"
-            # one that was unlinked cannot be linked again, one that never had a name can
-            ours = outcome(lambda: self.client.link_node(opened.node, path))
+            # a file that was unlinked cannot be linked again, but a file that never had a name can
+            actual = outcome(lambda: self.client.link_node(opened.node, path))
             model = outcome(lambda: os.link(source, self.at(path), src_dir_fd=opened.fd, follow_symlinks=True))
-            assert ours == model, (ours, model)
+            assert actual == model, (actual, model)
 
     @precondition(lambda self: self.opened)
     @rule(number=st.integers(0, 99), data=DATA, offset=OFFSETS, pieces=st.integers(1, 4))
@@ -312,7 +312,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(path=PATHS)
     def forget(self, path: bytes) -> None:
-        """The guest's kernel drops a file from its caches."""
+        """Drop a file from the caches, as the guest's kernel may do."""
         found = outcome(lambda: self.client.find(path))
         if not isinstance(found, Failed):
             node = found.node
@@ -320,24 +320,24 @@ class Machine(RuleBasedStateMachine):
                 self.client.forget(node, 1 << 40)
 
     def _known_below(self, number: int) -> bool:
-        """Linux forgets a directory after what is in it."""
+        """Return whether an entry of the directory is known. Linux forgets a directory after its entries."""
         nodes = self.client.tree.nodes
         return any(node.parent is nodes[number] for node in nodes)
 
-    # --- what must be so after each call -----------------------------------------------------------------------
+    # --- invariants --------------------------------------------------------------------------------------------
 
     @invariant()
     def same_open_files(self) -> None:
         for opened in self.opened:
-            ours, model = self.client.attributes(opened.node), os.fstat(opened.fd)
-            assert (ours.size, ours.mode, ours.links) == (model.st_size, model.st_mode, model.st_nlink)
+            actual, model = self.client.attributes(opened.node), os.fstat(opened.fd)
+            assert (actual.size, actual.mode, actual.links) == (model.st_size, model.st_mode, model.st_nlink)
 
     @invariant()
     def same_tree(self) -> None:
         assert self.client.tree_of() == snapshot(self.model)
 
     @invariant()
-    def lower_is_unchanged(self) -> None:
+    def edits_leave_the_host_unchanged(self) -> None:
         if self.edits:
             assert snapshot(self.shared, times=True) == self.before
         else:
@@ -345,7 +345,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def unwatched(*_: object) -> None:
-    """Nobody follows what the host changes."""
+    """Ignore the directories to watch."""
 
 
 class EditsMachine(Machine):
@@ -353,7 +353,7 @@ class EditsMachine(Machine):
 
 
 def plant(root: bytes, kind: str, path: bytes, other: bytes) -> None:
-    """Make one file of the tree that is there before the guest."""
+    """Create one file of the initial tree."""
     where = os.path.join(root, path)
     Path(os.fsdecode(os.path.dirname(where))).mkdir(parents=True, exist_ok=True)
     if kind == "d":
@@ -369,5 +369,5 @@ def plant(root: bytes, kind: str, path: bytes, other: bytes) -> None:
 
 
 @pytest.mark.parametrize("machine", [Machine, EditsMachine])
-def test_random_calls_do_what_they_do_on_a_directory(machine: type[Machine]) -> None:
+def test_random_calls_behave_as_on_a_plain_directory(machine: type[Machine]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None))

@@ -1,4 +1,4 @@
-"""What the helper in the guest is asked to do when the host's programs change a great deal."""
+"""Instructions for the helper in the guest when programs on the host change many files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PER_DIRECTORY = 100
 
 
 class Shared:
-    """A directory that a guest knows, and a helper that does at once what it is asked."""
+    """A directory that a guest has looked into, with a helper that completes each instruction immediately."""
 
     def __init__(self, path: Path, store: Path | None) -> None:
         self.path = path
@@ -29,20 +29,20 @@ class Shared:
         followed = (self._watches.add, self._watches.remove)
         tree = HostTree(str(path), 64, *followed)
         if store is not None:
-            tree = EditsTree(str(path), 64, *followed, store=str(store), room=1 << 20)
+            tree = EditsTree(str(path), 64, *followed, store=str(store), capacity=1 << 20)
         self.client = Client(tree, self._refresher)
-        self._refresher.heard(b"hello 1\n")
+        self._refresher.receive(b"hello 1\n")
 
     def instructions(self) -> list[tuple[bytes, bytes]]:
-        """Operation and path of each instruction until there are no more."""
+        """Return the operation and path of each instruction, until none is left."""
         found = []
-        self._refresher.take(self._watches)
+        self._refresher.handle_events(self._watches)
         while self._sent:
             length = int.from_bytes(self._sent[:4], "little")
             number, operation, path, *_ = bytes(self._sent[4 : 4 + length]).split(b"\0")
             del self._sent[: 4 + length]
             found.append((operation, path))
-            self._refresher.heard(b"done %s 0\n" % number)
+            self._refresher.receive(b"done %s 0\n" % number)
         return found
 
 
@@ -61,7 +61,7 @@ def shared(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shared]:
     shared.client.close()
 
 
-def test_of_a_tree_that_was_removed_only_its_top_is_removed_in_the_guest(
+def test_only_the_top_directory_of_a_removed_tree_is_removed_in_the_guest(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = count_calls(monkeypatch)
@@ -71,7 +71,7 @@ def test_of_a_tree_that_was_removed_only_its_top_is_removed_in_the_guest(
     assert shared.instructions() == []
 
 
-def test_more_changes_than_can_wait_are_found_by_one_comparison(
+def test_changes_beyond_the_queue_limit_are_found_by_one_comparison(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = count_calls(monkeypatch)
@@ -85,7 +85,7 @@ def test_more_changes_than_can_wait_are_found_by_one_comparison(
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows with each comparison of all that the guest knows."""
+    """Return a list that grows by one element with each comparison of the whole cache."""
     calls: list[int] = []
     compare_all = Refresher.compare_all
 

@@ -1,4 +1,4 @@
-"""The server and requests that no guest's kernel sends, only a hostile one; and what reaches the host in no case."""
+"""Hostile requests, which a guest's kernel does not normally send, and operations that must not reach the host."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ STRUCTURES = tuple(
 
 
 def unwatched(*_: object) -> None:
-    """Nobody follows what the host changes."""
+    """Ignore the directories to watch."""
 
 
 @contextlib.contextmanager
 def serving(kind: str) -> Iterator[Client]:
-    """A client of an empty directory; beside it lies a file that is none of its business."""
+    """Yield a client of an empty directory. A file next to the directory must not change."""
     with tempfile.TemporaryDirectory(prefix="ccvm-s") as base:
         shared, store = Path(base, "shared"), Path(base, "store")
         shared.mkdir()
@@ -45,7 +45,7 @@ def serving(kind: str) -> Iterator[Client]:
         if kind == "writable":
             client = Client(HostTree(str(shared), 8, unwatched, unwatched))
         else:
-            client = Client(EditsTree(str(shared), 8, unwatched, unwatched, store=str(store), room=1 << 20))
+            client = Client(EditsTree(str(shared), 8, unwatched, unwatched, store=str(store), capacity=1 << 20))
         yield client
         client.close()
         assert Path(base, "secret").read_text() == "of the host"
@@ -53,7 +53,7 @@ def serving(kind: str) -> Iterator[Client]:
 
 
 class _Faults(logging.Handler):
-    """What the server logs as a fault of its own."""
+    """A handler that collects the errors that the server logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -65,7 +65,7 @@ class _Faults(logging.Handler):
 
 @contextlib.contextmanager
 def faults() -> Iterator[list[str]]:
-    """The faults that the server logs meanwhile."""
+    """Yield the list of errors that the server logs within the context."""
     handler = _Faults()
     logging.getLogger("ccvm_tui.share.server").addHandler(handler)
     yield handler.found
@@ -80,7 +80,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
 
 @st.composite
 def hostile(draw: st.DrawFn) -> bytes:
-    """A request with a good header and a body that may be anything."""
+    """Return a request with a valid header and an arbitrary body."""
     operation = draw(st.sampled_from([op for op in Op if op not in (Op.INIT, Op.SETLKW)]) | st.integers(0, 80))
     kind = draw(st.sampled_from(STRUCTURES))
     count = len(kind.unpack(bytes(kind.size)))
@@ -98,14 +98,14 @@ def hostile(draw: st.DrawFn) -> bytes:
     pieces=st.integers(1, 3),
 )
 @settings(max_examples=200)
-def test_no_request_does_more_than_fail(kind: str, requests: list[bytes], pieces: int) -> None:
+def test_hostile_requests_only_fail(kind: str, requests: list[bytes], pieces: int) -> None:
     with serving(kind) as client:
         for path in (b"a", b"b-shm"):  # handles and nodes with small numbers
             client.release(*client.open(path, os.O_RDWR | os.O_CREAT))
             client.open(path, os.O_RDWR)
         with faults() as found:
             for request in requests:
-                with contextlib.suppress(VhostError):  # ends the guest, with a reason
+                with contextlib.suppress(VhostError):  # would end the guest
                     client.raw(request, pieces=pieces)
         assert not found
 
@@ -117,21 +117,21 @@ def root_of(client: Client) -> Path:
 @pytest.mark.parametrize("name", [b"..", b".", b"a/b", b"../secret", b""])
 def test_names_with_a_slash_or_dots_are_refused(client: Client, name: bytes) -> None:
     with pytest.raises(OSError) as refused:
-        client.ask(Op.LOOKUP, ROOT_ID, name + b"\0")
+        client.request(Op.LOOKUP, ROOT_ID, name + b"\0")
     assert refused.value.errno == errno.EINVAL
 
 
-def test_a_directory_is_never_moved_into_itself(client: Client) -> None:
+def test_a_directory_cannot_be_moved_into_itself(client: Client) -> None:
     client.mkdir(b"a")
     client.mkdir(b"a/b")
     a, b = client.find(b"a").node, client.find(b"a/b").node
     for source, target in ((ROOT_ID, a), (ROOT_ID, b)):
         with pytest.raises(OSError) as refused:
-            client.ask(Op.RENAME2, source, fuse.RENAME2_IN.pack(target, 0, 0) + b"a\0c\0")
+            client.request(Op.RENAME2, source, fuse.RENAME2_IN.pack(target, 0, 0) + b"a\0c\0")
         assert refused.value.errno == errno.EINVAL
 
 
-def test_names_have_255_bytes_at_most(client: Client) -> None:
+def test_names_have_at_most_255_bytes(client: Client) -> None:
     longest = b"\xff\n" * 127 + b"n"
     client.mkdir(b"d")
     client.mkdir(b"d/" + longest)
@@ -142,7 +142,7 @@ def test_names_have_255_bytes_at_most(client: Client) -> None:
         assert refused.value.errno == errno.ENAMETOOLONG
 
 
-def test_offsets_beyond_any_file_are_refused(client: Client) -> None:
+def test_offsets_beyond_the_maximum_file_size_are_refused(client: Client) -> None:
     node, handle = client.open(b"f", os.O_RDWR | os.O_CREAT)
     for offset in (1 << 63, (1 << 64) - 1):
         for call in (
@@ -150,17 +150,17 @@ def test_offsets_beyond_any_file_are_refused(client: Client) -> None:
             lambda offset: client.read(node, handle, 1, offset),
             lambda offset: client.set(node, size=offset),
             lambda offset: client.allocate(node, handle, 0, offset, 1),
-            lambda offset: client.ask(Op.LSEEK, node, fuse.LSEEK_IN.pack(handle, offset, os.SEEK_DATA, 0)),
+            lambda offset: client.request(Op.LSEEK, node, fuse.LSEEK_IN.pack(handle, offset, os.SEEK_DATA, 0)),
         ):
             with pytest.raises(OSError):
                 call(offset)
 
 
-def test_pages_of_a_mapping_are_written_in_place_though_the_file_is_open_for_appending(client: Client) -> None:
+def test_pages_of_a_mapping_are_written_in_place_if_the_file_is_open_for_appending(client: Client) -> None:
     node, handle = client.open(b"log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
     client.write(node, handle, b"one\ntwo\n", 0)
     client.write(node, handle, b"ONE\n", 0, flags=fuse.WRITE_CACHE)
-    client.write(node, handle, b"three\n", 4)  # the host's end of the file counts, not the guest's
+    client.write(node, handle, b"three\n", 4)  # appended at the host's end of the file, not at the guest's
     assert client.read(node, handle, 100, 0) == b"ONE\ntwo\nthree\n"
 
 
@@ -169,7 +169,7 @@ def test_pages_that_a_mapping_read_during_a_direct_write_are_dropped(client: Cli
     client.write(node, writer, b"one", 0)
     _, reader = client.open(b"log", os.O_RDONLY)
     client.write(node, writer, b"two", 0)
-    assert client.caches.dropped == []  # nothing has been read
+    assert client.caches.dropped == []  # no page has been read
     assert client.read(node, reader, 3, 0) == b"two"
     client.write(node, writer, b"six", 0)
     client.write(node, writer, b"ten", 0)
@@ -180,18 +180,18 @@ def test_pages_that_a_mapping_read_during_a_direct_write_are_dropped(client: Cli
     assert [node.id for node in client.caches.dropped] == [node, node]
 
 
-def test_a_file_that_the_host_has_changed_is_opened_when_the_guest_knows_its_new_size(client: Client) -> None:
+def test_opening_a_file_that_the_host_has_changed_refreshes_it_first(client: Client) -> None:
     (root_of(client) / "known").write_text("old")
     client.release(*client.open(b"known", os.O_RDONLY))
     client.release(*client.open(b"known", os.O_RDONLY))
     assert client.caches.refreshed == []
     node = client.find(b"known").node
     (root_of(client) / "known").write_text("new and longer")
-    client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
+    client.request(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
     assert [node.id for node in client.caches.refreshed] == [node]
 
 
-def test_what_the_guest_does_itself_is_not_taken_for_the_hosts(client: Client) -> None:
+def test_the_guests_own_changes_cause_no_refresh(client: Client) -> None:
     node, handle = client.open(b"own", os.O_RDWR | os.O_CREAT)
     client.write(node, handle, b"content", 0)
     client.release(node, handle)
@@ -226,8 +226,8 @@ def test_device_nodes_are_refused(client: Client, kind: int) -> None:
         client.mknod(b"device", kind | 0o666)
 
 
-def test_an_entry_that_became_a_link_is_not_followed(client: Client) -> None:
-    """The guest knows a file and a directory; then both are links that lead out of the share."""
+def test_a_known_file_that_becomes_a_symbolic_link_is_not_followed(client: Client) -> None:
+    """The guest knows a file and a directory. Then both become symbolic links to files outside."""
     root = root_of(client)
     outside = Path(root.parent, "store", "outside")
     outside.mkdir()
@@ -245,37 +245,37 @@ def test_an_entry_that_became_a_link_is_not_followed(client: Client) -> None:
     before = snapshot(os.fsencode(outside), times=True)
     for node in (file, below, directory):
         for request in (
-            lambda node: client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDWR | os.O_TRUNC, 0)),
+            lambda node: client.request(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDWR | os.O_TRUNC, 0)),
             lambda node: client.set(node, mode=0o777),
             lambda node: client.set(node, times=(1, 1)),
             lambda node: client.set(node, size=0),
-            lambda node: client.ask(Op.UNLINK, node, b"f\0"),
-            lambda node: client.ask(Op.SETXATTR, node, fuse.SETXATTR_IN.pack(1, 0) + b"user.x\0y"),
-            lambda node: client.ask(Op.READDIR, node, fuse.READ_IN.pack(0, 0, 4096, 0, 0, 0, 0)),
+            lambda node: client.request(Op.UNLINK, node, b"f\0"),
+            lambda node: client.request(Op.SETXATTR, node, fuse.SETXATTR_IN.pack(1, 0) + b"user.x\0y"),
+            lambda node: client.request(Op.READDIR, node, fuse.READ_IN.pack(0, 0, 4096, 0, 0, 0, 0)),
         ):
             with pytest.raises(OSError):
                 request(node)
     assert snapshot(os.fsencode(outside), times=True) == before
 
 
-def test_a_tree_of_3000_levels(client: Client) -> None:
+def test_a_tree_of_3000_levels_can_be_used(client: Client) -> None:
     parent = ROOT_ID
     for _ in range(3000):
-        entry = client.ask(Op.MKDIR, parent, fuse.MKDIR_IN.pack(0o755, 0) + b"d\0")
+        entry = client.request(Op.MKDIR, parent, fuse.MKDIR_IN.pack(0o755, 0) + b"d\0")
         parent = fuse.ENTRY.unpack_from(entry)[0]
-    client.ask(Op.MKDIR, ROOT_ID, fuse.MKDIR_IN.pack(0o755, 0) + b"e\0")
-    # its descriptors were closed long ago: only the last few are kept
+    client.request(Op.MKDIR, ROOT_ID, fuse.MKDIR_IN.pack(0o755, 0) + b"e\0")
+    # its descriptor has been closed: only the last few are kept
     middle = client.tree.nodes[2].id
     assert client.tree.nodes[parent].is_directory
-    client.ask(Op.MKDIR, middle, fuse.MKDIR_IN.pack(0o755, 0) + b"f\0")
-    client.ask(Op.MKDIR, parent, fuse.MKDIR_IN.pack(0o755, 0) + b"f\0")
+    client.request(Op.MKDIR, middle, fuse.MKDIR_IN.pack(0o755, 0) + b"f\0")
+    client.request(Op.MKDIR, parent, fuse.MKDIR_IN.pack(0o755, 0) + b"f\0")
     body = fuse.RENAME2_IN.pack(ROOT_ID, 0, 0) + b"f\0g\0"
-    client.ask(Op.RENAME2, parent, body)
+    client.request(Op.RENAME2, parent, body)
     assert set(client.listing(b"")) == {b"d", b"e", b"g"}
     subprocess.run(["rm", "-rf", root_of(client) / "d"], check=True)  # too deep for Python
 
 
-def test_a_program_that_the_host_made_set_user_id_loses_the_bit_as_the_guest_changes_it(client: Client) -> None:
+def test_a_set_user_id_program_of_the_host_loses_the_bit_when_the_guest_changes_it(client: Client) -> None:
     root = root_of(client)
     changes: dict[str, Callable[[int, int], object]] = {
         "write": lambda node, handle: client.write(node, handle, b"x", 0),
@@ -292,7 +292,7 @@ def test_a_program_that_the_host_made_set_user_id_loses_the_bit_as_the_guest_cha
         client.release(node, handle)
         kept = stat.S_ISUID if name == "time" else 0
         if isinstance(client.tree, EditsTree):
-            kept = 0  # a copy is never more than the guest's own
+            kept = 0  # a copy never has the bit
             assert (root / name).stat().st_mode & 0o7777 == 0o4755
         assert client.find(name.encode()).mode & stat.S_ISUID == kept, name
 
@@ -302,8 +302,8 @@ def test_a_directory_of_20000_names_is_listed_while_they_are_deleted(client: Cli
     (root / "d").mkdir()
     for number in range(20_000):
         (root / "d" / f"{number:05}").touch()
-    node, offset, seen = client.find(b"d").node, 0, []
-    while data := client.ask(Op.READDIR, node, fuse.READ_IN.pack(0, offset, 32768, 0, 0, 0, 0)):
+    node, offset, listed = client.find(b"d").node, 0, []
+    while data := client.request(Op.READDIR, node, fuse.READ_IN.pack(0, offset, 32768, 0, 0, 0, 0)):
         at = 0
         while at < len(data):
             _, offset, length, _ = fuse.DIRENT.unpack_from(data, at)
@@ -311,12 +311,12 @@ def test_a_directory_of_20000_names_is_listed_while_they_are_deleted(client: Cli
             at += (fuse.DIRENT.size + length + 7) // 8 * 8
             if name not in (b".", b".."):
                 client.unlink(b"d/" + name)
-                seen.append(name)
-    assert len(set(seen)) == len(seen) == 20_000
+                listed.append(name)
+    assert len(set(listed)) == len(listed) == 20_000
     client.rmdir(b"d")
 
 
-def test_the_shared_directory_may_be_moved(client: Client) -> None:
+def test_the_shared_directory_can_be_moved(client: Client) -> None:
     root = root_of(client)
     client.mkdir(b"before")
     root.rename(root.parent / "store" / "moved")
@@ -327,7 +327,7 @@ def test_the_shared_directory_may_be_moved(client: Client) -> None:
         (root.parent / "store" / "moved").rename(root)
 
 
-def test_the_shared_directory_may_be_deleted(client: Client) -> None:
+def test_the_shared_directory_can_be_deleted(client: Client) -> None:
     root = root_of(client)
     node, handle = client.open(b"open", os.O_RDWR | os.O_CREAT)
     client.write(node, handle, b"kept", 0)
@@ -344,33 +344,33 @@ def test_the_shared_directory_may_be_deleted(client: Client) -> None:
         root.mkdir()
 
 
-def test_a_name_that_the_host_has_given_to_another_file_is_looked_up_again(client: Client) -> None:
-    """Though the old file is still open; one that the guest itself has deleted can be opened again by descriptor."""
+def test_opening_a_file_that_the_host_has_replaced_fails_with_estale(client: Client) -> None:
+    """It fails even if the old file is open. A file that the guest itself has deleted can be opened by descriptor."""
     root = root_of(client)
     (root / "f").write_text("old")
     node, handle = client.open(b"f", os.O_RDONLY)
     (root / "new").write_text("new")
     (root / "new").rename(root / "f")
     with pytest.raises(OSError) as refused:
-        client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
+        client.request(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
     assert refused.value.errno == errno.ESTALE
     assert client.read(node, handle, 9, 0) == b"old"
     node, handle = client.open(b"f", os.O_RDONLY)
     client.unlink(b"f")
-    client.ask(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
+    client.request(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
     assert client.read(node, handle, 9, 0) == b"new"
 
 
-def test_an_inode_number_that_is_used_again_is_another_file(client: Client) -> None:
-    """The guest knows ``old``; the host deletes it, and the next file has its number."""
+def test_a_file_that_reuses_an_inode_number_is_another_file(client: Client) -> None:
+    """The guest knows ``old``. The host deletes it, and the next file has its inode number."""
     root = root_of(client)
     (root / "old").write_text("old")
     old = client.find(b"old")
-    (root / "old").rename(root / "new")  # as good as another file with the same number
+    (root / "old").rename(root / "new")  # equivalent to another file with the same number
     new = client.find(b"new")
     assert new.inode == old.inode
     assert new.node != old.node
     with pytest.raises(OSError) as refused:
-        client.ask(Op.OPEN, old.node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
+        client.request(Op.OPEN, old.node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
     assert refused.value.errno == errno.ESTALE
     client.release(*client.open(b"new", os.O_RDONLY))

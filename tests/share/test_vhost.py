@@ -1,4 +1,4 @@
-"""The device's back end against a guest, and a QEMU, that do not keep to the protocol."""
+"""The device's back end with a guest and a QEMU that violate the protocol."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEXT, WRITE, INDIRECT = 1, 2, 4
 
 @dataclass
 class Device:
-    """A back end with one region of memory, and its peer's end of the connection."""
+    """A back end with one memory region, and the peer's end of its connection."""
 
     backend: Backend
     peer: socket.socket
@@ -45,20 +45,20 @@ class Device:
 
 @contextlib.contextmanager
 def device() -> Iterator[Device]:
-    ours, peer = socket.socketpair()
+    device_end, peer = socket.socketpair()
     memory = os.memfd_create("guest")
     os.ftruncate(memory, SIZE)
     watched: list[int] = []
-    backend = Backend(ours, 2, lambda fd, _: watched.append(fd), watched.remove)
-    made = Device(backend, peer, memory)
-    made.message(5, struct.pack("<IIQQQQ", 1, 0, GUEST, SIZE, USER, 0), [memory])
-    made.message(8, struct.pack("<II", 0, QUEUE_SIZE))
-    made.message(9, struct.pack("<IIQQQQ", 0, 0, USER + DESCRIPTORS, USER + USED, USER + AVAILABLE, 0))
-    yield made
+    backend = Backend(device_end, 2, lambda fd, _: watched.append(fd), watched.remove)
+    target = Device(backend, peer, memory)
+    target.message(5, struct.pack("<IIQQQQ", 1, 0, GUEST, SIZE, USER, 0), [memory])
+    target.message(8, struct.pack("<II", 0, QUEUE_SIZE))
+    target.message(9, struct.pack("<IIQQQQ", 0, 0, USER + DESCRIPTORS, USER + USED, USER + AVAILABLE, 0))
+    yield target
     for queue in backend.queues:
         queue.set_kick(-1)
         queue.set_call(-1)
-    ours.close()
+    device_end.close()
     peer.close()
     os.close(memory)
 
@@ -67,10 +67,10 @@ def descriptor(address: int, length: int, flags: int = 0, following: int = 0) ->
     return struct.pack("<QIHH", address, length, flags, following)
 
 
-def offered(made: Device, *descriptors: bytes, head: int = 0) -> list[Request]:
-    made.poke(DESCRIPTORS, b"".join(descriptors))
-    made.poke(AVAILABLE, struct.pack("<HHH", 0, 1, head))
-    return list(made.queue.requests())
+def offered(target: Device, *descriptors: bytes, head: int = 0) -> list[Request]:
+    target.poke(DESCRIPTORS, b"".join(descriptors))
+    target.poke(AVAILABLE, struct.pack("<HHH", 0, 1, head))
+    return list(target.queue.requests())
 
 
 ADDRESSES = st.sampled_from(
@@ -86,36 +86,36 @@ CHAINS = st.lists(
     table=CHAINS, indirect=CHAINS, ring=st.binary(max_size=40), head=st.integers(0, 12), reply=st.binary(max_size=99)
 )
 @settings(max_examples=150)
-def test_chains_are_within_the_guests_memory_or_refused(
+def test_chains_outside_the_guests_memory_are_refused(
     table: list[bytes], indirect: list[bytes], ring: bytes, head: int, reply: bytes
 ) -> None:
-    with device() as made:
-        made.poke(DATA, b"".join(indirect))
-        made.poke(AVAILABLE, ring)
+    with device() as target:
+        target.poke(DATA, b"".join(indirect))
+        target.poke(AVAILABLE, ring)
         with contextlib.suppress(VhostError):
-            for request in offered(made, *table, head=head):
+            for request in offered(target, *table, head=head):
                 assert len(request.readable) + len(request.writable) <= 1025
                 assert all(len(part) <= SIZE for part in (*request.readable, *request.writable))
                 request.reply(reply)
 
 
-def test_a_chain_that_runs_in_a_circle_is_refused() -> None:
-    with device() as made, pytest.raises(VhostError):
-        offered(made, descriptor(GUEST + DATA, 8, NEXT, 1), descriptor(GUEST + DATA, 8, NEXT, 0))
+def test_a_circular_chain_is_refused() -> None:
+    with device() as target, pytest.raises(VhostError):
+        offered(target, descriptor(GUEST + DATA, 8, NEXT, 1), descriptor(GUEST + DATA, 8, NEXT, 0))
 
 
-def test_a_table_that_names_itself_is_refused() -> None:
-    with device() as made:
-        made.poke(DATA, descriptor(GUEST + DATA, 16, INDIRECT))
+def test_an_indirect_table_that_refers_to_itself_is_refused() -> None:
+    with device() as target:
+        target.poke(DATA, descriptor(GUEST + DATA, 16, INDIRECT))
         with pytest.raises(VhostError):
-            offered(made, descriptor(GUEST + DATA, 16, INDIRECT))
+            offered(target, descriptor(GUEST + DATA, 16, INDIRECT))
 
 
-def test_a_request_and_its_reply_cross_pieces_of_any_size() -> None:
-    with device() as made:
-        made.poke(DATA, b"abcdef")
+def test_a_request_and_its_reply_can_span_several_descriptors() -> None:
+    with device() as target:
+        target.poke(DATA, b"abcdef")
         (request,) = offered(
-            made,
+            target,
             descriptor(GUEST + DATA, 4, NEXT, 1),
             descriptor(GUEST + DATA + 4, 2, NEXT, 2),
             descriptor(GUEST + DATA + 100, 3, NEXT | WRITE, 3),
@@ -123,8 +123,8 @@ def test_a_request_and_its_reply_cross_pieces_of_any_size() -> None:
         )
         assert b"".join(request.readable) == b"abcdef"
         request.reply(b"1234567")
-        assert os.pread(made.memory, 3, DATA + 100) + os.pread(made.memory, 4, DATA + 200) == b"1234567"
-        assert struct.unpack("<HHII", os.pread(made.memory, 12, USED)) == (0, 1, 0, 7)
+        assert os.pread(target.memory, 3, DATA + 100) + os.pread(target.memory, 4, DATA + 200) == b"1234567"
+        assert struct.unpack("<HHII", os.pread(target.memory, 12, USED)) == (0, 1, 0, 7)
         with pytest.raises(VhostError):
             request.reply(b"123456789")
 
@@ -150,31 +150,31 @@ def test_messages_are_handled_or_refused(messages: list[tuple[int, bytes, int, b
 
 
 def deliver(messages: list[tuple[int, bytes, int, bool]]) -> None:
-    """Send ``messages`` to a device until it refuses one."""
-    with device() as made, contextlib.suppress(VhostError):
+    """Send ``messages`` to a device until it refuses a message."""
+    with device() as target, contextlib.suppress(VhostError):
         for number, payload, count, needs_reply in messages:
             fds = [os.memfd_create("given") for _ in range(count)]
             try:
-                made.message(number, payload, fds, flags=1 | NEED_REPLY * needs_reply)
+                target.message(number, payload, fds, flags=1 | NEED_REPLY * needs_reply)
             finally:
                 for fd in fds:
                     os.close(fd)
-            list(made.queue.requests())
+            list(target.queue.requests())
 
 
 def test_a_message_that_is_too_long_is_refused() -> None:
-    with device() as made:
-        made.peer.sendall(struct.pack("<III", 1, 1, 1 << 20))
+    with device() as target:
+        target.peer.sendall(struct.pack("<III", 1, 1, 1 << 20))
         with pytest.raises(VhostError):
-            made.backend.receive()
+            target.backend.receive()
 
 
-def test_the_end_of_the_connection_is_told_from_one_within_a_message() -> None:
-    with device() as made:
-        made.peer.sendall(struct.pack("<III", 8, 1, 8) + b"xx")
-        made.peer.shutdown(socket.SHUT_WR)
+def test_the_end_of_the_connection_is_an_error_only_within_a_message() -> None:
+    with device() as target:
+        target.peer.sendall(struct.pack("<III", 8, 1, 8) + b"xx")
+        target.peer.shutdown(socket.SHUT_WR)
         with pytest.raises(VhostError):
-            made.backend.receive()
-    with device() as made:
-        made.peer.shutdown(socket.SHUT_WR)
-        assert made.backend.receive() is False
+            target.backend.receive()
+    with device() as target:
+        target.peer.shutdown(socket.SHUT_WR)
+        assert target.backend.receive() is False

@@ -1,4 +1,4 @@
-"""The WAL index of two writers, and the FUSE structures."""
+"""The WAL index with two writers, and the FUSE structures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_differences_are_exact(old: bytes, changes: list[tuple[int, int]]) -> No
     ranges = differences(old, bytes(new))
     covered = {at for start, end in ranges for at in range(start, end)}
     assert covered == {at for at in range(300) if old[at] != new[at]}
-    assert all(one[1] < other[0] for one, other in itertools.pairwise(ranges))
+    assert all(first[1] < second[0] for first, second in itertools.pairwise(ranges))
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def index_file() -> Iterator[int]:
 @given(changes=CHANGES, rereads=st.sets(st.integers(0, 19)))
 @settings(max_examples=200)
 def test_bytes_that_one_side_writes_reach_the_other(changes: list[tuple[bool, int, bytes]], rereads: set[int]) -> None:
-    """Each byte has one writer at a time, as SQLite's locks have it; pages have two."""
+    """SQLite's locks ensure that each byte has one writer at a time, but a page may have two."""
     expected, guest, index = bytearray(3 * PAGE), bytearray(3 * PAGE), WalIndex()
     with index_file() as fd:
         guest[:] = index.read(fd, 3 * PAGE, 0)
@@ -62,7 +62,7 @@ def test_bytes_that_one_side_writes_reach_the_other(changes: list[tuple[bool, in
 
 
 @given(start=st.integers(0, 3 * PAGE), data=st.binary(min_size=1, max_size=5000), mapped=st.integers(0, 3 * PAGE - 1))
-def test_what_was_written_by_a_call_is_not_taken_back_by_a_mapping(start: int, data: bytes, mapped: int) -> None:
+def test_a_mapping_does_not_revert_data_written_by_a_system_call(start: int, data: bytes, mapped: int) -> None:
     index = WalIndex()
     with index_file() as fd:
         guest = bytearray(index.read(fd, 3 * PAGE, 0))
@@ -79,7 +79,7 @@ def test_what_was_written_by_a_call_is_not_taken_back_by_a_mapping(start: int, d
 
 
 @given(name=st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & set(b"\0/")), rest=st.binary())
-def test_names_are_bytes_up_to_the_nul(name: bytes, rest: bytes) -> None:
+def test_a_name_ends_at_the_nul(name: bytes, rest: bytes) -> None:
     if name in (b".", b".."):
         with pytest.raises(ValueError):
             fuse.name_at(name + b"\0" + rest)
@@ -88,7 +88,7 @@ def test_names_are_bytes_up_to_the_nul(name: bytes, rest: bytes) -> None:
 
 
 @given(data=st.binary(max_size=300), offset=st.integers(0, 300))
-def test_anything_is_a_name_or_refused(data: bytes, offset: int) -> None:
+def test_arbitrary_data_is_a_valid_name_or_refused(data: bytes, offset: int) -> None:
     try:
         name = fuse.name_at(data, offset)
     except ValueError:
@@ -97,7 +97,7 @@ def test_anything_is_a_name_or_refused(data: bytes, offset: int) -> None:
 
 
 @given(inode=st.integers(0, (1 << 64) - 1), offset=st.integers(0, (1 << 63) - 1), name=st.binary(max_size=255))
-def test_directory_entries_are_whole_words(inode: int, offset: int, name: bytes) -> None:
+def test_directory_entries_are_padded_to_eight_bytes(inode: int, offset: int, name: bytes) -> None:
     packed = fuse.directory_entry(inode, offset, name, 0o100000)
     assert len(packed) % 8 == 0
     assert fuse.DIRENT.unpack_from(packed) == (inode, offset, len(name), 8)

@@ -1,4 +1,4 @@
-"""Watches of the host's directories, where the host allows none."""
+"""Watches of the host's directories, with and without an inotify instance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def directory(path: Path) -> tuple[Node, int]:
     return Node(2, (info.st_dev, info.st_ino), stat.S_IFDIR, None, b""), fd
 
 
-def test_events_name_their_directory(tmp_path: Path) -> None:
+def test_events_contain_their_directory(tmp_path: Path) -> None:
     watches = Watches()
     node, fd = directory(tmp_path)
     watches.add(node, fd)

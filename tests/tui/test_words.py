@@ -21,7 +21,7 @@ from ccvm_tui.guest import (
     TermColours,
     TermSize,
 )
-from ccvm_tui.project.history import Seen
+from ccvm_tui.project.history import KnownProject
 from ccvm_tui.tui import attention
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.clipboard import osc52
@@ -108,7 +108,7 @@ def guest(name: str, project: str, *sessions: SessionInfo, state: GuestState = G
 
 
 def test_the_tree_has_running_projects_first_then_the_newest() -> None:
-    seen = [Seen("/p/old", "old", 5.0), Seen("/p/new", "new", 9.0), Seen("/p/run", "run", 1.0)]
+    seen = [KnownProject("/p/old", "old", 5.0), KnownProject("/p/new", "new", 9.0), KnownProject("/p/run", "run", 1.0)]
     deaths = [End("dead-1", "/p/dead", True, "killed", "", 7.0)]
     entries = gather(["/p/conf"], seen, [guest("run-1", "/p/run")], deaths)
     assert [entry.path for entry in entries] == ["/p/run", "/p/conf", "/p/new", "/p/dead", "/p/old"]

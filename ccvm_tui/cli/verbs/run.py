@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     flags |= {"linger": args.linger, "writable_cwd": _writable(args)}
     settings = config.resolve(here.path, os.environ, flags).settings
     try:
-        name = paths.name_checked(args.name) if args.name is not None else here.name
+        name = paths.check_guest_name(args.name) if args.name is not None else here.name
     except ValueError as error:
         raise UserError(str(error), "letters, digits, - _ and . make a name, 48 at most") from error
     job = start.Job(

@@ -20,7 +20,7 @@ from textual.widgets import Input
 
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import Activity, SessionInfo
-from ccvm_tui.project.history import History, Seen
+from ccvm_tui.project.history import History, KnownProject
 from ccvm_tui.protocol import Happened
 from ccvm_tui.tui import attention, workers
 from ccvm_tui.tui.attention import SessionKey
@@ -98,7 +98,7 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
         self._composed = False
         self._sidebar_wanted = 0
         self._seen_at = 0
-        self._seen_before: tuple[Seen, ...] = ()
+        self._seen_before: tuple[KnownProject, ...] = ()
         self._details_wanted: bool | None = None
         self.fleet_tree = FleetTree(id="tree")
         self.fleet_tree.start = project_row_id(here)
@@ -178,7 +178,7 @@ class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
             self._wanted(change)
         self._seen()
 
-    def _history(self) -> tuple[Seen, ...]:
+    def _history(self) -> tuple[KnownProject, ...]:
         """The projects used before; read again only when the file changed."""
         try:
             changed = self.history.file.stat().st_mtime_ns
