@@ -152,9 +152,9 @@ class VmGuest:
             self._machine = machine = await Machine.start(spec, self._paths, [share])
         except BootError as error:
             # QEMU does not start without its file server, whose error is more specific
-            if (reason := await share.ended_within(SHARE_EXIT_TIMEOUT)) is not None:
+            if (cause := await share.ended_within(SHARE_EXIT_TIMEOUT)) is not None:
                 raise BootError(
-                    f"the file server of the project did not start: {reason}",
+                    f"the file server of the project did not start: {cause}",
                     "check that you can read the project's directory; `ccvm-tui doctor` checks the rest",
                 ) from error
             raise
