@@ -6,7 +6,7 @@ import contextlib
 import sys
 
 from ccvm_tui.cli import modes
-from ccvm_tui.cli.leader import Command, Leader
+from ccvm_tui.cli.keyboard import Command, Keyboard
 from ccvm_tui.cli.raw import How, Outcome, RawTerminal
 from ccvm_tui.cli.tty import Tty
 from ccvm_tui.config import Settings
@@ -27,7 +27,7 @@ async def foreground(guest: str, session: str, settings: Settings, *, scrollback
     tty = Tty()
     try:
         keys = {settings.keys.zoom: "detach", settings.keys.detach: "detach", settings.keys.help: "help"}
-        terminal = RawTerminal(tty, Leader(settings.leader, keys))
+        terminal = RawTerminal(tty, Keyboard(settings.leader, keys))
         with terminal.signals(), tty.raw():
             last_words = modes.left
             tty.write_now(modes.ENTER)

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Any, TypeVar
 
 from ccvm_tui import protocol
-from ccvm_tui.cli.leader import PAUSE, Action, Command, Leader
+from ccvm_tui.cli.keyboard import PAUSE, Action, Command, Keyboard
 from ccvm_tui.cli.tty import Tty
 from ccvm_tui.client import connection
 from ccvm_tui.client.connection import Stream
@@ -53,9 +53,9 @@ class Outcome:
 class RawTerminal:
     """Shows sessions on ``tty``, which is in raw mode already. Use ``show`` as often as wanted, in ``signals``."""
 
-    def __init__(self, tty: Tty, leader: Leader) -> None:
+    def __init__(self, tty: Tty, keyboard: Keyboard) -> None:
         self._tty = tty
-        self._leader = leader
+        self._filter = keyboard
         self._typed = bytearray()
         self._more = asyncio.Event()
         self._room = asyncio.Event()
@@ -124,15 +124,15 @@ class RawTerminal:
         while True:
             await self._room.wait()
             try:
-                async with asyncio.timeout(PAUSE if self._leader.waiting else None):
+                async with asyncio.timeout(PAUSE if self._filter.waiting else None):
                     data = await self._tty.read()
             except TimeoutError:
-                self._act(self._leader.idle(), done)
+                self._act(self._filter.idle(), done)
                 continue
             if not data:
                 _resolve(done, Outcome(How.HUNG_UP))
                 return
-            self._act(self._leader.feed(data), done)
+            self._act(self._filter.feed(data), done)
 
     def _act(self, actions: list[Action], done: asyncio.Future[Outcome | Command]) -> None:
         for action in actions:
