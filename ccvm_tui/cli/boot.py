@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 from ccvm_tui import claim
 from ccvm_tui.cli.bootline import BootLine
-from ccvm_tui.cli.format import printable
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.client.connection import Keeper
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchGuest, UserError
 from ccvm_tui.guest import GuestInfo, GuestState
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Console, Info, LaunchSpec, SessionSpec
+from ccvm_tui.text import console_line, printable
 
 GONE_WITHIN = 20.0
 """Seconds for a guest that is stopping to be gone, before another one takes its place."""
@@ -187,8 +187,8 @@ class Boot:
             print(f"ccvm-tui: {printable(warning)}", file=sys.stderr)
 
     def _console_tail(self) -> str:
-        lines = self._tail.replace("\r", "").splitlines()[-CONSOLE_SHOWN:]
-        return "\n".join(printable(line) for line in lines)
+        lines = self._tail.replace("\r\n", "\n").split("\n")[-CONSOLE_SHOWN:]
+        return "\n".join(console_line(line) for line in lines)
 
 
 def _settle(up: asyncio.Future[None], error: Exception | None = None) -> None:

@@ -26,6 +26,7 @@ from ccvm_tui.paths import GuestPaths
 from ccvm_tui.project import Project
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
+from ccvm_tui.text import console_line
 
 DESTROYED_WITHIN = 20.0
 
@@ -128,7 +129,7 @@ def _console(job: Job) -> Iterator[Callable[[str], None] | None]:
         def show(text: str) -> None:
             kept.write(text)
             kept.flush()
-            print("".join(one for one in text if one == "\n" or one.isprintable()), end="", file=sys.stderr, flush=True)
+            print("\n".join(map(console_line, text.split("\n"))), end="", file=sys.stderr, flush=True)
 
         yield show
 

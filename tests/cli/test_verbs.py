@@ -229,10 +229,10 @@ def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
     old.write_text("x")
     os.utime(old, (0, 0))
     tried = ccvm_tui("gc", "--dry-run").stdout.decode()
-    assert f"would remove a dead guest: {dead} (2.0 KiB)" in tried
+    assert f"would remove a dead guest: {dead} (2K)" in tried
     assert dead.exists()
     assert old.exists()
-    assert f"would remove what interrupted builds left: {images} (4.0 KiB)" in tried
+    assert f"would remove what interrupted builds left: {images} (4K)" in tried
     with (images / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "interrupted" not in ccvm_tui("gc", "--dry-run").stdout.decode()

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ccvm_tui import config, paths
-    from ccvm_tui.cli import format
+    from ccvm_tui.cli.table import table
     from ccvm_tui.errors import UserError
 
     if args.file:
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     rows = [["SETTING", "VALUE", "FROM"]]
     rows += [[name, json.dumps(value, ensure_ascii=False), _from(found, name)] for name, value in found.values.items()]
-    print(format.table(rows))
+    print(table(rows))
     there = "" if found.file.path.exists() else " (does not exist)"
     print(f"\nfile: {found.file.path}{there}\nproject: {project}", file=sys.stderr)
     return 0

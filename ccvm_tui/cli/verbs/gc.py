@@ -31,15 +31,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ccvm_tui.cli.format import size
+    from ccvm_tui.text import size_text
 
     leftovers = [*dead_guests(), *_old_records(time.time()), *_images(all_others=args.images)]
     verb = "would remove" if args.dry_run else "removed"
     for leftover in leftovers:
         if not args.dry_run:
             leftover.remove()
-        print(f"{verb} {leftover.what}: {leftover.path} ({size(leftover.size)})")
-    print(f"{verb} {size(sum(leftover.size for leftover in leftovers))} in all" if leftovers else "nothing to remove")
+        print(f"{verb} {leftover.what}: {leftover.path} ({size_text(leftover.size)})")
+    total = size_text(sum(leftover.size for leftover in leftovers))
+    print(f"{verb} {total} in all" if leftovers else "nothing to remove")
     return 0
 
 

@@ -92,8 +92,9 @@ class _Line:
 
 
 def _ls(args: argparse.Namespace) -> int:
-    from ccvm_tui.cli import format
+    from ccvm_tui.cli.table import table
     from ccvm_tui.image import Store
+    from ccvm_tui.text import size_text
 
     store = Store()
     images, layers, runtimes = store.list(), store.layers(), store.runtimes()
@@ -111,14 +112,14 @@ def _ls(args: argparse.Namespace) -> int:
     rows = [["DIGEST", "WHAT", "CREATED", "SIZE"]]
     for image in images:
         known = image.manifest
-        rows.append([image.digest[:12], f"{known.recipe} ({known.suite})", known.created[:19], format.size(image.size)])
+        rows.append([image.digest[:12], f"{known.recipe} ({known.suite})", known.created[:19], size_text(image.size)])
     for layer in layers:
         what = f"agent {layer.name} {layer.version}"
-        rows.append([layer.digest[:12], what, layer.manifest.created[:19], format.size(layer.size)])
+        rows.append([layer.digest[:12], what, layer.manifest.created[:19], size_text(layer.size)])
     for runtime in runtimes:
         what = f"runtime QEMU {runtime.version}"
-        rows.append([runtime.digest[:12], what, runtime.manifest.created[:19], format.size(runtime.size)])
-    print(format.table(rows))
+        rows.append([runtime.digest[:12], what, runtime.manifest.created[:19], size_text(runtime.size)])
+    print(table(rows))
     return 0
 
 

@@ -58,13 +58,13 @@ def _file(paths: GuestPaths, log: str) -> Path:
 
 
 def _plain(line: str) -> None:
-    from ccvm_tui.cli import format
+    from ccvm_tui.text import console_line
 
-    print(format.plain(line), flush=True)
+    print(console_line(line), flush=True)
 
 
 def _event(line: str) -> None:
-    from ccvm_tui.cli.format import printable
+    from ccvm_tui.text import printable
 
     try:
         event = json.loads(line)
@@ -76,7 +76,7 @@ def _event(line: str) -> None:
 
 
 def _tell_end(end: End, log: str) -> None:
-    from ccvm_tui.cli.format import printable
+    from ccvm_tui.text import printable
 
     clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(end.ended))
     print(f"{end.guest} ended on {clock}: {printable(end.reason)}", file=sys.stderr)

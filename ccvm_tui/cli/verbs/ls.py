@@ -44,17 +44,18 @@ def _as_json(guest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_table(guests: list[dict[str, Any]]) -> str:
-    from ccvm_tui.cli import format
+    from ccvm_tui.cli.table import table
+    from ccvm_tui.text import time_text
 
     rows = [["GUEST", "STATE", "AGE", "SESSION", "WHAT", "PROJECT"]]
     now = time.time()
     for guest in guests:
-        age = format.age(now - guest["started"]) if "started" in guest else "-"
+        age = time_text(now - guest["started"]) if "started" in guest else "-"
         sessions = [(one["id"], _what(one)) for one in guest.get("sessions", [])] or [("-", "-")]
         for number, (id_, what) in enumerate(sessions):
             first = [guest["name"], str(guest["state"]), age] if number == 0 else ["", "", ""]
             rows.append([*first, id_, what, str(guest.get("project", "-")) if number == 0 else ""])
-    return format.table(rows)
+    return table(rows)
 
 
 def _what(session: dict[str, Any]) -> str:

@@ -62,10 +62,11 @@ def _stop(name: str, *, force: bool) -> None:
 
 def _agreed(name: str) -> bool:
     """Whether nothing would be lost, or the user lets it go. Raises UserError when nobody can be asked."""
-    from ccvm_tui.cli import ask, format
+    from ccvm_tui.cli import ask
     from ccvm_tui.errors import UserError
+    from ccvm_tui.text import printable
 
-    losses = [format.printable(loss) for loss in asyncio.run(_losses(name))]
+    losses = [printable(loss) for loss in asyncio.run(_losses(name))]
     if not losses:
         return True
     if not ask.can_ask():

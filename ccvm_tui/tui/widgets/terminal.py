@@ -22,13 +22,13 @@ from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import Exited
 from ccvm_tui.terminal.cells import Cursor, Frame, Mode
 from ccvm_tui.terminal.keys import PRESS, Stroke
+from ccvm_tui.text import plain
 from ccvm_tui.tui import workers
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.grid import EMPTY, Grid, Line, Mark, Painter, window
 from ccvm_tui.tui.guest_input import GuestInput
 from ccvm_tui.tui.live import Live
 from ccvm_tui.tui.outer_screen import OuterScreen, outer_of
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.reading import Reading
 from ccvm_tui.tui.selection import Selection
 from ccvm_tui.tui.strokes import key_name, stroke_of
