@@ -73,7 +73,7 @@ def _run(words: Words) -> int:
         print(f"ccvm {__version__}")
         return 0
     from ccvm_tui import config, project
-    from ccvm_tui.cli import start
+    from ccvm_tui.cli.open_session import NewSession, open_session
     from ccvm_tui.cli.privilege import refuse_root
     from ccvm_tui.guest import SessionKind
 
@@ -81,13 +81,14 @@ def _run(words: Words) -> int:
     here = project.resolve(Path.cwd())
     settings = config.resolve(here.path, os.environ, {"writable_cwd": words.writable, "linger": False}).settings
     shell = words.shell or os.environ.get("CCVM_SHELL") == "1" or settings.agent == "none"
-    job = start.Job(
-        project=here,
-        guest=here.name,
-        settings=settings,
-        kind=SessionKind.SHELL if shell else SessionKind.AGENT,
-        argv=words.agent,
-        destroy=True,
-        debug=words.debug or os.environ.get("CCVM_DEBUG") == "1",
+    return open_session(
+        NewSession(
+            project=here,
+            guest=here.name,
+            settings=settings,
+            kind=SessionKind.SHELL if shell else SessionKind.AGENT,
+            argv=words.agent,
+            destroy=True,
+            debug=words.debug or os.environ.get("CCVM_DEBUG") == "1",
+        )
     )
-    return start.carry_out(job)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ccvm_tui import config
-from ccvm_tui.cli import terminfo
+from ccvm_tui.boot import terminfo
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError, ImageError
 from ccvm_tui.image import Runtime
@@ -30,10 +30,10 @@ def configuration(project: Path, environ: Mapping[str, str]) -> tuple[Settings, 
 
 def image(settings: Settings) -> tuple[Check, Path | None]:
     """Whether there is an image to start from, and its kernel, to try the accelerator with."""
-    from ccvm_tui.cli import images
+    from ccvm_tui.boot import images
 
     try:
-        found = images.best(settings)
+        found = images.built_image(settings)
     except ImageError as error:
         return Check("image", Status.FAIL, error.message, error.hint), None
     if found is None:
@@ -43,10 +43,10 @@ def image(settings: Settings) -> tuple[Check, Path | None]:
 
 def runtime(settings: Settings) -> tuple[Check, Runtime | None]:
     """Whether there is a QEMU of our own, and that, if guests are to run by it."""
-    from ccvm_tui.cli import images
+    from ccvm_tui.boot import images
     from ccvm_tui.image import Store
 
-    wanted = images.wants_runtime(settings)
+    wanted = images.uses_runtime(settings)
     try:
         found = Store().runtime(images.recipe_of(settings))
         if found is not None:

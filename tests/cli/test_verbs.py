@@ -341,7 +341,7 @@ def test_run_joins_the_projects_guest(start: Start, ccvm_tui: Run, on_terminal: 
     wait_for_text(here / "there", "xterm-256color")
     refused = ccvm_tui("run", "--detach", "--read-only", "--shell")
     assert refused.returncode == 1
-    assert b"is running already, and it may write" in refused.stderr
+    assert b"is already running, and it can write" in refused.stderr
     terminal = on_terminal("run", "--command", "sh -c 'exit 9'")
     assert terminal.ended() == 9
 

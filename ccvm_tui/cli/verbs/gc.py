@@ -72,7 +72,7 @@ def _old_records(now: float) -> list[Leftover]:
 def _images(*, all_others: bool) -> list[Leftover]:
     """Replaced layers and runtimes, what killed builds left, and if asked what other recipes made."""
     from ccvm_tui import config
-    from ccvm_tui.cli import images
+    from ccvm_tui.boot import images
     from ccvm_tui.image import Store
     from ccvm_tui.image.images import current_layers
 

@@ -48,13 +48,13 @@ def _recipe(file: str | None) -> tuple[Recipe, Settings]:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from ccvm_tui.cli import images
+    from ccvm_tui.boot import images
     from ccvm_tui.errors import ConfigError
     from ccvm_tui.image import Store, build
 
     recipe, settings = _recipe(args.recipe)
     layers = [args.agent if args.agent is not None else settings.agent]
-    runtime = images.wants_runtime(settings)
+    runtime = images.uses_runtime(settings)
     if args.update and not runtime:
         raise ConfigError(
             "there is no runtime to update: the host's QEMU runs guests", '`CCVM_RUNTIME=own`, or runtime = "own"'

@@ -48,7 +48,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 def run(args: argparse.Namespace) -> int:
     from ccvm_tui import config, paths, project
-    from ccvm_tui.cli import start
+    from ccvm_tui.cli.open_session import NewSession, open_session
     from ccvm_tui.cli.privilege import refuse_root
     from ccvm_tui.errors import UserError
 
@@ -61,16 +61,17 @@ def run(args: argparse.Namespace) -> int:
         name = paths.check_guest_name(args.name) if args.name is not None else here.name
     except ValueError as error:
         raise UserError(str(error), "letters, digits, - _ and . make a name, 48 at most") from error
-    job = start.Job(
-        project=here,
-        guest=name,
-        settings=settings,
-        kind=_kind(args, settings),
-        argv=_argv(args),
-        label=args.session or "",
-        detach=args.detach,
+    return open_session(
+        NewSession(
+            project=here,
+            guest=name,
+            settings=settings,
+            kind=_kind(args, settings),
+            argv=_argv(args),
+            label=args.session or "",
+            detach=args.detach,
+        )
     )
-    return start.carry_out(job)
 
 
 def _writable(args: argparse.Namespace) -> bool | None:

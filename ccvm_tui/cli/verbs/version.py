@@ -51,7 +51,7 @@ def _runtime_version() -> str:
     from pathlib import Path
 
     from ccvm_tui import config
-    from ccvm_tui.cli import images
+    from ccvm_tui.boot import images
     from ccvm_tui.errors import UserError
     from ccvm_tui.image import Store
 

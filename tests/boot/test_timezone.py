@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from ccvm_tui.cli.timezone import rules, timezone
+from ccvm_tui.boot.timezone import rules, timezone
 from ccvm_tui.protocol import Timezone
 
 ZONES = Path("/usr/share/zoneinfo")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ccvm_tui.cli.terminfo import compiled_entry
+from ccvm_tui.boot.terminfo import compiled_entry
 
 ENTRY = b"\x1a\x01rest"
 
