@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from ccvm_tui import claim, paths
 from ccvm_tui.boot.specs import launch_spec, session_spec
 from ccvm_tui.boot.start import ConsoleOutput, Ready, Request, start
-from ccvm_tui.cli import foreground, piped
+from ccvm_tui.cli.attach import Ending, attach, report_outcome
 from ccvm_tui.cli.boot_line import BootLine
-from ccvm_tui.cli.raw import How
+from ccvm_tui.cli.standard_streams import execute
 from ccvm_tui.cli.tty import has_terminal, require_terminal, size
 from ccvm_tui.client import listing
 from ccvm_tui.config import Settings
@@ -84,10 +84,10 @@ async def _run_on_terminal(wanted: NewSession) -> int:
     if wanted.detach:
         print(f"{wanted.guest}/{session}")
         return 0
-    outcome = await foreground.foreground(wanted.guest, session, wanted.settings)
-    if wanted.destroy and outcome.how is How.EXITED:
+    outcome = await attach(wanted.guest, session, wanted.settings)
+    if wanted.destroy and outcome.ending is Ending.EXITED:
         await _wait_for_end(wanted.guest)
-    return foreground.conclude(wanted.guest, session, outcome)
+    return report_outcome(wanted.guest, session, outcome)
 
 
 async def _run_in_pipes(wanted: NewSession) -> int:
@@ -98,7 +98,7 @@ async def _run_in_pipes(wanted: NewSession) -> int:
     env = session_spec(wanted.kind, argv, wanted.settings, os.environ, size()).env
     ready = await _start(wanted, None)
     try:
-        return await piped.execute(wanted.guest, argv, env)
+        return await execute(wanted.guest, argv, env)
     finally:
         if ready.started and not wanted.settings.linger:
             await asyncio.to_thread(_stop_if_unused, wanted.guest)
