@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 class _StandardOutput(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
-        """Raises BrokenPipeError if the reader has exited, OutputFailed if the data cannot be written."""
+        """Write ``data``. Raises BrokenPipeError if the reader has exited, OutputFailed if it cannot be written."""
         try:
             return super().write(data)
         except BrokenPipeError:
