@@ -18,7 +18,6 @@ from pathlib import Path
 import msgspec
 from textual.pilot import Pilot
 
-from ccvm_tui.cli.dashboard import UserStarter
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import Activity, GuestState, SessionKind, TermSize
@@ -26,6 +25,7 @@ from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Info, SessionSpec
 from ccvm_tui.tui.app import Dashboard
 from ccvm_tui.tui.screens.main import MainScreen
+from ccvm_tui.tui.starting import UserStarter
 from ccvm_tui.tui.tree_rows import RowKind
 
 HERE = Path(__file__).resolve().parent

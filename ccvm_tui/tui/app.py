@@ -18,12 +18,13 @@ from textual.worker import WorkerFailed
 
 from ccvm_tui.config import Settings
 from ccvm_tui.paths import state_dir
+from ccvm_tui.terminal.keys import Stroke
 from ccvm_tui.tui import theme
 from ccvm_tui.tui.driver import OuterDriver
 from ccvm_tui.tui.outer_screen import OuterScreen
 from ccvm_tui.tui.screens.main import MainScreen
 from ccvm_tui.tui.starting import Starter
-from ccvm_tui.tui.strokes import Stroke, stroke_of
+from ccvm_tui.tui.strokes import stroke_of
 
 COLLECT_AFTER = (10_000, 20, 20)
 """The garbage collector's thresholds: frames make many objects, and hardly a cycle among them."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ccvm_tui.guest import Activity, SessionInfo
-from ccvm_tui.tui.plain import plain
+from ccvm_tui.text import plain
 
 URGENCY = {Activity.WAITING: 0, Activity.FAILED: 1, Activity.DONE: 2}
 """Lower is asked for first."""

@@ -27,9 +27,9 @@ from textual.driver import Driver
 from textual.geometry import Size
 from textual.messages import TerminalSupportsSynchronizedOutput
 
-from ccvm_tui.terminal.keys import RELEASE
-from ccvm_tui.tui.outer_input import Focus, InputParser, Mouse, Paste, Report, Token
-from ccvm_tui.tui.strokes import Stroke
+from ccvm_tui.terminal.input import Focus, InputParser, Mouse, Paste, Report, Token
+from ccvm_tui.terminal.keys import RELEASE, Stroke
+from ccvm_tui.tui.strokes import key_name
 
 ESCAPE_WAIT = 0.02
 """Seconds after which an escape character that came alone is the Escape key. Terminals send a sequence in one
@@ -317,7 +317,7 @@ class OuterDriver(Driver):
             match token:
                 case Stroke():
                     if not self._takes.take_stroke(token) and token.action != RELEASE:
-                        self.process_message(events.Key(token.name, token.character))
+                        self.process_message(events.Key(key_name(token), token.character))
                 case Mouse():
                     for event in mouse_events(token, self._last_position):
                         self._last_position = (token.x, token.y)

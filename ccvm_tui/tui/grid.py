@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ccvm_tui.terminal.cells import PLAIN, Colours, Cursor, Frame, Lines, Mode, Modes, Row, Style
-from ccvm_tui.tui.plain import cell_text
+from ccvm_tui.text import cell_text
 from ccvm_tui.tui.strips import Cell, CellStrip, StyleBook, cut
 
 StyledRun = tuple[str, int, Style]

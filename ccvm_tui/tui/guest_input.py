@@ -6,11 +6,10 @@ from textual import events
 
 from ccvm_tui.guest import DEFAULT_CELL
 from ccvm_tui.terminal import mouse as codes
-from ccvm_tui.terminal.keys import encode_key
+from ccvm_tui.terminal.keys import Stroke, encode_key
 from ccvm_tui.terminal.mouse import encode_mouse
 from ccvm_tui.terminal.paste import encode_paste
 from ccvm_tui.tui.grid import Grid
-from ccvm_tui.tui.strokes import Stroke
 
 _WHEEL: dict[type[events.MouseEvent], int] = {
     events.MouseScrollUp: codes.WHEEL_UP,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Happened
-from ccvm_tui.tui.plain import plain_lines
+from ccvm_tui.text import plain_lines
 
 TAIL = 1 << 17
 """Bytes read from the end of a log."""

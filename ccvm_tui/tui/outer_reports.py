@@ -1,4 +1,4 @@
-"""The outer terminal's reports about its colours and cells, parsed from `outer_input.Report`. Pure.
+"""The outer terminal's reports about its colours and cells, parsed from ``terminal.input.Report``. Pure.
 
 Sources: xterm's ctlseqs (OSC 10 to 12, CSI 16 t); the colour scheme reports of Contour (CSI ? 997 ; n n).
 """

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ccvm_tui.text import plain
 from ccvm_tui.tui.bindings import shown_key
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.tree_rows import session_title
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from ccvm_tui.terminal.cells import Attribute, Style
-from ccvm_tui.terminal.keys import RELEASE
+from ccvm_tui.terminal.keys import MODIFIER_KEYS, RELEASE, Stroke
 from ccvm_tui.tui.grid import EMPTY, Grid, Line, Mark
 from ccvm_tui.tui.reflow import Place, found_again, place_of
 from ccvm_tui.tui.selection import Point, Selection, Shape, columns, word_at
-from ccvm_tui.tui.strokes import MODIFIER_KEYS, Stroke
+from ccvm_tui.tui.strokes import key_name
 
 if TYPE_CHECKING:
     from ccvm_tui.tui.widgets.terminal import Terminal
@@ -192,13 +192,13 @@ class Reading:
     def takes(self, stroke: Stroke) -> bool:
         """Whether the key is the reader's; else the program is to have it, and reading is over."""
         silent = stroke.action == RELEASE or stroke.key in MODIFIER_KEYS
-        return not self.glancing or silent or stroke.name in GLANCE_KEYS
+        return not self.glancing or silent or key_name(stroke) in GLANCE_KEYS
 
     def stroke(self, stroke: Stroke) -> None:
         """One key of the reading mode."""
         line, column = self.cursor
         page = max(1, self.height - MARGIN)
-        match stroke.name:
+        match key_name(stroke):
             case "j" | "down":
                 self.go(line + 1)
             case "k" | "up":

@@ -1,4 +1,4 @@
-"""Run the dashboard on this terminal, and say afterwards what goes on without it."""
+"""The dashboard on this terminal, and the messages that are printed after it has ended."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ CRASHED = 70
 
 
 def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, ...] = (), here: str = "") -> int:
-    """Returns the exit status. Whatever happens, the terminal is put back and the guests go on."""
+    """Run the dashboard and return the exit status. The terminal is always restored, and guests keep running.
+
+    ``configured`` are the projects of the configuration file. ``here`` is the project in the current directory, or
+    empty.
+    """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    gc.disable()  # nothing is garbage yet; the app enables it when it is ready
+    gc.disable()  # there is no garbage yet; the app enables the collector when it is ready
     from ccvm_tui.tui.app import Dashboard, write_crash
 
-    listing.names()  # a runtime directory that cannot be had is an error to show in the plain terminal
+    listing.names()  # reports an unusable runtime directory before the terminal is in application mode
     app = Dashboard(settings, starter, configured=configured, here=here)
     crash = None
     try:
@@ -31,18 +35,21 @@ def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, .
     except Exception as error:
         crash, failed = write_crash(error), True
     if failed:
-        where = f"; what is known of it stands in {crash}" if crash is not None else ""
-        print(f"ccvm-tui: the dashboard ended by an error of its own{where}", file=sys.stderr)
-    _say_what_goes_on()
+        where = f"; the traceback is in {crash}" if crash is not None else ""
+        print(f"ccvm-tui: the dashboard crashed{where}", file=sys.stderr)
+    _print_running_guests()
     return CRASHED if failed else 0
 
 
-def _say_what_goes_on() -> None:
+def _print_running_guests() -> None:
     try:
         names = listing.names()
     except (OSError, PrerequisiteError):
         return
     if names:
-        count = f"{len(names)} guest{'s' if len(names) != 1 else ''} go{'es' if len(names) == 1 else ''} on"
-        print(f"{count} without the dashboard: {', '.join(names)}\n  → `ccvm-tui` comes back, `ccvm-tui stop` ends",
-              file=sys.stderr)  # fmt: skip
+        count = "1 guest is" if len(names) == 1 else f"{len(names)} guests are"
+        print(
+            f"{count} still running: {', '.join(names)}\n"
+            "  → `ccvm-tui` opens the dashboard again, `ccvm-tui stop` stops a guest",
+            file=sys.stderr,
+        )

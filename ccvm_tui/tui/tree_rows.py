@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from ccvm_tui.guest import Activity, GuestState, SessionInfo, SessionKind
+from ccvm_tui.text import plain
 from ccvm_tui.tui import theme
 from ccvm_tui.tui.attention import SessionKey, said, wants
 from ccvm_tui.tui.fleet import Contact, Guest
 from ccvm_tui.tui.fuzzy import score
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.projects import ProjectEntry
 from ccvm_tui.tui.theme import Sign
 

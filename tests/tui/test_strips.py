@@ -12,8 +12,8 @@ from rich.color import ColorSystem
 from rich.console import Console
 
 from ccvm_tui.terminal.cells import Attribute, Colours, Style, Underline
+from ccvm_tui.text import cell_text
 from ccvm_tui.tui.grid import Line, Mark, Painter
-from ccvm_tui.tui.plain import cell_text
 from ccvm_tui.tui.strips import CellStrip, StyleBook, safe_link
 
 console = Console()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ccvm_tui.guest import (
     TermSize,
 )
 from ccvm_tui.project.history import KnownProject
+from ccvm_tui.text import plain
 from ccvm_tui.tui import attention
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.clipboard import osc52
@@ -29,26 +29,10 @@ from ccvm_tui.tui.dialogs.add_project import completions
 from ccvm_tui.tui.fleet import Contact, Guest
 from ccvm_tui.tui.fuzzy import positions, score
 from ccvm_tui.tui.outer_reports import cell_of, colours_with
-from ccvm_tui.tui.plain import fit, plain, plain_lines, size_text, time_text
+from ccvm_tui.tui.plain import fit
 from ccvm_tui.tui.projects import gather
 from ccvm_tui.tui.toml_section import with_section
 from ccvm_tui.tui.tree_rows import RowKind, rows
-
-
-@given(st.text(max_size=300))
-def test_plain_has_nothing_but_characters(text: str) -> None:
-    out = plain(text, 100)
-    assert len(out) <= 100
-    assert not [char for char in out if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")]
-    assert plain(out, 100) == out
-
-
-def test_plain_takes_off_sequences_and_piles() -> None:
-    assert plain("a\x1b]0;x\x07b") == "a]0;xb"
-    assert plain("e" + "\u0301" * 50) == "e\u0301\u0301"
-    assert plain("abc\u202edef\u2066") == "abcdef"
-    assert plain_lines("one\r\n\x1b[31mtwo\x1b[m\r\nthree\x1b]0;evil\x07", 5) == ["one", "two", "three"]
-    assert plain_lines("12%\r55%\r100% done", 3) == ["100% done"]
 
 
 @given(st.text(max_size=60), st.integers(0, 40))
@@ -176,11 +160,6 @@ def test_what_a_terminal_tells_of_itself_adds_up() -> None:
 def test_no_report_does_harm(kind: str, text: str) -> None:
     colours_with(UNKNOWN_COLOURS, kind, text, cursor=True)
     cell_of(kind, text)
-
-
-def test_sizes_and_times() -> None:
-    assert [size_text(n) for n in (900, 5 << 20, 3 << 30)] == ["0K", "5M", "3.0G"]
-    assert [time_text(n) for n in (5, 300, 7500, 200_000)] == ["5s", "5m", "2h05", "2d7h"]
 
 
 def test_a_section_is_put_where_there_is_none_and_found_where_there_is(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from textual.widgets import Input, Static
 
 from ccvm_tui.errors import UserError
 from ccvm_tui.project import resolve
+from ccvm_tui.text import plain
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
 from ccvm_tui.tui.inks import inks_of
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.widgets.line import Line
 
 SHOWN = 10

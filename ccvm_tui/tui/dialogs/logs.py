@@ -10,11 +10,11 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from ccvm_tui.text import plain
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
 from ccvm_tui.tui.fleet import Guest
 from ccvm_tui.tui.inks import inks_of
 from ccvm_tui.tui.log_files import console_lines, recorded_events
-from ccvm_tui.tui.plain import plain
 
 LINES = 400
 REFRESH_EVERY = 1.0

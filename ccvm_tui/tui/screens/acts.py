@@ -14,11 +14,11 @@ from ccvm_tui.client import listing, spawn
 from ccvm_tui.errors import CcvmError, UserError
 from ccvm_tui.guest import GuestState, SessionKind, TermSize
 from ccvm_tui.protocol import SessionSpec
+from ccvm_tui.text import plain
 from ccvm_tui.tui import workers
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.dialogs.confirm import Confirm
 from ccvm_tui.tui.fleet import Contact, Guest
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.tree_rows import session_title
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from textual import events
 
 from ccvm_tui.errors import CcvmError
 from ccvm_tui.terminal.cells import Lines
+from ccvm_tui.text import plain
 from ccvm_tui.tui import clipboard, workers
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.dialogs.confirm import Confirm
 from ccvm_tui.tui.grid import Line, lines_of
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.selection import Selection, copied
 from ccvm_tui.tui.tree_rows import session_title
 from ccvm_tui.tui.widgets.session_pane import SessionPane

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from ccvm_tui.guest import GuestState, SessionInfo, SessionKind
 from ccvm_tui.protocol import Happened
+from ccvm_tui.text import plain
 from ccvm_tui.tui import attention
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.fleet import Contact, Guest
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.screens.copies import Copies
 from ccvm_tui.tui.screens.endings import Endings
 from ccvm_tui.tui.screens.questions import Questions

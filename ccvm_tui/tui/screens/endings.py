@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from ccvm_tui.guest import SessionInfo, SessionKind
 from ccvm_tui.protocol import Exited
+from ccvm_tui.text import plain, time_text
 from ccvm_tui.tui import workers
 from ccvm_tui.tui.attention import SessionKey
-from ccvm_tui.tui.plain import plain, time_text
 from ccvm_tui.tui.tree_rows import session_title
 from ccvm_tui.tui.widgets.session_pane import SessionPane
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from ccvm_tui.tui.bindings import Verdict, shown_key
-from ccvm_tui.tui.strokes import Stroke
+from ccvm_tui.terminal.keys import Stroke
+from ccvm_tui.terminal.leader import Verdict
+from ccvm_tui.tui.bindings import shown_key
 from ccvm_tui.tui.widgets.terminal import Terminal
 from ccvm_tui.tui.widgets.which_key import WhichKey
 

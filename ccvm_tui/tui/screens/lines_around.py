@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 import psutil
 
 from ccvm_tui.guest import GuestState
+from ccvm_tui.text import plain, size_text
 from ccvm_tui.tui import attention
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.bindings import shown_key
-from ccvm_tui.tui.plain import plain, size_text
 from ccvm_tui.tui.tree_rows import session_title
 from ccvm_tui.tui.widgets.bars import Bar, FooterBar, Piece
 

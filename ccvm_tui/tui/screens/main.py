@@ -22,6 +22,7 @@ from ccvm_tui.config import Settings
 from ccvm_tui.guest import Activity, SessionInfo
 from ccvm_tui.project.history import History, KnownProject
 from ccvm_tui.protocol import Happened
+from ccvm_tui.terminal.keys import Stroke
 from ccvm_tui.tui import attention, workers
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.bindings import LeaderKeys, leader_bindings
@@ -34,7 +35,6 @@ from ccvm_tui.tui.screens.lines_around import LinesAround
 from ccvm_tui.tui.screens.pages import Pages
 from ccvm_tui.tui.screens.session_events import SessionEvents
 from ccvm_tui.tui.starting import Starter
-from ccvm_tui.tui.strokes import Stroke
 from ccvm_tui.tui.tree_rows import RowKind, TreeRow, project_row_id, rows
 from ccvm_tui.tui.widgets.bars import Bar, Divider, FooterBar, HeaderBar
 from ccvm_tui.tui.widgets.details import Details

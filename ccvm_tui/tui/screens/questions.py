@@ -14,6 +14,7 @@ from textual.widgets import Input
 from ccvm_tui import project as projects
 from ccvm_tui.errors import CcvmError, ConfigError, UserError
 from ccvm_tui.guest import SessionKind
+from ccvm_tui.text import plain
 from ccvm_tui.tui import workers
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.dialogs.add_project import AddProject
@@ -24,7 +25,6 @@ from ccvm_tui.tui.dialogs.settings import ProjectSettings
 from ccvm_tui.tui.dialogs.switcher import Candidate, Switcher
 from ccvm_tui.tui.fleet import Guest
 from ccvm_tui.tui.palette import Command, commands
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.screens.pages import settings_of
 from ccvm_tui.tui.tree_rows import project_row_id, session_sign, session_title
 

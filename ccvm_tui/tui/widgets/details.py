@@ -11,9 +11,10 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from ccvm_tui.guest import GuestInfo, SessionInfo
+from ccvm_tui.text import plain, size_text, time_text
 from ccvm_tui.tui.fleet import Guest
 from ccvm_tui.tui.inks import inks_of
-from ccvm_tui.tui.plain import fit, plain, size_text, time_text
+from ccvm_tui.tui.plain import fit
 from ccvm_tui.tui.tree_rows import guest_sign, session_sign, session_title
 from ccvm_tui.tui.widgets.panes import Writer
 

@@ -15,10 +15,10 @@ from textual.widgets import Static
 from ccvm_tui.client.ends import End
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import GuestInfo, GuestState
+from ccvm_tui.text import plain, plain_lines, time_text
 from ccvm_tui.tui import workers
 from ccvm_tui.tui.fleet import Contact, Guest
 from ccvm_tui.tui.inks import Inks, inks_of
-from ccvm_tui.tui.plain import plain, plain_lines, time_text
 from ccvm_tui.tui.projects import ProjectEntry
 from ccvm_tui.tui.tree_rows import guest_sign
 from ccvm_tui.tui.widgets.button import Action

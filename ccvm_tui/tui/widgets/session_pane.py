@@ -11,8 +11,8 @@ from textual.message import Message
 from textual.widgets import Input
 
 from ccvm_tui.guest import SessionInfo
+from ccvm_tui.text import plain
 from ccvm_tui.tui.attention import SessionKey, said, wants
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.tree_rows import session_sign, session_title
 from ccvm_tui.tui.widgets.bars import Bar, Piece, TitleBar
 from ccvm_tui.tui.widgets.line import Line

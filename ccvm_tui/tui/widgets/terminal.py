@@ -21,17 +21,17 @@ from textual.widget import Widget
 from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import Exited
 from ccvm_tui.terminal.cells import Cursor, Frame, Mode
-from ccvm_tui.terminal.keys import PRESS
+from ccvm_tui.terminal.keys import PRESS, Stroke
+from ccvm_tui.text import plain
 from ccvm_tui.tui import workers
 from ccvm_tui.tui.attention import SessionKey
 from ccvm_tui.tui.grid import EMPTY, Grid, Line, Mark, Painter, window
 from ccvm_tui.tui.guest_input import GuestInput
 from ccvm_tui.tui.live import Live
 from ccvm_tui.tui.outer_screen import OuterScreen, outer_of
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.reading import Reading
 from ccvm_tui.tui.selection import Selection
-from ccvm_tui.tui.strokes import Stroke, stroke_of
+from ccvm_tui.tui.strokes import key_name, stroke_of
 from ccvm_tui.tui.widgets.terminal_mouse import TerminalMouse
 
 LEAVING = {"enter": "close", "escape": "close", "q": "close", "space": "close", "ctrl+c": "close", "r": "again"}
@@ -348,7 +348,7 @@ class Terminal(TerminalMouse, Widget, can_focus=True):
         """A key for the program (or for the reader, while the scrollback is read)."""
         if self.ended is not None:
             aware = time.monotonic() - self._ended_at > UNAWARE and stroke.action == PRESS
-            if aware and not self._left and (what := LEAVING.get(stroke.name)):
+            if aware and not self._left and (what := LEAVING.get(key_name(stroke))):
                 self._left = True
                 self.post_message(self.Left(self, what))
             return

@@ -1,0 +1,23 @@
+"""Reports of crashes: tracebacks in files, which ``ccvm-tui gc`` removes after some time."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from pathlib import Path
+
+from ccvm_tui.paths import state_dir
+
+
+def directory() -> Path:
+    """Return the directory of the reports, which may not exist."""
+    return state_dir() / "crashes"
+
+
+def write_report(error: BaseException) -> Path:
+    """Write the traceback of ``error`` to a new file and return its path. Raises OSError if it cannot be written."""
+    directory().mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory() / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+    return path
