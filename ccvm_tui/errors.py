@@ -125,5 +125,6 @@ class KeeperLost(UserError):
 def user_error(kind: str, message: str, hint: str = "") -> UserError:
     """Return an error of the class named ``kind``, or a UserError if there is no such class."""
     found = globals().get(kind)
-    is_error = isinstance(found, type) and issubclass(found, UserError)
-    return (found if is_error else UserError)(message, hint)
+    if isinstance(found, type) and issubclass(found, UserError):
+        return found(message, hint)
+    return UserError(message, hint)
