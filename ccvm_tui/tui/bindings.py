@@ -1,58 +1,23 @@
-"""What the keys do: the leader's second key, from the config, and the tree's own keys.
+"""The leader's second key, from the config.
 
 `LeaderKeys` is a pure state machine over strokes; the clock for the popup is the screen's.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from enum import Enum
 
-from ccvm_tui.config import SCHEMA, Keys
 from ccvm_tui.terminal.keys import ALT, CTRL, LOCKS, RELEASE, REPEAT, SHIFT
 from ccvm_tui.tui.strokes import MODIFIER_KEYS, Stroke, stroke_of
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """``action`` names a method of the main screen (``do_detach`` …); ``key`` is spelled as in the config."""
+    """The name of an action, and its key after the leader as the config spells it."""
 
     action: str
     key: str
-    about: str
-
-
-def leader_bindings(keys: Keys) -> tuple[Binding, ...]:
-    """In the order of the help. `1` to `9` are not in it: they always choose by number."""
-    return tuple(
-        Binding(entry.name, getattr(keys, entry.name), SCHEMA[f"keys.{entry.name}"].about)
-        for entry in dataclasses.fields(keys)
-    )
-
-
-TREE_KEYS: tuple[tuple[str, str], ...] = (
-    ("↑ ↓ or k j", "up and down"),
-    ("← → or h l", "fold and unfold"),
-    ("Enter", "open: go into the session"),
-    ("r", "run: start the guest"),
-    ("c / g", "new shell / new agent"),
-    ("S", "stop the guest"),
-    ("P", "pause or resume it"),
-    ("x", "end the session"),
-    ("l", "logs: events and console"),
-    ("e", "settings of the project"),
-    ("m", "mute or unmute"),
-    ("/", "filter"),
-    ("+", "add a project"),
-    ("-", "forget a project that is not running"),
-    ("i", "details pane"),
-    ("< / >", "narrower / wider sidebar"),
-    ("space", "find a session"),
-    ("?", "help"),
-    ("q", "quit; guests go on"),
-)
-"""The tree's keys as the help shows them."""
 
 
 def config_name(stroke: Stroke) -> str:
@@ -68,16 +33,6 @@ def config_name(stroke: Stroke) -> str:
         key = stroke.key
     key = {" ": "space", "escape": "esc"}.get(key, key)
     return ("ctrl-" if held & CTRL else "") + ("alt-" if held & ALT else "") + key
-
-
-def shown_key(key: str) -> str:
-    """The config's spelling for people: ``Ctrl+\\``, ``Space``, ``d``."""
-    words = key.split("-") if len(key) > 1 and key.startswith(("ctrl-", "alt-")) else [key]
-    if key.endswith("--"):
-        words = [*key[:-2].split("-"), "-"]
-    *modifiers, last = words
-    last = last.capitalize() if len(last) > 1 else last.upper() if modifiers else last
-    return "+".join([*(word.capitalize() for word in modifiers), last])
 
 
 class Verdict(Enum):
