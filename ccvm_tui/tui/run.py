@@ -1,42 +1,46 @@
-"""The dashboard on this terminal, and the messages that are printed after it has ended."""
+"""Running the dashboard on this terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
 
+from ccvm_tui import crash
 from ccvm_tui.client import listing
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import PrerequisiteError
-from ccvm_tui.tui.starting import Starter
+from ccvm_tui.tui.actions.guests import Starter
 
 CRASHED = 70
 """EX_SOFTWARE of sysexits.h."""
 
 
 def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, ...] = (), here: str = "") -> int:
-    """Run the dashboard and return the exit status. The terminal is always restored, and guests keep running.
+    """Run the dashboard until the user quits it, and return the exit status.
 
-    ``configured`` are the projects of the configuration file. ``here`` is the project in the current directory, or
-    empty.
+    The terminal is restored and guests keep running, whatever happens. Raises PrerequisiteError if there is no runtime
+    directory.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    gc.disable()  # there is no garbage yet; the app enables the collector when it is ready
-    from ccvm_tui.tui.app import Dashboard, write_crash
+    gc.disable()  # there is no garbage yet; the app enables it when it is ready
+    from ccvm_tui.tui.app import Dashboard
 
-    listing.names()  # reports an unusable runtime directory before the terminal is in application mode
+    listing.names()  # raises an error that is shown in the plain terminal
     app = Dashboard(settings, starter, configured=configured, here=here)
-    crash = None
+    report = None
     try:
         app.run()
-        crash = app.crash_file
+        report = app.crash_file
         failed = app.return_code not in (0, None)
     except Exception as error:
-        crash, failed = write_crash(error), True
+        failed = True
+        with contextlib.suppress(OSError):
+            report = crash.write_report(error)
     if failed:
-        where = f"; the traceback is in {crash}" if crash is not None else ""
-        print(f"ccvm-tui: the dashboard crashed{where}", file=sys.stderr)
+        where = f"; the traceback is in {report}" if report is not None else ""
+        print(f"ccvm-tui: the dashboard has crashed{where}", file=sys.stderr)
     _print_running_guests()
     return CRASHED if failed else 0
 
@@ -47,9 +51,6 @@ def _print_running_guests() -> None:
     except (OSError, PrerequisiteError):
         return
     if names:
-        count = "1 guest is" if len(names) == 1 else f"{len(names)} guests are"
-        print(
-            f"{count} still running: {', '.join(names)}\n"
-            "  → `ccvm-tui` opens the dashboard again, `ccvm-tui stop` stops a guest",
-            file=sys.stderr,
-        )
+        count = "1 guest keeps running" if len(names) == 1 else f"{len(names)} guests keep running"
+        print(f"{count}: {', '.join(names)}", file=sys.stderr)
+        print("  → `ccvm-tui` opens the dashboard again, `ccvm-tui stop` stops a guest", file=sys.stderr)
