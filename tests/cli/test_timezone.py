@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ccvm_tui.cli.timezone import rules, timezone
@@ -105,13 +105,11 @@ SUMMERS = st.one_of(
         lambda name, offset, rules: f"{name}{offset}{rules}",
         ABBREVIATIONS,
         st.one_of(st.just(""), OFFSETS),
-        st.one_of(st.just(""), st.tuples(DATES, DATES).map(lambda dates: ",{},{}".format(*dates))),
+        # Without dates the C library may take those of a file of its own (posixrules), which are different.
+        st.tuples(DATES, DATES).map(lambda dates: ",{},{}".format(*dates)),
     ),
 )
 STRINGS = st.builds(lambda name, offset, summer: f"{name}{offset}{summer}", ABBREVIATIONS, OFFSETS, SUMMERS)
-
-
-IN_2037 = 2_114_380_800
 
 
 def local(zone: str, moment: int) -> tuple[object, ...]:
@@ -127,8 +125,6 @@ def local(zone: str, moment: int) -> tuple[object, ...]:
 @example("<+0530>-5:30", 0)
 @example("<-03>3<-02>,M3.5.0/-2,M10.5.0/-1", 1_790_000_000)
 def test_a_string_means_the_same_in_a_file(tmp_path_factory: pytest.TempPathFactory, string: str, moment: int) -> None:
-    # For a string without dates the C library takes those of a file, where there is one, which ends in 2037.
-    assume("," in string or moment < IN_2037)
     file = tmp_path_factory.getbasetemp() / "zone"
     file.write_bytes(rules(string))
     os.environ["TZ"] = "UTC"  # the C library looks at a file again only when TZ is another one
