@@ -18,12 +18,12 @@ from pathlib import Path
 import msgspec
 from textual.pilot import Pilot
 
-from ccvm_tui.cli.dashboard import UserStarter
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import Activity, GuestState, SessionKind, TermSize
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Info, SessionSpec
+from ccvm_tui.tui.actions.starter import UserStarter
 from ccvm_tui.tui.app import Dashboard
 from ccvm_tui.tui.model.tree_rows import project_row_id
 from ccvm_tui.tui.screens.main import MainScreen

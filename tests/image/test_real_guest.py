@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ccvm_tui.cli.timezone import rules
+from ccvm_tui.boot.timezone import rules
 from ccvm_tui.errors import UserError
 from ccvm_tui.image import Image
 from tests.image.guest import RealGuest, booted

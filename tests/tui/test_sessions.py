@@ -16,8 +16,8 @@ from ccvm_tui.errors import ImageError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import LaunchSpec
+from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.model.text_selection import Point, TextSelection
-from ccvm_tui.tui.strokes import stroke_of
 from ccvm_tui.tui.widgets.terminal import REACTION_TIME
 from tests.tui.conftest import start_guest
 from tests.tui.local import LocalStarter

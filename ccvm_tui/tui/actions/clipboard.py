@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from ccvm_tui.guest import SessionInfo
+from ccvm_tui.text import plain
 from ccvm_tui.tui.actions.guests import Ask
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
-from ccvm_tui.tui.plain import plain
 
 OSC52_MAX = 1 << 20
 """Maximum length in bytes of text in OSC 52. No terminal accepts more; the desktop's tools have no such limit."""

@@ -18,14 +18,14 @@ from ccvm_tui import project as projects
 from ccvm_tui.client import listing, spawn
 from ccvm_tui.errors import CcvmError, ConfigError, UserError
 from ccvm_tui.guest import GuestState, SessionKind, TermColours, TermSize
-from ccvm_tui.protocol import LaunchSpec, SessionSpec
+from ccvm_tui.text import plain
+from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.model.fleet import Fleet
 from ccvm_tui.tui.model.guests import Contact, Guest
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.projects import project_settings
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 from ccvm_tui.tui.model.tree_rows import TreeRow
-from ccvm_tui.tui.plain import plain
 
 APPEARANCE_TIMEOUT = 5.0
 """Seconds within which a session that was started must be in its guest's list."""
@@ -36,24 +36,6 @@ EDITS_TIMEOUT = 5.0
 
 NAMES_SHOWN = 8
 """The number of edited files that are named."""
-
-
-class Starter(Protocol):
-    """The source of specs for guests and sessions, which it creates from the user's settings.
-
-    Both methods may block, and are called in a thread. They raise UserError for errors that the user can correct.
-    """
-
-    def launch(
-        self, path: str, kind: SessionKind, size: TermSize, told: Callable[[str], None], give_up: threading.Event
-    ) -> LaunchSpec:
-        """Return the spec of a project's guest with its first session.
-
-        A missing image is built. ``told`` is called with descriptions of the progress, and ``give_up`` cancels it.
-        """
-
-    def session(self, path: str, kind: SessionKind, size: TermSize) -> SessionSpec:
-        """Return the spec of another session for a running guest."""
 
 
 class Ask(Protocol):

@@ -12,8 +12,8 @@ from textual.widgets import Input, Static
 
 from ccvm_tui.errors import UserError
 from ccvm_tui.project import resolve
+from ccvm_tui.text import plain
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.terminal_io.app import inks_of
 from ccvm_tui.tui.widgets.controls import LineInput
 

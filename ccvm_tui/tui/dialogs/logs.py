@@ -10,9 +10,9 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from ccvm_tui.text import plain
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
 from ccvm_tui.tui.model.guests import Guest, console_lines, logged_events
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.terminal_io.app import inks_of
 
 LINES = 400

@@ -19,8 +19,8 @@ from ccvm_tui import config
 from ccvm_tui.config import SCHEMA, Effective
 from ccvm_tui.errors import ConfigError
 from ccvm_tui.paths import config_file
+from ccvm_tui.text import plain
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.terminal_io.app import inks_of
 from ccvm_tui.tui.widgets.controls import run_in_background
 

@@ -9,12 +9,13 @@ from rich.text import Text
 from textual.widget import Widget
 
 from ccvm_tui.guest import TermSize
+from ccvm_tui.text import plain
 from ccvm_tui.tui.dialogs.finder import Finder
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 from ccvm_tui.tui.model.signs import Sign, session_sign
-from ccvm_tui.tui.plain import fit, plain
 from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.strips import fit
 from ccvm_tui.tui.widgets.preview import Preview
 
 TITLE_MIN, TITLE_MAX = 10, 26

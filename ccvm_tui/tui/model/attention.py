@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ccvm_tui.guest import Activity, SessionInfo
+from ccvm_tui.text import plain
 from ccvm_tui.tui.model.sessions import SessionKey
-from ccvm_tui.tui.plain import plain
 
 URGENCY = {Activity.WAITING: 0, Activity.FAILED: 1, Activity.DONE: 2}
 """The order in which sessions that need the user are offered, lowest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ccvm_tui.terminal.cells import PLAIN, Colours, Cursor, Frame, Lines, Mode, Modes, Row, Style
-from ccvm_tui.tui.plain import cell_text
+from ccvm_tui.text import cell_text
 
 StyledRun = tuple[str, int, Style]
 """The text of a run, its width in cells, and its style."""

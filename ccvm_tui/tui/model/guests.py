@@ -14,7 +14,7 @@ from ccvm_tui.client.connection import Keeper
 from ccvm_tui.guest import GuestInfo, GuestState, SessionInfo
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Happened
-from ccvm_tui.tui.plain import plain_lines
+from ccvm_tui.text import plain_lines
 
 EVENTS_KEPT = 300
 SAMPLES_KEPT = 120

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ccvm_tui.terminal.keys import Stroke
 from ccvm_tui.tui.model.sessions import SessionKey
-from ccvm_tui.tui.strokes import Stroke
 
 Typed = Stroke | bytes
 """A key, or the bytes of a paste."""

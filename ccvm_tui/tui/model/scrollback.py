@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ccvm_tui.terminal.cells import Attribute, Style
-from ccvm_tui.terminal.keys import RELEASE
+from ccvm_tui.terminal.keys import MODIFIER_KEYS, RELEASE, Stroke
 from ccvm_tui.tui.model.grid import EMPTY, Grid, Line, Mark
+from ccvm_tui.tui.model.key_names import key_name
 from ccvm_tui.tui.model.text_selection import Point, Shape, TextSelection, columns, word_at
-from ccvm_tui.tui.strokes import MODIFIER_KEYS, Stroke
 
 AHEAD = 120
 """The number of lines that are fetched in advance, above and below those in view."""
@@ -219,13 +219,13 @@ class CopyMode:
     def handles(self, stroke: Stroke) -> bool:
         """Return whether copy mode handles the key. If not, copy mode ends and the key goes to the program."""
         silent = stroke.action == RELEASE or stroke.key in MODIFIER_KEYS
-        return not self.passive or silent or stroke.name in PASSIVE_KEYS
+        return not self.passive or silent or key_name(stroke) in PASSIVE_KEYS
 
     def stroke(self, stroke: Stroke) -> Intent | None:
         """Handle a key, and return what the user has asked for beyond copy mode."""
         line, column = self.cursor
         page = max(1, self.height - OVERLAP)
-        match stroke.name:
+        match key_name(stroke):
             case "j" | "down":
                 self.go(line + 1)
             case "k" | "up":

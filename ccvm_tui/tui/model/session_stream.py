@@ -16,11 +16,10 @@ from ccvm_tui.guest import DEFAULT_CELL, TermColours, TermSize
 from ccvm_tui.protocol import Ack, Exited, FrameData, Input, Recolour, Resize
 from ccvm_tui.terminal import mouse
 from ccvm_tui.terminal.cells import Frame, decode_frame
-from ccvm_tui.terminal.keys import encode_key
+from ccvm_tui.terminal.keys import Stroke, encode_key
 from ccvm_tui.terminal.paste import encode_paste
 from ccvm_tui.tui.model.grid import Grid
 from ccvm_tui.tui.model.sessions import SessionKey
-from ccvm_tui.tui.strokes import Stroke
 
 SETTLE_TIME = 0.06
 """Seconds without another size after which a size is sent."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ccvm_tui.guest import SessionInfo, SessionKind
 from ccvm_tui.protocol import Exited
-from ccvm_tui.tui.plain import plain, time_text
+from ccvm_tui.text import plain, time_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from ccvm_tui.guest import GuestState, SessionInfo
+from ccvm_tui.text import plain
 from ccvm_tui.tui.model import signs
 from ccvm_tui.tui.model.attention import needs_user, reason
 from ccvm_tui.tui.model.guests import Contact, Guest
 from ccvm_tui.tui.model.projects import ProjectEntry
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 from ccvm_tui.tui.model.signs import Sign, guest_sign, session_sign
-from ccvm_tui.tui.plain import plain
 
 
 class RowKind(Enum):

@@ -19,9 +19,11 @@ from ccvm_tui.config import Settings
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionKind, TermColours, TermSize
 from ccvm_tui.protocol import Happened
+from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import guests, sessions, table
 from ccvm_tui.tui.actions.clipboard import Clipboard, GuestClipboard
-from ccvm_tui.tui.actions.guests import SessionLauncher, Starter
+from ccvm_tui.tui.actions.guests import SessionLauncher
+from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action, KeyHint, shown_key
 from ccvm_tui.tui.dialogs.add_project import AddProject
 from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
@@ -37,7 +39,6 @@ from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
 from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar

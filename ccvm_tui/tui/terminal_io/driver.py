@@ -27,9 +27,9 @@ from textual.driver import Driver
 from textual.geometry import Size
 from textual.messages import TerminalSupportsSynchronizedOutput
 
-from ccvm_tui.terminal.keys import RELEASE
-from ccvm_tui.tui.outer_input import Focus, InputParser, Mouse, Paste, Report, Token
-from ccvm_tui.tui.strokes import Stroke
+from ccvm_tui.terminal.input import Focus, InputParser, Mouse, Paste, Report, Token
+from ccvm_tui.terminal.keys import RELEASE, Stroke
+from ccvm_tui.tui.model.key_names import key_name
 
 ESCAPE_TIME = 0.02
 """Seconds after which a single escape character is the Escape key.
@@ -347,7 +347,7 @@ class HostDriver(Driver):
             match token:
                 case Stroke():
                     if not self._handler.take_stroke(token) and token.action != RELEASE:
-                        self.process_message(events.Key(token.name, token.character))
+                        self.process_message(events.Key(key_name(token), token.character))
                 case Mouse():
                     if (event := mouse_event(token, self._pointer)) is not None:
                         self._pointer = (token.x, token.y)

@@ -14,8 +14,8 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from ccvm_tui.errors import CcvmError, UserError
+from ccvm_tui.text import plain
 from ccvm_tui.tui.actions.table import Action
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.terminal_io.app import inks_of
 
 

@@ -11,11 +11,12 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from ccvm_tui.guest import GuestInfo, SessionInfo
+from ccvm_tui.text import plain, size_text, time_text
 from ccvm_tui.tui.model.guests import Guest
 from ccvm_tui.tui.model.sessions import session_title
 from ccvm_tui.tui.model.signs import guest_sign, session_sign
-from ccvm_tui.tui.plain import fit, plain, size_text, time_text
 from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.strips import fit
 from ccvm_tui.tui.widgets.page import Writer
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -13,13 +13,13 @@ from textual.css.query import NoMatches
 from textual.message import Message
 from textual.timer import Timer
 
+from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import sessions
 from ccvm_tui.tui.model.guests import Contact
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.pending_keys import Typed
 from ccvm_tui.tui.model.scrollback import Intent
 from ccvm_tui.tui.model.sessions import SessionKey, closing_notice, last_screen
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.terminal_io.app import inks_of
 from ccvm_tui.tui.widgets.controls import run_in_background, start
 from ccvm_tui.tui.widgets.page import Page, page_content

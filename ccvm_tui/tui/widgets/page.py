@@ -14,6 +14,7 @@ from textual.widgets import Static
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError
 from ccvm_tui.guest import GuestInfo, GuestState
+from ccvm_tui.text import plain, plain_lines, time_text
 from ccvm_tui.tui.actions.table import (
     ADD,
     AGENT,
@@ -32,7 +33,6 @@ from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.projects import ProjectEntry, project_settings
 from ccvm_tui.tui.model.signs import guest_sign
 from ccvm_tui.tui.model.tree_rows import TreeRow
-from ccvm_tui.tui.plain import plain, plain_lines, time_text
 from ccvm_tui.tui.theme import Inks
 from ccvm_tui.tui.widgets.controls import ActionRequested, KeyButton, run_in_background
 

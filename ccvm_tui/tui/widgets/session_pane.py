@@ -11,11 +11,11 @@ from textual.message import Message
 from textual.widgets import Input
 
 from ccvm_tui.guest import SessionInfo
+from ccvm_tui.text import plain
 from ccvm_tui.tui.actions.table import ended_hints
 from ccvm_tui.tui.model.attention import needs_user, reason
 from ccvm_tui.tui.model.sessions import LastScreen, SessionKey, session_title
 from ccvm_tui.tui.model.signs import session_sign
-from ccvm_tui.tui.plain import plain
 from ccvm_tui.tui.widgets.bars import Bar, Piece, TitleBar
 from ccvm_tui.tui.widgets.controls import CancellableInput
 from ccvm_tui.tui.widgets.terminal import Terminal

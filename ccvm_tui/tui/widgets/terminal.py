@@ -22,17 +22,17 @@ from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import Exited
 from ccvm_tui.terminal import mouse
 from ccvm_tui.terminal.cells import Frame, Mode
-from ccvm_tui.terminal.keys import PRESS
+from ccvm_tui.terminal.keys import PRESS, Stroke
+from ccvm_tui.text import plain
 from ccvm_tui.tui.actions.table import CLOSE_ENDED, RUN_AGAIN
 from ccvm_tui.tui.model.grid import Grid, Line
+from ccvm_tui.tui.model.key_names import key_name, stroke_of
 from ccvm_tui.tui.model.pending_keys import Typed
 from ccvm_tui.tui.model.scrollback import CopyMode, Intent, Match
 from ccvm_tui.tui.model.session_stream import GuestInput, SessionStream
 from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.text_selection import Shape, TextSelection
 from ccvm_tui.tui.model.viewport import Viewport
-from ccvm_tui.tui.plain import plain
-from ccvm_tui.tui.strokes import Stroke, stroke_of
 from ccvm_tui.tui.terminal_io.app import host_of
 from ccvm_tui.tui.terminal_io.host_terminal import FocusedState
 from ccvm_tui.tui.terminal_io.strips import Painter
@@ -352,7 +352,7 @@ class Terminal(Widget, can_focus=True):
 
     def _take_last_screen_key(self, stroke: Stroke) -> None:
         noticed = time.monotonic() - self._ended_at > REACTION_TIME and stroke.action == PRESS
-        if noticed and not self._last_screen_left and (action := LAST_SCREEN_KEYS.get(stroke.name)) is not None:
+        if noticed and not self._last_screen_left and (action := LAST_SCREEN_KEYS.get(key_name(stroke))) is not None:
             self._last_screen_left = True
             self.post_message(ActionRequested(action))
 

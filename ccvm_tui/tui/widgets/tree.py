@@ -17,8 +17,8 @@ from textual.timer import Timer
 from ccvm_tui.tui.actions.table import BY_TREE_KEY, Action
 from ccvm_tui.tui.model.signs import BOOT_FRAMES
 from ccvm_tui.tui.model.tree_rows import RowKind, Tree, TreeRow
-from ccvm_tui.tui.plain import fit
 from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.strips import fit
 from ccvm_tui.tui.widgets.controls import ActionRequested
 
 BOOT_FRAME_INTERVAL = 0.25

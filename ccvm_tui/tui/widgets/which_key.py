@@ -8,9 +8,9 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from ccvm_tui.config import Keys
+from ccvm_tui.terminal.keys import Stroke
+from ccvm_tui.terminal.leader import Decision, Leader, Verdict
 from ccvm_tui.tui.actions.table import Action, leader_actions, leader_keys
-from ccvm_tui.tui.bindings import Binding, Decision, LeaderKeys, Verdict
-from ccvm_tui.tui.strokes import Stroke
 from ccvm_tui.tui.terminal_io.app import inks_of
 from ccvm_tui.tui.widgets.controls import ActionRequested
 
@@ -35,7 +35,7 @@ class WhichKey(Static):
 
     def __init__(self, leader: str, keys: Keys, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
-        self._machine = LeaderKeys(leader, tuple(Binding(name, key) for key, name in leader_actions(keys).items()))
+        self._machine = Leader(leader, leader_actions(keys))
         self._entries = leader_keys(leader, keys)
         self._actions: list[list[Action | None]] = []
         self._delay_timer: Timer | None = None

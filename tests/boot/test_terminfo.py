@@ -1,4 +1,4 @@
-"""The compiled terminfo entry of the user's terminal, wherever it is installed."""
+"""Search for the compiled terminfo entry of the host terminal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ccvm_tui.cli.terminfo import compiled_entry
+from ccvm_tui.boot.terminfo import compiled_entry
 
 ENTRY = b"\x1a\x01rest"
 
 
 @pytest.mark.parametrize("hashed", ["x", "78"])
 @pytest.mark.parametrize("where", ["TERMINFO", "HOME", "TERMINFO_DIRS"])
-def test_found_where_ncurses_looks(tmp_path: Path, hashed: str, where: str) -> None:
+def test_entries_are_found_in_the_directories_of_ncurses(tmp_path: Path, hashed: str, where: str) -> None:
     root = tmp_path / ".terminfo" if where == "HOME" else tmp_path
     file = root / hashed / "x-private"
     file.parent.mkdir(parents=True)
@@ -25,11 +25,11 @@ def test_found_where_ncurses_looks(tmp_path: Path, hashed: str, where: str) -> N
 
 
 @pytest.mark.parametrize("term", ["", "../x", "x/../y", ".hidden", "a b"])
-def test_names_that_are_paths_are_not_opened(tmp_path: Path, term: str) -> None:
+def test_paths_are_not_valid_names(tmp_path: Path, term: str) -> None:
     assert compiled_entry(term, {"TERMINFO": str(tmp_path)}) == b""
 
 
-def test_other_files_are_not_sent(tmp_path: Path) -> None:
+def test_other_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "x1").write_bytes(b"secret")
     (tmp_path / "x" / "x2").write_bytes(ENTRY + bytes(1 << 20))
@@ -37,7 +37,7 @@ def test_other_files_are_not_sent(tmp_path: Path) -> None:
     assert compiled_entry("x2", {"TERMINFO": str(tmp_path)}) == b""
 
 
-def test_what_tic_compiles_is_found(tmp_path: Path) -> None:
+def test_an_entry_compiled_by_tic_is_found(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("ccvm-test|a terminal,\n\tcols#80, clear=\\E[H\\E[2J,\n")
     subprocess.run(["tic", "-o", str(tmp_path / "db"), str(source)], check=True, capture_output=True)

@@ -1,8 +1,8 @@
-"""The host's time zone, in every spelling that tzset(3) knows, in a form that a guest can take.
+"""The host's time zone, in every form that tzset(3) supports, converted for a guest.
 
-A guest is given the zone's name, which it looks up in its own tz database, and the rules themselves for names that
-it does not know. A zone that was never in a file (``TZ=CET-1CEST,M3.5.0,M10.5.0/3``) is put into one, so that
-programs that read ``/etc/localtime`` by themselves, without the C library, see it too.
+A guest gets the zone's name, which it looks up in its tz database, and the rules, for names that its database lacks. A
+zone that is given as a string (``TZ=CET-1CEST,M3.5.0,M10.5.0/3``) is converted to a file, so that programs that read
+``/etc/localtime`` without the C library also find it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from pathlib import Path
 from ccvm_tui.protocol import Timezone
 
 LOCALTIME = Path("/etc/localtime")
-NAMED = Path("/etc/timezone")
-"""Debian's file with the name of the zone, for a /etc/localtime that is a copy."""
+"""The file or link that defines the system's zone."""
+
+NAME_FILE = Path("/etc/timezone")
+"""Debian's file with the name of the zone, for systems where ``LOCALTIME`` is a copy."""
 
 LARGEST = 1 << 18
-"""Bytes; the largest zone of today takes 4 KiB, those with leap seconds 8."""
+"""The maximum size of a zone's file in bytes. The largest zones have 4 KiB, or 8 KiB with leap seconds."""
 
 _MAGIC = b"TZif"
 _ZONES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
 _LINKS = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(/[A-Za-z0-9][A-Za-z0-9_+-]*)*")
 
-# POSIX.1, "8.3 Other Environment Variables", with the hours of up to 167 that RFC 9636 adds.
+# POSIX.1, "8.3 Other Environment Variables", with hours up to 167 as in RFC 9636.
 _ABBREVIATION = r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)"
 _HOURS = r"[+-]?[0-9]{1,3}(?::[0-9]{1,2}){0,2}"
 _DAY = r"(?:J[0-9]{1,3}|[0-9]{1,3}|M[0-9]{1,2}\.[1-5]\.[0-6])"
@@ -35,20 +37,20 @@ _RULES = rf",{_DAY}(?:/{_HOURS})?,{_DAY}(?:/{_HOURS})?"
 _POSIX = re.compile(rf"({_ABBREVIATION})({_HOURS})(?:{_ABBREVIATION}(?:{_HOURS})?({_RULES})?)?")
 _WITHOUT_SUMMER = re.compile(rf"{_ABBREVIATION}{_HOURS}")
 _USUAL_RULES = ",M3.2.0,M11.1.0"
-"""The C library's rule for a string that names a summer time without its dates."""
+"""The C library's dates for a string that has a summer time without dates."""
 
 _LONG_AGO = -(2**59)
-"""Before everything; RFC 9636 advises against earlier times."""
+"""The time of the first transition; RFC 9636 advises against earlier times."""
 
 
-def timezone(environ: Mapping[str, str], localtime: Path = LOCALTIME, named: Path = NAMED) -> Timezone:
-    """The zone that programs of this machine see, in an environment like this one."""
+def timezone(environ: Mapping[str, str], localtime: Path = LOCALTIME, name_file: Path = NAME_FILE) -> Timezone:
+    """Return the time zone of programs on this host whose environment is ``environ``."""
     value = environ.get("TZ")
     if value is None:
-        return _of_file(localtime, _noted(named, localtime, environ)) or Timezone()
+        return _of_file(localtime, _stored_name(name_file, localtime, environ)) or Timezone()
     value = value.removeprefix(":")
     if not value:
-        return Timezone()  # set but empty is UTC, other than not set
+        return Timezone()  # an empty TZ is UTC, unlike a TZ that is not set
     if value.startswith("/"):
         return _of_file(Path(value)) or Timezone()
     for directory in _directories(environ):
@@ -60,7 +62,7 @@ def timezone(environ: Mapping[str, str], localtime: Path = LOCALTIME, named: Pat
 
 
 def rules(posix: str) -> bytes:
-    """The file (TZif, RFC 9636) that means the same as a POSIX TZ string; empty when it is none."""
+    """Return the file (TZif, RFC 9636) that is equivalent to a POSIX TZ string; empty if the string is invalid."""
     match = _POSIX.fullmatch(posix)
     if match is None:
         return b""
@@ -76,7 +78,7 @@ def rules(posix: str) -> bytes:
 
 
 def _seconds(hours: str) -> int:
-    """Seconds to add to UTC: the string counts hours to the west of it."""
+    """Return the seconds to add to UTC. In the string, positive hours are west of Greenwich."""
     parts = [int(part) for part in hours.lstrip("+-").split(":")]
     seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
     return seconds if hours.startswith("-") else -seconds
@@ -89,9 +91,9 @@ def _directories(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _of_file(path: Path, name: str = "") -> Timezone | None:
-    """The zone in a file, called ``name`` unless a link on the way there names it; None when it is no zone's file."""
+    """Return the zone in a file, named by the first link to it or else ``name``, or None if it is no zone."""
     data = _content(path)
-    return Timezone(_name_on_the_way(path) or name, data) if data else None
+    return Timezone(_name_in_links(path) or name, data) if data else None
 
 
 def _content(path: Path) -> bytes:
@@ -103,8 +105,8 @@ def _content(path: Path) -> bytes:
     return data if data.startswith(_MAGIC) and len(data) <= LARGEST else b""
 
 
-def _name_on_the_way(path: Path) -> str:
-    """The name by which the first of the links leads into a tz database: an alias stays one."""
+def _name_in_links(path: Path) -> str:
+    """Return the name by which the first of the links refers to a tz database, which may be an alias."""
     for _ in range(_LINKS):
         path = Path(os.path.normpath(path.absolute()))
         name = str(path).partition("/zoneinfo/")[2]
@@ -117,10 +119,10 @@ def _name_on_the_way(path: Path) -> str:
     return ""
 
 
-def _noted(named: Path, localtime: Path, environ: Mapping[str, str]) -> str:
-    """The name that the file ``named`` has for ``localtime``, if that is still true."""
+def _stored_name(name_file: Path, localtime: Path, environ: Mapping[str, str]) -> str:
+    """Return the name in ``name_file`` if ``localtime`` is still a copy of that zone, else an empty string."""
     try:
-        name = named.read_text().strip()
+        name = name_file.read_text().strip()
     except (OSError, UnicodeDecodeError):
         return ""
     if not _NAME.fullmatch(name):

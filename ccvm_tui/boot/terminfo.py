@@ -1,7 +1,7 @@
-"""The compiled terminfo entry of the user's terminal, for guests that do not know it.
+"""The compiled terminfo entry of the host terminal, for guests that lack it.
 
-Searched where ncurses searches (terminfo(5)). Directories are hashed by first letter (``x/xterm``) or, on
-file systems that ignore case, by its number (``78/xterm``).
+The directories are those of ncurses (terminfo(5)). Their entries are sorted by the first letter (``x/xterm``) or, on
+file systems that ignore case, by its code (``78/xterm``).
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 LARGEST = 32768
-"""Bytes; ncurses refuses larger entries too (term(5))."""
+"""The maximum size of an entry in bytes, which is also the limit of ncurses (term(5))."""
 
 _MAGIC = (b"\x1a\x01", b"\x1e\x02")
-"""Compiled entries with 16-bit and 32-bit numbers."""
+"""The beginnings of compiled entries with 16-bit and 32-bit numbers."""
 
 _SYSTEM = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo", "/usr/local/share/terminfo",
            "/run/current-system/sw/share/terminfo")  # fmt: skip
 
 
 def compiled_entry(term: str, environ: Mapping[str, str]) -> bytes:
-    """The entry named ``term``; empty when this machine has none, or the name cannot be one."""
+    """Return the entry named ``term``; empty if it does not exist or the name is invalid."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*", term):
         return b""
     for directory in _directories(environ):

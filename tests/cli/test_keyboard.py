@@ -1,4 +1,4 @@
-"""The leader key in the keyboard's stream, whatever chunks it comes in."""
+"""The leader key in a stream of keyboard bytes, wherever the stream is cut."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccvm_tui.cli.leader import Action, Command, Leader
+from ccvm_tui.cli.keyboard import Action, Command, Keyboard
 
 BYTE = b"\x1c"
 KITTY = b"\x1b[92;5u"
@@ -18,8 +18,8 @@ DETACH = Command("detach")
 HELP = Command("help")
 
 
-def make(key: str = "ctrl-\\") -> Leader:
-    return Leader(key, {"d": "detach", "?": "help", "tab": "last", "ctrl-w": "wide"})
+def make(key: str = "ctrl-\\") -> Keyboard:
+    return Keyboard(key, {"d": "detach", "?": "help", "tab": "last", "ctrl-w": "wide"})
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -27,9 +27,9 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[begin:end] for begin, end in pairwise(places)]
 
 
-def run(leader: Leader, chunks: list[bytes]) -> list[Action]:
-    out = [action for chunk in chunks for action in leader.feed(chunk)]
-    return out + leader.idle()
+def run(keyboard: Keyboard, chunks: list[bytes]) -> list[Action]:
+    out = [action for chunk in chunks for action in keyboard.feed(chunk)]
+    return out + keyboard.idle()
 
 
 def passed(actions: list[Action]) -> bytes:
@@ -62,7 +62,7 @@ cuts = st.lists(st.integers(0, 5000), max_size=8)
         (b"\x1b[119;5u", Command("wide")),
     ],
 )
-def test_every_spelling_of_a_command(leader: bytes, key: bytes, wanted: Command) -> None:
+def test_commands_are_recognized_in_every_encoding(leader: bytes, key: bytes, wanted: Command) -> None:
     assert make().feed(b"ab" + leader + key + b"cd") == [b"ab", wanted, b"cd"]
 
 
@@ -72,16 +72,16 @@ def test_every_spelling_of_a_command(leader: bytes, key: bytes, wanted: Command)
     [b"q", b"\r", b"\x03", b"\x1b[A", b"\x1bOA", b"\x1b[1;5C", b"\x1b[15~", b"\x1bx", "é".encode(), "🙂".encode(),
      b"\x1b[113u", b"\x1b[27;1;113~", b"\x1b[Z"],
 )  # fmt: skip
-def test_an_unknown_key_after_the_leader_passes_nothing(leader: bytes, key: bytes) -> None:
+def test_an_unknown_key_after_the_leader_is_dropped(leader: bytes, key: bytes) -> None:
     assert make().feed(leader + key + b"after") == [b"after"]
 
 
 @pytest.mark.parametrize("leader", SPELLINGS)
-def test_the_leader_twice_sends_itself_as_it_was_spelled(leader: bytes) -> None:
+def test_the_leader_twice_is_passed_on_as_received(leader: bytes) -> None:
     assert make().feed(b"a" + leader + leader + b"d") == [b"a" + leader + b"d"]
 
 
-def test_what_is_no_key_neither_ends_the_leader_nor_gets_lost() -> None:
+def test_reports_after_the_leader_are_passed_on_and_do_not_cancel_it() -> None:
     noise = b"\x1b[<35;10;5M\x1b[I\x1b[?62;22c\x1b[12;40R\x1b]11;rgb:1111/2222/3333\x1b\\\x1bP1$r0m\x1b\\\x1b[?1u"
     assert make().feed(BYTE + noise + b"d") == [noise, DETACH]
 
@@ -91,52 +91,63 @@ def test_releases_and_modifiers_of_the_kitty_protocol_are_not_the_second_key() -
     assert make().feed(KITTY + between + b"\x1b[100;1:1u") == [DETACH]
 
 
-def test_the_release_of_the_leader_stays_with_us() -> None:
+def test_the_release_of_the_leader_is_not_passed_on() -> None:
     assert make().feed(b"a\x1b[92;5:3ub") == [b"ab"]
 
 
-def test_escape_takes_the_leader_back() -> None:
-    leader = make()
-    assert leader.feed(BYTE + b"\x1b") == []
-    assert leader.waiting
-    assert leader.idle() == []
-    assert leader.feed(b"d") == [b"d"]
+def test_escape_cancels_the_leader() -> None:
+    keyboard = make()
+    assert keyboard.feed(BYTE + b"\x1b") == []
+    assert keyboard.waiting
+    assert keyboard.idle() == []
+    assert keyboard.feed(b"d") == [b"d"]
 
 
-def test_a_paste_passes_untouched() -> None:
+@pytest.mark.parametrize("chunks", [[b"\x1b" + BYTE + b"d"], [b"\x1b", BYTE + b"d"]])
+def test_the_leader_works_right_after_escape(chunks: list[bytes]) -> None:
+    keyboard = make()
+    assert [action for chunk in chunks for action in keyboard.feed(chunk)] == [b"\x1b", DETACH]
+
+
+def test_a_string_that_contains_the_leader_is_passed_on_unchanged() -> None:
+    reply = b"\x1b]11;rgb:0/0/0\x07"
+    assert make("ctrl-g").feed(reply + b"\x07d") == [reply, DETACH]
+
+
+def test_a_paste_is_passed_on_unchanged() -> None:
     paste = b"\x1b[200~one" + BYTE + b"d" + KITTY + b"d\x1b[201~"
     assert make().feed(b"a" + paste + BYTE + b"d") == [b"a" + paste, DETACH]
 
 
-def test_a_paste_after_the_leader_is_a_paste() -> None:
+def test_a_paste_after_the_leader_cancels_it() -> None:
     paste = b"\x1b[200~d\x1b[201~"
     assert make().feed(BYTE + paste + b"d") == [paste + b"d"]
 
 
-def test_a_paste_whose_end_got_lost_does_not_lock_the_user_out() -> None:
-    leader = make()
-    leader.feed(b"\x1b[200~one")
-    leader.idle()
-    assert leader.feed(BYTE) == []
-    assert leader.feed(b"d") == [DETACH]
+def test_the_leader_works_after_a_paste_without_an_end() -> None:
+    keyboard = make()
+    keyboard.feed(b"\x1b[200~one")
+    keyboard.idle()
+    assert keyboard.feed(BYTE) == []
+    assert keyboard.feed(b"d") == [DETACH]
 
 
-def test_keys_are_never_held() -> None:
+def test_complete_keys_are_not_held_back() -> None:
     for key in (b"a", b"\x1b", b"\x1b[A", b"\x1bOA", b"\x1b[15~", b"\x1bx", b"\x1b[<0;1;1M", "é".encode()):
         assert make().feed(key) == [key]
 
 
-def test_the_beginning_of_a_sequence_waits_for_the_rest_or_for_a_pause() -> None:
-    leader = make()
-    assert leader.feed(b"\x1b[9") == []
-    assert leader.waiting
-    assert leader.idle() == [b"\x1b[9"]
-    assert not leader.waiting
-    assert leader.feed(b"2;5u") == [b"2;5u"]
+def test_the_beginning_of_a_sequence_is_held_until_the_rest_or_a_pause() -> None:
+    keyboard = make()
+    assert keyboard.feed(b"\x1b[9") == []
+    assert keyboard.waiting
+    assert keyboard.idle() == [b"\x1b[9"]
+    assert not keyboard.waiting
+    assert keyboard.feed(b"2;5u") == [b"2;5u"]
 
 
 @pytest.mark.parametrize("key", ["ctrl-a", "ctrl-]", "ctrl-space", "ctrl-^", "ctrl-_", "ctrl-i"])
-def test_other_leaders(key: str) -> None:
+def test_other_leaders_are_recognized(key: str) -> None:
     character = key.removeprefix("ctrl-")
     code = 32 if character == "space" else ord(character)
     byte = bytes([0 if character == "space" else ord(character.upper()) & 0x1F])
@@ -153,33 +164,35 @@ leaders = st.sampled_from(SPELLINGS)
 
 
 @given(st.lists(pieces), cuts)
-def test_without_a_leader_everything_passes_in_any_chunks(parts: list[bytes], where: list[int]) -> None:
+def test_input_without_a_leader_is_passed_on_unchanged(parts: list[bytes], where: list[int]) -> None:
     data = b"".join(parts)
     assert passed(run(make(), split(data, where))) == data
 
 
 @given(st.binary(), cuts)
-def test_any_bytes_in_any_chunks_are_survived(data: bytes, where: list[int]) -> None:
+def test_no_input_raises_an_exception(data: bytes, where: list[int]) -> None:
     passed(run(make(), split(data, where)))
 
 
 @given(st.lists(st.tuples(pieces, leaders, st.sampled_from([b"d", b"?", b"q", b"\x1b[100u"]))), cuts)
-def test_commands_do_not_depend_on_chunks(parts: list[tuple[bytes, bytes, bytes]], where: list[int]) -> None:
+def test_commands_do_not_depend_on_how_the_stream_is_cut(
+    parts: list[tuple[bytes, bytes, bytes]], where: list[int]
+) -> None:
     data = b"".join(b"".join(part) for part in parts)
     whole = run(make(), [data])
     torn = run(make(), split(data, where))
     assert commands(torn) == commands(whole)
-    # a lone ESC passes at once, so one that turns out to begin the leader has passed already
+    # a lone ESC is passed on at once, even if it turns out to begin the leader
     assert passed(torn).replace(b"\x1b", b"") == passed(whole).replace(b"\x1b", b"")
 
 
 @given(st.binary(min_size=1, max_size=200).filter(lambda data: b"\x1b" not in data and BYTE not in data))
-def test_plain_bytes_pass_at_once(data: bytes) -> None:
+def test_text_is_passed_on_at_once(data: bytes) -> None:
     assert make().feed(data) == [data]
 
 
-def test_a_large_paste_is_fast() -> None:
+def test_a_large_paste_is_passed_on_unchanged() -> None:
     body = b"\x1b[200~" + b"0123456789abcde\r" * (1 << 16) + b"\x1b[201~"
-    leader = make()
-    out = b"".join(passed(leader.feed(body[at : at + 4096])) for at in range(0, len(body), 4096))
+    keyboard = make()
+    out = b"".join(passed(keyboard.feed(body[at : at + 4096])) for at in range(0, len(body), 4096))
     assert out == body

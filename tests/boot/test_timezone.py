@@ -1,4 +1,4 @@
-"""The host's time zone: found however it is set, and the same in a file as in a string."""
+"""The host's time zone, in all forms in which it can be set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from ccvm_tui.cli.timezone import rules, timezone
+from ccvm_tui.boot.timezone import rules, timezone
 from ccvm_tui.protocol import Timezone
 
 ZONES = Path("/usr/share/zoneinfo")
@@ -39,20 +39,20 @@ def _own_zone() -> Iterator[None]:
         ("/usr/share/../share/zoneinfo/Europe/Berlin", "Europe/Berlin"),
     ],
 )
-def test_a_zone_by_its_name_or_its_file(value: str, name: str) -> None:
+def test_a_zone_is_found_by_its_name_or_its_file(value: str, name: str) -> None:
     assert timezone({"TZ": value}) == Timezone(name, BERLIN)
 
 
 @pytest.mark.parametrize("value", ["", ":", "/nonexistent", "/etc/passwd", ":/etc", "../../../etc/passwd", "a b", "\0"])
-def test_what_is_no_zone_is_utc(value: str) -> None:
+def test_an_invalid_zone_is_utc(value: str) -> None:
     assert timezone({"TZ": value}) == Timezone()
 
 
-def test_a_name_that_only_the_guest_may_know_is_passed_on() -> None:
+def test_an_unknown_name_is_passed_to_the_guest() -> None:
     assert timezone({"TZ": "Mars/Olympus_Mons"}) == Timezone("Mars/Olympus_Mons")
 
 
-def test_without_tz_the_system_s_own_zone_holds(tmp_path: Path) -> None:
+def test_without_tz_the_zone_is_the_systems(tmp_path: Path) -> None:
     localtime = tmp_path / "localtime"
     assert timezone({}, localtime, NOWHERE) == Timezone()
     localtime.symlink_to(ZONES / "Europe/Berlin")
@@ -61,7 +61,7 @@ def test_without_tz_the_system_s_own_zone_holds(tmp_path: Path) -> None:
     assert timezone({"TZ": str(localtime)}) == Timezone("Europe/Berlin", BERLIN)
 
 
-def test_links_of_links_and_aliases_keep_the_first_name(tmp_path: Path) -> None:
+def test_the_name_is_that_of_the_first_link(tmp_path: Path) -> None:
     database = tmp_path / "zoneinfo"
     (database / "US").mkdir(parents=True)
     (database / "America").mkdir()
@@ -73,17 +73,17 @@ def test_links_of_links_and_aliases_keep_the_first_name(tmp_path: Path) -> None:
     assert timezone({"TZ": "US/Pacific", "TZDIR": str(database)}) == Timezone("US/Pacific", BERLIN)
 
 
-def test_a_copy_has_the_name_that_is_noted_beside_it_while_that_is_true(tmp_path: Path) -> None:
-    localtime, noted = tmp_path / "localtime", tmp_path / "timezone"
+def test_the_name_of_a_copy_is_read_from_a_file_if_it_is_still_valid(tmp_path: Path) -> None:
+    localtime, name_file = tmp_path / "localtime", tmp_path / "timezone"
     localtime.write_bytes(BERLIN)
-    assert timezone({}, localtime, noted) == Timezone("", BERLIN)
-    noted.write_text("Europe/Berlin\n")
-    assert timezone({}, localtime, noted) == Timezone("Europe/Berlin", BERLIN)
-    noted.write_text("Asia/Tokyo\n")
-    assert timezone({}, localtime, noted) == Timezone("", BERLIN)
+    assert timezone({}, localtime, name_file) == Timezone("", BERLIN)
+    name_file.write_text("Europe/Berlin\n")
+    assert timezone({}, localtime, name_file) == Timezone("Europe/Berlin", BERLIN)
+    name_file.write_text("Asia/Tokyo\n")
+    assert timezone({}, localtime, name_file) == Timezone("", BERLIN)
 
 
-def test_a_loop_of_links_is_no_zone(tmp_path: Path) -> None:
+def test_a_loop_of_links_is_utc(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     assert timezone({}, tmp_path / "a", NOWHERE) == Timezone()
@@ -126,18 +126,20 @@ def local(zone: str, moment: int) -> tuple[object, ...]:
 @example("CET-1CEST,M3.5.0,M10.5.0/3", 1_790_000_000)
 @example("<+0530>-5:30", 0)
 @example("<-03>3<-02>,M3.5.0/-2,M10.5.0/-1", 1_790_000_000)
-def test_a_string_means_the_same_in_a_file(tmp_path_factory: pytest.TempPathFactory, string: str, moment: int) -> None:
-    # For a string without dates the C library takes those of a file, where there is one, which ends in 2037.
+def test_a_string_and_its_file_are_equivalent(
+    tmp_path_factory: pytest.TempPathFactory, string: str, moment: int
+) -> None:
+    # For a string without dates the C library uses the dates of a file, if there is one. They end in 2037.
     assume("," in string or moment < IN_2037)
     file = tmp_path_factory.getbasetemp() / "zone"
     file.write_bytes(rules(string))
-    os.environ["TZ"] = "UTC"  # the C library looks at a file again only when TZ is another one
+    os.environ["TZ"] = "UTC"  # the C library reads a file again only if TZ has changed
     time.tzset()
     assert local(f":{file}", moment) == local(string, moment)
 
 
 @given(st.text())
-def test_what_is_no_such_string_is_no_file(text: str) -> None:
+def test_an_invalid_string_has_no_file(text: str) -> None:
     assert rules(text) == b"" or text[:1].isalpha() or text[:1] == "<"
 
 

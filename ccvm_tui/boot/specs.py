@@ -1,22 +1,22 @@
-"""What the user asked for, as the keeper wants to hear it: settings and terminal → guest and session. Pure."""
+"""The parameters of guests and sessions, derived from settings and the host's environment."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ccvm_tui.cli import terminfo, tty
-from ccvm_tui.cli.timezone import timezone
+from ccvm_tui.boot import terminfo
+from ccvm_tui.boot.timezone import timezone
 from ccvm_tui.config import Settings
-from ccvm_tui.guest import DEFAULT_CELL, SessionKind
+from ccvm_tui.guest import DEFAULT_CELL, SessionKind, TermSize
 from ccvm_tui.project import Project
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
-_PASSED_ON = ("COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION")
-"""What programs ask the environment about the terminal. Not LANG: the guest has locales of its own."""
+_FORWARDED = ("COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION")
+"""Variables that describe the terminal to programs. LANG is not forwarded, because the guest has other locales."""
 
 
 def launch_spec(project: Project, name: str, settings: Settings, environ: Mapping[str, str]) -> LaunchSpec:
-    """The guest that ``settings`` ask for. Its image is chosen later, and only if a guest must be started."""
+    """Return the parameters of a guest. ``images.provide`` adds the image, which only a guest that is started needs."""
     return LaunchSpec(
         name=name,
         project=str(project.path),
@@ -44,20 +44,20 @@ def session_spec(
     argv: tuple[str, ...],
     settings: Settings,
     environ: Mapping[str, str],
+    size: TermSize,
     *,
     name: str = "",
     detached: bool = False,
 ) -> SessionSpec:
-    """A session for the terminal we are on, with the user's API keys in its environment."""
-    wanted = (*_PASSED_ON, *settings.api_key_variables)
+    """Return the parameters of a session for a terminal of ``size``, with the user's API keys in its environment."""
+    forwarded = (*_FORWARDED, *settings.api_key_variables)
     term = environ.get("TERM", "") or "xterm-256color"
-    size = tty.size()
-    if detached and not size.width:  # the emulator answers for it, and has to agree
+    if detached and not size.width:  # the emulator reports this size to programs
         size = size.with_cell(DEFAULT_CELL)
     return SessionSpec(
         kind=kind,
         argv=argv,
-        env={variable: environ[variable] for variable in wanted if environ.get(variable)},
+        env={variable: environ[variable] for variable in forwarded if environ.get(variable)},
         term=term,
         terminfo=terminfo.compiled_entry(term, environ),
         size=size,
