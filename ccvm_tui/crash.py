@@ -1,4 +1,4 @@
-"""Reports of crashes: tracebacks in files. The next report removes old ones, and so does ``ccvm-tui gc``."""
+"""Reports of crashes: tracebacks in files. Old ones are removed, by the next report or by ``ccvm-tui gc``."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ def test_the_wheel_contains_all_files_of_the_package(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    files = [path for path in (ROOT / "ccvm_tui").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    files = [path.relative_to(ROOT) for path in (ROOT / "ccvm_tui").rglob("*") if path.is_file()]
+    files = [path for path in files if not any(part.startswith((".", "__pycache__")) for part in path.parts)]
     assert "ccvm_tui/py.typed" in names
-    assert {str(path.relative_to(ROOT)) for path in files} <= set(names)
+    assert {str(path) for path in files} <= set(names)

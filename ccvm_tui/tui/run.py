@@ -1,4 +1,4 @@
-"""The dashboard on this terminal, and the messages that are printed after it has ended."""
+"""Running the dashboard on this terminal."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CRASHED = 70
 
 
 def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, ...] = (), here: str = "") -> int:
-    """Run the dashboard and return the exit status. The terminal is always restored, and guests keep running.
+    """Run the dashboard until the user quits it, and return the exit status.
 
-    ``configured`` are the projects of the configuration file. ``here`` is the project in the current directory, or
-    empty.
+    The terminal is restored and guests keep running, whatever happens. Raises PrerequisiteError if there is no runtime
+    directory.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    gc.disable()  # there is no garbage yet; the app enables the collector when it is ready
+    gc.disable()  # there is no garbage yet; the app enables it when it is ready
     from ccvm_tui.tui.app import Dashboard
 
-    listing.names()  # reports an unusable runtime directory before the terminal is in application mode
+    listing.names()  # raises an error that is shown in the plain terminal
     app = Dashboard(settings, starter, configured=configured, here=here)
     report = None
     try:
@@ -40,7 +40,7 @@ def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, .
             report = crash.write_report(error)
     if failed:
         where = f"; the traceback is in {report}" if report is not None else ""
-        print(f"ccvm-tui: the dashboard crashed{where}", file=sys.stderr)
+        print(f"ccvm-tui: the dashboard has crashed{where}", file=sys.stderr)
     _print_running_guests()
     return CRASHED if failed else 0
 
@@ -51,9 +51,6 @@ def _print_running_guests() -> None:
     except (OSError, PrerequisiteError):
         return
     if names:
-        count = "1 guest is" if len(names) == 1 else f"{len(names)} guests are"
-        print(
-            f"{count} still running: {', '.join(names)}\n"
-            "  → `ccvm-tui` opens the dashboard again, `ccvm-tui stop` stops a guest",
-            file=sys.stderr,
-        )
+        count = "1 guest keeps running" if len(names) == 1 else f"{len(names)} guests keep running"
+        print(f"{count}: {', '.join(names)}", file=sys.stderr)
+        print("  → `ccvm-tui` opens the dashboard again, `ccvm-tui stop` stops a guest", file=sys.stderr)

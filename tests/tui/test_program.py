@@ -45,7 +45,7 @@ async def test_vim_is_used_left_and_found_again(home: Path) -> None:
         await outer.type("q")
         assert await outer.ended() == 0
         assert outer.attributes == outer.before
-        assert "1 guest is still running: work" in outer.text
+        assert "1 guest keeps running: work" in outer.text
     assert (home / "work" / "note.txt").read_text() == "hello from vim\n" * 2
     async with OuterTerminal(home, 120, 40) as outer:
         await outer.until("2 sessions")
@@ -239,7 +239,7 @@ async def test_killed_by_a_signal_it_leaves_the_terminal_as_it_was(home: Path) -
     assert listing.names() == ["goes-on"]
 
 
-async def test_a_crash_message_names_the_file_with_the_traceback(home: Path) -> None:
+async def test_a_crash_names_the_file_with_the_traceback(home: Path) -> None:
     await start_guest(home, "goes-on", "cat", title="program")
     async with OuterTerminal(home, 100, 30, *_crashing()) as outer:
         await outer.until("goes-on")
@@ -252,7 +252,7 @@ async def test_a_crash_message_names_the_file_with_the_traceback(home: Path) -> 
         found = re.search(r"the traceback is in (\S+?\.txt)", text)
         assert found is not None, outer.text
         assert "ZeroDivisionError" in Path(found[1]).read_text()
-        assert "1 guest is still running" in text
+        assert "1 guest keeps running" in text
     async with await connection.connect("goes-on") as keeper:
         assert (await keeper.info()).sessions
 
