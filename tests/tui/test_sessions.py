@@ -347,6 +347,10 @@ async def test_sessions_are_shown_side_by_side_and_alone_again(drive, home: Path
             await dashboard.until(lambda count=count: len(dashboard.main.main_area.panes()) == count, f"{count} tiles")
         await dashboard.type("one")
         await dashboard.shows("one")
+        first, second, _ = dashboard.main.main_area.panes()
+        assert await dashboard.pilot.click(second.terminal, offset=(3, 3))
+        await dashboard.until(lambda: dashboard.main.model.selection.current == second.key, "the clicked session")
+        assert dashboard.main.model.selection.previous == first.key
         await dashboard.leader("t")
         await dashboard.until(lambda: len(dashboard.main.main_area.panes()) == 1, "one tile")
 

@@ -253,12 +253,17 @@ class MainScreen(Screen[None]):
             self.app.open_url(address)
 
     def on_resize(self) -> None:
-        """Show or hide the details as the new width requires."""
-        self._refresh_details()
+        """Adapt sidebar and details to the new width."""
+        if self._composed:
+            self.body.arrange_sidebar()
+            self._refresh_details()
 
     def on_descendant_focus(self) -> None:
-        """Show what depends on the focus."""
-        self._refresh_footer()
+        """Show what depends on the focus. A session that has got it by a click becomes the current one."""
+        key = self.main_area.focused_session
+        if key is not None and key in self.model.sessions and self.model.pending.focus is None:
+            self.model.selection.make_current(key)
+        self._refresh_around()
         self._refresh_details()
         self._mark_seen()
 
