@@ -65,7 +65,7 @@ async def throughput(seconds: float) -> dict[str, float]:
         for name, make in STREAMS.items():
             data = _chunk(make)
             link.open(name, SIZES[0])
-            link.open_view(name, f"view {name}", lambda _, name=name: link.ack_view(name, f"view {name}"))
+            link.open_view(name, f"view {name}", lambda _, name=name: link.ack_view(f"view {name}"))
             link.feed(name, data * 20)
             await link.sync()
             started = time.perf_counter()
@@ -92,7 +92,7 @@ async def echo(count: int) -> dict[str, float]:
 
         def on_frame(_: bytes) -> None:
             received.set()
-            link.ack_view("s", "v")
+            link.ack_view("v")
 
         link.open_view("s", "v", on_frame)
         await received.wait()

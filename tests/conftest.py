@@ -67,7 +67,7 @@ Launch = Callable[..., Awaitable[connection.Keeper]]
 
 @pytest.fixture
 async def local(home: Path) -> AsyncIterator[Launch]:
-    """``await local("cat", "-v")`` starts a keeper without a guest and its first session, s1, and connects to it."""
+    """Return a function that starts a keeper without a guest, whose session s1 runs the arguments, and connects to it."""
     keepers: list[connection.Keeper] = []
 
     async def launch(*argv: str, linger: bool = False, **settings: object) -> connection.Keeper:

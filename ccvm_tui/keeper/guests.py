@@ -101,7 +101,7 @@ class LocalGuest:
         """Wait until cancelled."""
         return str(await asyncio.get_running_loop().create_future())
 
-    async def stop(self, *, force: bool) -> None:
+    async def stop(self, *, force: bool) -> None:  # noqa: ARG002 - the interface of a guest
         """Terminate all programs."""
         if self._transport is not None:
             await self._transport.close()

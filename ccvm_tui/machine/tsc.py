@@ -35,11 +35,12 @@ async def host_khz() -> int | None:
     """
     global _cached_khz
     if _cached_khz is None and platform.machine() in ("x86_64", "amd64"):
-        _cached_khz = await _measure()
+        _cached_khz = await measure_khz()
     return _cached_khz
 
 
-async def _measure() -> int | None:
+async def measure_khz() -> int | None:
+    """Measure the frequency like ``host_khz``, without a cache. Supports x86-64 only."""
     try:
         code = _executable(_READ)
     except OSError:

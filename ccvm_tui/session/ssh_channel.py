@@ -113,7 +113,7 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHUNIXChannel[bytes]) -> None:
         self._channel = chan
 
-    def data_received(self, data: bytes, datatype: int | None) -> None:
+    def data_received(self, data: bytes, _: int | None) -> None:
         try:
             for kind, body in self._frames.feed(data):
                 self._dispatch(kind, body)
@@ -175,7 +175,7 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
         """Record that the keeper closes the channel, which ends the program with this signal."""
         self._ended_by = self._ended_by or number
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         if self._ended_by is not None:
             self._end(128 + self._ended_by, "the session was closed")
         else:

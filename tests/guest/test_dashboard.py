@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from ccvm_tui.client import listing
 from tests.guest.conftest import BOOT_WITHIN, COMMAND
 from tests.terminals import eventually
@@ -14,7 +16,8 @@ LEADER = "\x1c"
 WRITES_ON_EXIT = "sh -c 'trap \"echo politely > ended; exit\" HUP TERM; while :; do sleep 0.1; done'"
 
 
-async def test_a_guest_can_be_started_used_left_and_reopened(home: Path, image: object) -> None:
+@pytest.mark.usefixtures("image")
+async def test_a_guest_can_be_started_used_left_and_reopened(home: Path) -> None:
     config = home / "config" / "ccvm"
     config.mkdir(parents=True)
     (config / "config.toml").write_text("memory = 1024\nlinger = true\n")

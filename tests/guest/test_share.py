@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui.image import Image
 from tests.guest.conftest import COMMAND, RealGuest, Starter, at_home, lasting_home
 
 APPEND = """
@@ -125,13 +126,13 @@ def read_only_home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def shared(share_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+def shared(share_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest for these tests, with an empty, writable project."""
     return _emptied(at_home(share_home, share_home / "project", monkeypatch))
 
 
 @pytest.fixture
-def read_only(read_only_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+def read_only(read_only_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest with a read-only project, in which each test uses its own directory."""
     return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only")
 

@@ -37,7 +37,7 @@ class RunningProgram:
     def output(self, data: bytes, stream: int) -> None:
         self.printed[stream] += data
 
-    def ended(self, status: int, reason: str) -> None:
+    def ended(self, status: int, _: str) -> None:
         self.status.set_result(status)
 
 

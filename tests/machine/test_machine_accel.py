@@ -98,7 +98,8 @@ def open_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return device
 
 
-async def test_a_verdict_is_cached_until_something_changes(tmp_path: Path, open_device: Path, cache: Path) -> None:
+@pytest.mark.usefixtures("open_device")
+async def test_a_verdict_is_cached_until_something_changes(tmp_path: Path, cache: Path) -> None:
     kernel = tiny_kernel(tmp_path / "kernel", BANNER)
     first = await accel.choose("auto", kernel)
     assert not first.cached
@@ -112,8 +113,9 @@ async def test_a_verdict_is_cached_until_something_changes(tmp_path: Path, open_
     assert not (await accel.choose("auto", kernel)).cached
 
 
+@pytest.mark.usefixtures("open_device")
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"circumstances": 1}', "\x00"])
-async def test_a_corrupt_cache_file_is_ignored(open_device: Path, cache: Path, content: str) -> None:
+async def test_a_corrupt_cache_file_is_ignored(cache: Path, content: str) -> None:
     cache.mkdir(parents=True)
     (cache / "accel-microvm.json").write_text(content)
     verdict = await accel.choose("auto", None)
@@ -121,15 +123,17 @@ async def test_a_corrupt_cache_file_is_ignored(open_device: Path, cache: Path, c
     assert "no guest image" in verdict.reason
 
 
-async def test_kvm_that_failed_a_guest_is_not_tried_again(open_device: Path) -> None:
+@pytest.mark.usefixtures("open_device")
+async def test_kvm_that_failed_a_guest_is_not_tried_again() -> None:
     accel.record_kvm_failure("the guest printed nothing")
     assert await accel.choose("auto", None) == Verdict("tcg", "the guest printed nothing", cached=True)
     with pytest.raises(AccelError, match="printed nothing"):
         await accel.choose("kvm", None)
 
 
+@pytest.mark.usefixtures("open_device")
 async def test_a_verdict_survives_an_unwritable_cache_without_an_error(
-    open_device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

@@ -160,21 +160,21 @@ def test_the_architecture_decides_program_and_console() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "reason"),
     [
-        {"machine": "pc"},
-        {"cores": 0},
-        {"memory_mib": 0},
-        {"shares": (Share("one"), Share("one"))},
+        ({"machine": "pc"}, "no machine type 'pc'"),
+        ({"cores": 0}, "must be positive"),
+        ({"memory_mib": 0}, "must be positive"),
+        ({"shares": (Share("one"), Share("one"))}, "duplicate share tags"),
     ],
 )
-def test_impossible_machines_are_rejected(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError):
+def test_impossible_machines_are_rejected(wrong: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         dataclasses.replace(SPEC, **wrong)
 
 
 def test_names_that_qemu_would_truncate_are_rejected() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="serial of a disk"):
         Drive(Path("/x"), "s" * 21)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="tag of a file system"):
         Share("t" * 36)

@@ -19,7 +19,7 @@ from ccvm_tui.machine.spec import MachineSpec
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
 @pytest.mark.parametrize("confine", [True, False])
 async def test_a_runtime_runs_guests_with_its_own_files_only(
-    start: StartMachine, tmp_path: Path, runtime: Runtime, machine: str, confine: bool
+    start: StartMachine, runtime: Runtime, machine: str, confine: bool
 ) -> None:
     vm = await start(runtime=runtime, machine=machine, confine=confine, network="user")
     async with asyncio.timeout(20):

@@ -62,7 +62,7 @@ class Watcher:
             self.acknowledge()
 
     def acknowledge(self) -> None:
-        self._link.ack_view(self._session, self._name)
+        self._link.ack_view(self._name)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -90,7 +90,8 @@ async def test_output_is_sent_as_frames(link: ScreenLink) -> None:
     link.feed("s1", "a\x1b[31mb\x1b[0m漢\r\nc".encode())
     await until(lambda: view.rows.get(1) == "c")
     first = view.frames[0]
-    assert first.full and (first.cols, first.rows) == (80, 24)
+    assert first.full
+    assert (first.cols, first.rows) == (80, 24)
     assert view.rows[0] == "ab漢"
     link.feed("s1", b"d")
     await until(lambda: view.rows[1] == "cd")
@@ -155,7 +156,7 @@ async def test_views_of_a_session_are_independent(link: ScreenLink) -> None:
     assert len(slow.frames) == 1
     slow.acknowledge()
     await until(lambda: slow.rows.get(0) == "one" and slow.rows.get(1) == "two")
-    link.close_view("s1", "fast")
+    link.close_view("fast")
     seen = len(fast.frames)
     link.feed("s1", b"three")
     await link.sync()
@@ -168,7 +169,7 @@ async def test_a_window_of_another_size_follows_the_cursor(link: ScreenLink) -> 
 
     def draw(data: bytes) -> None:
         terminal.feed(data)
-        link.ack_view("s1", "w")
+        link.ack_view("w")
 
     link.open_window("s1", "w", terminal.size, draw)
     link.feed("s1", b"\x1b[24;70Hhere")
@@ -235,10 +236,12 @@ async def test_an_abort_does_not_affect_other_sessions(recorder: Recorder) -> No
     link.feed("bad", b"\r\nKILLER" + KILLER)
     await until(lambda: link.restarts == 1 and not link.want_pause)
     await until(lambda: len(view.frames) > seen)
-    assert view.frames[-1].full and view.rows[0] == "still here"
+    assert view.frames[-1].full
+    assert view.rows[0] == "still here"
     assert recorder.lost == ["bad"]
     text = await link.text("bad", 0, 100)
-    assert text.startswith("before") and "KILLER" not in text
+    assert text.startswith("before")
+    assert "KILLER" not in text
     # The keeper makes the program redraw.
     link.feed("bad", b"\x1b[2J\x1b[Hdrawn again")
     assert "drawn again" in await link.text("bad", 0, 100)

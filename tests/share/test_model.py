@@ -304,8 +304,8 @@ class Machine(RuleBasedStateMachine):
         os.fchmod(opened.fd, mode & 0o1777)
 
     @precondition(lambda self: self.opened)
-    @rule(number=st.integers(0, 99), forget=st.booleans())
-    def close(self, number: int, forget: bool) -> None:
+    @rule(number=st.integers(0, 99))
+    def close(self, number: int) -> None:
         opened = self.opened.pop(number % len(self.opened))
         self.client.release(opened.node, opened.handle)
         os.close(opened.fd)

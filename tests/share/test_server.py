@@ -281,8 +281,8 @@ def test_a_set_user_id_program_of_the_host_loses_the_bit_when_the_guest_changes_
         "write": lambda node, handle: client.write(node, handle, b"x", 0),
         "truncate": lambda node, handle: client.set(node, size=1, handle=handle),
         "allocate": lambda node, handle: client.allocate(node, handle, 0, 0, 100),
-        "chmod": lambda node, handle: client.set(node, mode=0o6755),
-        "time": lambda node, handle: client.set(node, times=(1, 1)),
+        "chmod": lambda node, _: client.set(node, mode=0o6755),
+        "time": lambda node, _: client.set(node, times=(1, 1)),
     }
     for name, change in changes.items():
         (root / name).write_bytes(b"program")
