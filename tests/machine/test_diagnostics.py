@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_kernel import tiny_kernel
 
 from ccvm_tui.image import Runtime
 from ccvm_tui.machine import diagnostics, qemu_issues
 from ccvm_tui.machine.arch import host_arch
 from ccvm_tui.machine.diagnostics import Check
 from ccvm_tui.machine.status import Status
+from tests.machine.tiny_kernel import tiny_kernel
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import StartMachine
-from tiny_kernel import tiny_kernel
 
 from ccvm_tui.machine import launch
 from ccvm_tui.machine.confine import Access, Rule, available
@@ -23,6 +21,8 @@ from ccvm_tui.machine.grants import elf_interpreter, find_program, qemu_rules
 from ccvm_tui.machine.launch import LaunchRequest
 from ccvm_tui.machine.monitor import MonitorError
 from ccvm_tui.machine.spec import Drive, MachineSpec
+from tests.machine.machines import StartMachine
+from tests.machine.tiny_kernel import tiny_kernel
 
 
 async def open_in_qemu(vm: object, path: Path, *, read_only: bool = True) -> None:

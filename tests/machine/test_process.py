@@ -14,8 +14,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from machines import StartMachine, eventually
-from tiny_kernel import Then, tiny_kernel
 
 from ccvm_tui.errors import BootError, PrerequisiteError
 from ccvm_tui.machine import tsc
@@ -23,6 +21,8 @@ from ccvm_tui.machine.monitor import MonitorError
 from ccvm_tui.machine.process import ExitReason, Machine, State, StateError
 from ccvm_tui.machine.spec import Drive, MachineSpec
 from ccvm_tui.paths import GuestPaths
+from tests.machine.machines import StartMachine, eventually
+from tests.machine.tiny_kernel import Then, tiny_kernel
 
 
 @pytest.mark.parametrize("machine", ["microvm", "q35"])

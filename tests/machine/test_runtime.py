@@ -6,14 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from machines import StartMachine
-from tiny_kernel import tiny_kernel
 
 from ccvm_tui.image import Runtime
 from ccvm_tui.machine.confine import Access
 from ccvm_tui.machine.grants import find_program, qemu_rules
 from ccvm_tui.machine.monitor import MonitorError
 from ccvm_tui.machine.spec import MachineSpec
+from tests.machine.machines import StartMachine
+from tests.machine.tiny_kernel import tiny_kernel
 
 
 @pytest.mark.parametrize("machine", ["microvm", "q35"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -168,7 +169,7 @@ def test_the_architecture_decides_program_and_console() -> None:
         ({"shares": (Share("one"), Share("one"))}, "duplicate share tags"),
     ],
 )
-def test_impossible_machines_are_rejected(wrong: dict[str, object], reason: str) -> None:
+def test_impossible_machines_are_rejected(wrong: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         dataclasses.replace(SPEC, **wrong)
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tiny_kernel import Then, tiny_kernel
 
 from ccvm_tui.errors import AccelError
 from ccvm_tui.machine import accel
 from ccvm_tui.machine.accel import Verdict
+from tests.machine.tiny_kernel import Then, tiny_kernel
 
 BANNER = "[    0.000000] Linux version 6.12 (a test)\n"
 
