@@ -196,7 +196,7 @@ class Files:
         return b""
 
     def _release(self, _: Call, body: bytes) -> bytes:
-        number, *_ = fuse.RELEASE_IN.unpack_from(body)
+        number = fuse.RELEASE_IN.unpack_from(body)[0]
         handle = self._nodes.handle(number)
         publish(handle.node)
         self._locks.release_handle(handle)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -382,16 +383,17 @@ def test_changes_on_the_host_are_visible_in_a_read_only_project(read_only: RealG
 
 
 def test_lines_that_the_guest_writes_are_immediately_visible_on_the_host(shared: RealGuest) -> None:
+    log = shared.project / "log"
+
+    def logged(line: str) -> bool:
+        return log.exists() and line in log.read_text()
+
     with running(
         shared, "python3", "-uc", "f = open('log', 'w', 1)\nfor l in iter(input, ''): f.write(l + '\\n')"
     ) as writer:
         for number in range(3):
             writer.send(f"line {number}")
-            eventually(
-                lambda n=number: (
-                    (shared.project / "log").exists() and f"line {n}" in (shared.project / "log").read_text()
-                )
-            )  # type: ignore[misc]
+            eventually(partial(logged, f"line {number}"))
 
 
 # --- read-only ----------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ async def booted(
         initrd=image.initrd,
         drives=tuple(Drive(path, serial) for serial, path in image.drives(layer)),
         cmdline=image.cmdline,
-        machine=machine,  # type: ignore[arg-type]
+        machine=machine,
         accel="tcg",
         memory_mib=memory,
         cores=2,

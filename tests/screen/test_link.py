@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -257,9 +258,13 @@ async def test_a_session_that_crashes_the_process_repeatedly_is_filtered_strictl
     link.open("bad", SIZE)
     link.feed("good", b"safe")
     await link.sync(checkpoint=True)
+
+    def restarted(times: int) -> bool:
+        return link.restarts == times and not link.want_pause
+
     for crash in range(1, 4):
         link.feed("bad", KILLER)
-        await until(lambda crash=crash: link.restarts == crash and not link.want_pause)
+        await until(partial(restarted, crash))
     # After the third crash, the session's links are dropped.
     link.feed("bad", KILLER + b"\x1b[H\x1b[2Jalive")
     assert "alive" in await link.text("bad", 0, 1 << 40)

@@ -231,7 +231,8 @@ class Machine(RuleBasedStateMachine):
     def _note(self, actual: Any, model: Any, flags: int) -> None:
         if isinstance(model, int) and stat.S_ISREG(os.fstat(model).st_mode):
             assert isinstance(actual, tuple), actual
-            self.opened.append(Opened(*actual, model, flags))
+            node, handle = actual
+            self.opened.append(Opened(node, handle, model, flags))
         elif isinstance(model, int):
             os.close(model)  # a directory or FIFO, which Linux opens without a request
         elif errno.ENXIO not in (model.number, actual.number):  # a FIFO

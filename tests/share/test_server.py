@@ -87,7 +87,7 @@ def hostile(draw: st.DrawFn) -> bytes:
     numbers = [draw(NUMBERS) for _ in range(count)]
     masks = {"Q": (1 << 64) - 1, "I": (1 << 32) - 1, "H": (1 << 16) - 1}
     letters = [letter for letter in kind.format if letter in masks]
-    body = kind.pack(*(number & masks[letter] for number, letter in zip(numbers, letters, strict=True)))
+    body: bytes = kind.pack(*(number & masks[letter] for number, letter in zip(numbers, letters, strict=True)))
     body += draw(st.sampled_from((b"", b"a\0", b"..\0", b".\0", b"../secret\0", b"a\0b\0", b"\0", b"x" * 300 + b"\0")))
     return header(int(operation), draw(NUMBERS | st.just(ROOT_ID)), 40 + len(body)) + body
 
