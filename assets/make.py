@@ -18,15 +18,15 @@ from pathlib import Path
 import msgspec
 from textual.pilot import Pilot
 
-from ccvm_tui.cli.dashboard import UserStarter
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import Activity, GuestState, SessionKind, TermSize
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Info, SessionSpec
 from ccvm_tui.tui.app import Dashboard
+from ccvm_tui.tui.model.tree_rows import project_row_id
 from ccvm_tui.tui.screens.main import MainScreen
-from ccvm_tui.tui.tree_rows import RowKind
+from ccvm_tui.tui.starting import UserStarter
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -142,17 +142,15 @@ class Camera:
 
     def still(self) -> None:
         """The machine's load would be another in every picture."""
-        if (timer := self.main.load_timer) is not None:
-            timer.stop()
-        self.main._load = "load 1.7  cpu 31%  mem 9.2G/31.1G "
+        self.main.header.freeze_load("load 1.7  cpu 31%  mem 9.2G/31.1G ")
 
     async def keys(self, *keys: str, wait: float = 0.4) -> None:
         await self.pilot.press(*keys)
         await asyncio.sleep(wait)
 
     async def into(self, title: str) -> None:
-        key = next(key for key, info in self.main.infos.items() if info.name == title)
-        self.main.deeds.go(key)
+        key = next(key for key, info in self.main.model.sessions.items() if info.name == title)
+        self.main.open_session(key)
         await asyncio.sleep(0.6)
 
     async def take(self, name: str) -> None:
@@ -167,13 +165,13 @@ class Camera:
 async def _boot(camera: Camera, project: Path) -> None:
     """Start a third guest and press the button while its kernel starts."""
     main = camera.main
-    main.fleet_tree.move_to(f"{RowKind.PROJECT.value}:{project}::")
-    camera.main.fleet_tree.focus()
+    main.tree_view.move_to(project_row_id(str(project)))
+    main.tree_view.focus()
     await camera.keys("c", wait=0)
-    while not any(guest.project == str(project) and guest.console for guest in main.fleet.guests.values()):
-        await main.fleet.change()
+    while not any(guest.project == str(project) and guest.console for guest in main.model.fleet.guests.values()):
+        await main.model.fleet.change()
     await camera.take("boot")
-    name = next(name for name, guest in main.fleet.guests.items() if guest.project == str(project))
+    name = next(name for name, guest in main.model.fleet.guests.items() if guest.project == str(project))
     await asyncio.to_thread(listing.stop_any, name)
 
 
@@ -182,11 +180,13 @@ async def _pictures(root: Path, where: Path) -> None:
     app = Dashboard(Settings(), UserStarter())
     async with app.run_test(size=SIZE) as pilot:
         camera = Camera(app, pilot, where)
-        await camera.main.fleet.looked()
-        while not any(info.activity is Activity.WAITING and info.attention for info in camera.main.infos.values()):
-            await camera.main.fleet.change()
+        await camera.main.model.fleet.scanned()
+        while not any(
+            info.activity is Activity.WAITING and info.attention for info in camera.main.model.sessions.values()
+        ):
+            await camera.main.model.fleet.change()
         camera.still()
-        camera.main.focused_outside = True  # nobody looks: marks stay
+        camera.main.host_focus(False)  # sessions are not marked as seen
         await camera.into("agent")
         await camera.keys("ctrl+backslash", "d")
         await camera.take("tree")
@@ -203,7 +203,7 @@ async def _pictures(root: Path, where: Path) -> None:
     app = Dashboard(Settings(), UserStarter())
     async with app.run_test(size=(190, 48)) as pilot:
         camera = Camera(app, pilot, where)
-        await camera.main.fleet.looked()
+        await camera.main.model.fleet.scanned()
         await asyncio.sleep(0.8)
         camera.still()
         await camera.into("vim basket.py")

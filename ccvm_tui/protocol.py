@@ -224,8 +224,12 @@ class FrameData(_Message, frozen=True):
     frame: bytes
 
 
+LOST = -1
+"""The exit status of a program whose connection was lost before the program ended."""
+
+
 class Exited(_Message, frozen=True):
-    """The end of a session or exec. ``reason`` is empty if the program exited normally."""
+    """The end of a session or exec. ``status`` can be LOST. ``reason`` is empty if the program exited normally."""
 
     status: int
     reason: str = ""

@@ -155,7 +155,7 @@ class RawClient:
 class ViewClient:
     """A dashboard's widget: gets frames, each after it has acknowledged the one before."""
 
-    answers = False
+    answers_queries = False
 
     def __init__(self, session: str, size: TermSize, colours: TermColours, outbox: Outbox, screen: ScreenLink) -> None:
         self.size = size

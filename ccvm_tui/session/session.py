@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from ccvm_tui.aio import Background
 from ccvm_tui.guest import UNKNOWN_COLOURS, Activity, SessionInfo, SessionKind, TermColours, TermSize
-from ccvm_tui.protocol import Exited, Happened, SessionSpec
+from ccvm_tui.protocol import LOST, Exited, Happened, SessionSpec
 from ccvm_tui.screen.link import ScreenError, ScreenLink
 from ccvm_tui.session.attention import Attention
-from ccvm_tui.session.channel import LOST, Channel, Transport
+from ccvm_tui.session.channel import Channel, Transport
 from ccvm_tui.session.clients import Client, RawClient
 from ccvm_tui.terminal import events
 from ccvm_tui.terminal.events import TermEvent

@@ -18,8 +18,8 @@ import asyncssh
 from ccvm_tui.errors import TooLong, UserError
 from ccvm_tui.guest import TermSize
 from ccvm_tui.image.guest.agent import wire
-from ccvm_tui.protocol import SessionSpec
-from ccvm_tui.session.channel import INPUT_BACKLOG, LOST, Channel, ChannelOwner
+from ccvm_tui.protocol import LOST, SessionSpec
+from ccvm_tui.session.channel import INPUT_BACKLOG, Channel, ChannelOwner
 
 log = logging.getLogger(__name__)
 

@@ -1,28 +1,52 @@
-"""How the dashboard gets a guest started and a session's spec, without knowing images or the user's terminal.
-
-The command line gives the real thing; a test gives one whose guests have no machine.
-"""
+"""The parameters of guests and sessions that the dashboard starts, from the user's settings."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from pathlib import Path
 
+import msgspec
+
+from ccvm_tui import config, project
+from ccvm_tui.boot import images
+from ccvm_tui.boot.specs import launch_spec, session_spec
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
 
-class Starter(Protocol):
-    """Both may block and are called in a thread. They raise UserError for what the user should know."""
+class UserStarter:
+    """A ``Starter`` (``actions.guests``) that follows the user's settings and builds a missing image."""
+
+    def __init__(self) -> None:
+        self._active: set[threading.Event] = set()
 
     def launch(
-        self, path: str, kind: SessionKind, size: TermSize, told: Callable[[str], None], give_up: threading.Event
+        self, path: str, kind: SessionKind, size: TermSize, report: Callable[[str], None], cancel: threading.Event
     ) -> LaunchSpec:
-        """The guest of the project's settings, with its first session.
-
-        ``told`` hears what takes long; ``give_up`` ends that.
-        """
+        """Return the parameters of the project's guest, with its first session and the image."""
+        found = project.resolve(path)
+        settings = config.resolve(found.path, os.environ).settings
+        self._active.add(cancel)
+        try:
+            spec = images.provide(
+                launch_spec(found, found.name, settings, os.environ),
+                settings,
+                lambda progress: report(f"image: {progress}"),
+                cancel,
+                agent_wanted=kind is SessionKind.AGENT,
+            )
+        finally:
+            self._active.discard(cancel)
+        return msgspec.structs.replace(spec, session=self.session(path, kind, size))
 
     def session(self, path: str, kind: SessionKind, size: TermSize) -> SessionSpec:
-        """Another session for a guest that runs."""
+        """Return the parameters of a session in the project's guest."""
+        settings = config.resolve(Path(path), os.environ).settings
+        return session_spec(kind, (), settings, os.environ, size)
+
+    def close(self) -> None:
+        """Cancel all builds that are still running."""
+        for cancel in list(self._active):
+            cancel.set()

@@ -101,7 +101,7 @@ async def test_edits_to_a_read_only_project_stay_in_the_guest(own_guest: Starter
         assert (guest.project / "later").read_text() == "from the host\n"
         refused = await asyncio.to_thread(ccvm_tui, "stop", guest.name)
         assert refused.returncode == 1
-        assert b"3 changed files live in the guest only" in refused.stderr
+        assert b"3 changed files exist only in the guest" in refused.stderr
         assert guest.info["state"] == "running"
         directory = guest.directory
         async with attached(guest.name, "s1") as terminal:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ccvm_tui.cli.timezone import rules
+from ccvm_tui.boot.timezone import rules
 from ccvm_tui.errors import UserError
 from ccvm_tui.image import Image
 from tests.image.guest import RealGuest, booted

@@ -64,7 +64,8 @@ async def test_a_panic_is_not_reported_as_a_power_off(start: StartMachine) -> No
 
 async def test_an_emulated_machine_gets_the_counters_frequency(start: StartMachine) -> None:
     vm = await start()
-    assert vm.spec.tsc_khz == (await tsc.host_khz() or 0)
+    measured = await tsc.host_khz() or 0
+    assert abs(vm.spec.tsc_khz - measured) <= measured // 1000
 
 
 async def test_a_machine_can_be_paused_and_resumed(start: StartMachine) -> None:

@@ -8,9 +8,10 @@ from ccvm_tui.machine import tsc
 
 
 async def test_measurements_agree() -> None:
-    measured = [await tsc.measure_khz() for _ in range(5)]
+    measured = [await tsc.host_khz() for _ in range(5)]
     if platform.machine() == "x86_64":
         frequencies = [khz for khz in measured if khz is not None]
         assert len(frequencies) == 5
         assert max(frequencies) - min(frequencies) < min(frequencies) // 1000
-    assert await tsc.host_khz() == await tsc.host_khz()
+    else:
+        assert measured == [None] * 5
