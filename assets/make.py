@@ -1,6 +1,7 @@
-"""Makes the pictures of the README from the real app: ``python -m assets.make`` (rsvg-convert makes the PNGs).
+"""Draw the pictures of the README with the real dashboard: ``python -m assets.make [DIRECTORY]``.
 
-Two guests run in it and a third one boots. The agent is a script, for the real one would need an account.
+Two guests are running, a third is booting. The agent is a script, because a real one would need an account. The PNG
+files are made by rsvg-convert.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _svg_to_png(svg: Path) -> None:
 
 
 async def _start(root: Path, name: str, *sessions: tuple[str, tuple[str, ...]]) -> None:
-    """A guest for the project ``root/name``, with these sessions."""
+    """Start a guest for the project ``root/name`` with ``sessions``, which are names and commands."""
     specs = [
         SessionSpec(SessionKind.COMMAND, argv, {}, term="xterm-256color", size=TermSize(94, 33), name=title)
         for title, argv in sessions
@@ -131,6 +132,8 @@ async def _guests(root: Path) -> None:
 
 
 class Camera:
+    """The running dashboard, of which pictures are saved in the directory ``where``."""
+
     def __init__(self, app: Dashboard, pilot: Pilot[int], where: Path) -> None:
         self.app = app
         self.pilot = pilot
@@ -138,22 +141,26 @@ class Camera:
 
     @property
     def main(self) -> MainScreen:
+        """The main screen."""
         return next(screen for screen in self.app.screen_stack if isinstance(screen, MainScreen))
 
     def still(self) -> None:
-        """The machine's load would be another in every picture."""
+        """Show a fixed load, which would otherwise differ from picture to picture."""
         self.main.header.freeze_load("load 1.7  cpu 31%  mem 9.2G/31.1G ")
 
     async def keys(self, *keys: str, wait: float = 0.4) -> None:
+        """Press keys, and wait for the display to follow."""
         await self.pilot.press(*keys)
         await asyncio.sleep(wait)
 
     async def into(self, title: str) -> None:
+        """Open the session with this name."""
         key = next(key for key, info in self.main.model.sessions.items() if info.name == title)
         self.main.open_session(key)
         await asyncio.sleep(0.6)
 
     async def take(self, name: str) -> None:
+        """Save the screen as ``name.svg`` and ``name.png``."""
         self.app.clear_notifications()
         await self.pilot.pause(0.3)
         svg = self.where / f"{name}.svg"
@@ -215,8 +222,9 @@ async def _pictures(root: Path, where: Path) -> None:
 
 
 def main() -> int:
+    """Draw all pictures in a temporary home."""
     where = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else HERE
-    root = Path(tempfile.gettempdir()) / "src"  # its name is seen in the pictures
+    root = Path(tempfile.gettempdir()) / "src"  # the pictures show this name
     if root.exists():
         sys.exit(f"{root} is in the way")
     hidden = Path(tempfile.mkdtemp(prefix="ccvm-p"))
