@@ -24,10 +24,10 @@ from ccvm_tui.config import Settings
 from ccvm_tui.guest import Activity, GuestState, SessionKind, TermSize
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Info, SessionSpec
+from ccvm_tui.tui.actions.starter import UserStarter
 from ccvm_tui.tui.app import Dashboard
 from ccvm_tui.tui.model.tree_rows import project_row_id
 from ccvm_tui.tui.screens.main import MainScreen
-from ccvm_tui.tui.starting import UserStarter
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -15,8 +15,8 @@ def run() -> int:
 
     Raises UserError if there is no suitable terminal, ConfigError if the settings are invalid.
     """
+    from ccvm_tui.tui.actions.starter import UserStarter
     from ccvm_tui.tui.run import run_dashboard
-    from ccvm_tui.tui.starting import UserStarter
 
     refuse_root()
     require_full_screen()

@@ -19,10 +19,10 @@ from ccvm_tui.config import Settings
 from ccvm_tui.terminal.keys import Stroke
 from ccvm_tui.terminal.leader import Verdict
 from ccvm_tui.tui import theme
-from ccvm_tui.tui.actions.guests import Starter
+from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import BY_NAME, shown_key
+from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.screens.main import MainScreen
-from ccvm_tui.tui.strokes import stroke_of
 from ccvm_tui.tui.terminal_io.app import TerminalApp
 
 GC_THRESHOLDS = (10_000, 20, 20)

@@ -11,7 +11,7 @@ from ccvm_tui import crash
 from ccvm_tui.client import listing
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import PrerequisiteError
-from ccvm_tui.tui.actions.guests import Starter
+from ccvm_tui.tui.actions.starter import Starter
 
 CRASHED = 70
 """EX_SOFTWARE of sysexits.h."""

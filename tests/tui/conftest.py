@@ -15,7 +15,7 @@ from ccvm_tui import config
 from ccvm_tui.client import connection, spawn
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import Info, LaunchSpec, SessionSpec
-from ccvm_tui.tui.actions.guests import Starter
+from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.app import Dashboard
 from ccvm_tui.tui.screens.main import MainScreen
 from ccvm_tui.tui.widgets.terminal import Terminal

@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,13 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.drivers.headless_driver import HeadlessDriver
+from textual.keys import _character_to_key
 from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widgets import Static
 
 import ccvm_tui.tui
+from ccvm_tui.tui.model.key_names import character_name
 from ccvm_tui.tui.terminal_io import internals
 from ccvm_tui.tui.terminal_io.internals import HookedApp, SelfRenderingStrip, with_sgr
 
@@ -65,7 +68,7 @@ def is_of_library(cls: type) -> bool:
 
 def test_no_other_module_uses_private_names_of_other_objects() -> None:
     for file in Path(ccvm_tui.tui.__file__).parent.rglob("*.py"):
-        if file.name in ("internals.py", "strokes.py"):  # the names of keys do not belong to the dashboard
+        if file.name == "internals.py":
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and is_private(node.attr):
@@ -225,3 +228,9 @@ def test_apps_have_the_attributes_that_are_used() -> None:
         assert hasattr(app, name), name
     for name in ("_begin_update", "_end_update", "_handle_exception", "_fatal_error", "_close_messages_no_wait"):
         assert callable(getattr(App, name)), name
+
+
+def test_characters_have_the_names_that_textual_gives_them() -> None:
+    for code in range(32, sys.maxunicode):
+        if (character := chr(code)).isprintable():
+            assert character_name(character) == _character_to_key(character)

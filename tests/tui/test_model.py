@@ -16,13 +16,13 @@ from ccvm_tui.project.history import KnownProject
 from ccvm_tui.protocol import Exited
 from ccvm_tui.tui.model import attention
 from ccvm_tui.tui.model.guests import Contact, Guest
+from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.model.pending_keys import PendingKeys
 from ccvm_tui.tui.model.projects import gather
 from ccvm_tui.tui.model.selection import Selection
 from ccvm_tui.tui.model.sessions import BRIEF, RequestedEnds, SessionKey, closing_notice, last_screen
 from ccvm_tui.tui.model.starts import Starts
 from ccvm_tui.tui.model.tree_rows import Filter, RowKind, Tree, TreeRow, guest_row_id, project_row_id, tree_rows
-from ccvm_tui.tui.strokes import stroke_of
 
 
 def session(

@@ -6,9 +6,9 @@ import pytest
 
 from ccvm_tui.terminal.cells import Style
 from ccvm_tui.tui.model.grid import EMPTY, Grid, Line
+from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.model.scrollback import MISSING, CopyMode, Intent
 from ccvm_tui.tui.model.text_selection import Point, Shape, TextSelection
-from ccvm_tui.tui.strokes import stroke_of
 
 HEIGHT, HISTORY = 10, 100
 

@@ -16,8 +16,8 @@ from ccvm_tui.errors import ImageError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import LaunchSpec
+from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.model.text_selection import Point, TextSelection
-from ccvm_tui.tui.strokes import stroke_of
 from ccvm_tui.tui.widgets.terminal import REACTION_TIME
 from tests.tui.conftest import start_guest
 from tests.tui.local import LocalStarter
@@ -347,6 +347,10 @@ async def test_sessions_are_shown_side_by_side_and_alone_again(drive, home: Path
             await dashboard.until(lambda count=count: len(dashboard.main.main_area.panes()) == count, f"{count} tiles")
         await dashboard.type("one")
         await dashboard.shows("one")
+        first, second, _ = dashboard.main.main_area.panes()
+        assert await dashboard.pilot.click(second.terminal, offset=(3, 3))
+        await dashboard.until(lambda: dashboard.main.model.selection.current == second.key, "the clicked session")
+        assert dashboard.main.model.selection.previous == first.key
         await dashboard.leader("t")
         await dashboard.until(lambda: len(dashboard.main.main_area.panes()) == 1, "one tile")
 

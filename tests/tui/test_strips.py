@@ -12,9 +12,9 @@ from rich.color import ColorSystem
 from rich.console import Console
 
 from ccvm_tui.terminal.cells import Attribute, Colours, Style, Underline
-from ccvm_tui.text import cell_text
+from ccvm_tui.text import cell_text, plain
 from ccvm_tui.tui.model.grid import Line, Mark
-from ccvm_tui.tui.terminal_io.strips import CellStrip, Painter
+from ccvm_tui.tui.terminal_io.strips import CellStrip, Painter, fit
 from ccvm_tui.tui.terminal_io.style_book import StyleBook, safe_link
 
 console = Console()
@@ -130,3 +130,8 @@ def test_links_that_are_not_passed_on(bad: str) -> None:
 def test_links_that_are() -> None:
     assert safe_link("https://example.org/a?b=c#d") == "https://example.org/a?b=c#d"
     assert isinstance(painter().strip(Line()), CellStrip)
+
+
+@given(st.text(max_size=60), st.integers(0, 40))
+def test_text_is_fitted_to_exactly_its_width(text: str, width: int) -> None:
+    assert cell_len(fit(plain(text), width)) == width

@@ -18,8 +18,8 @@ from ccvm_tui import project as projects
 from ccvm_tui.client import listing, spawn
 from ccvm_tui.errors import CcvmError, ConfigError, UserError
 from ccvm_tui.guest import GuestState, SessionKind, TermColours, TermSize
-from ccvm_tui.protocol import LaunchSpec, SessionSpec
 from ccvm_tui.text import plain
+from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.model.fleet import Fleet
 from ccvm_tui.tui.model.guests import Contact, Guest
 from ccvm_tui.tui.model.model import Model
@@ -36,24 +36,6 @@ EDITS_TIMEOUT = 5.0
 
 NAMES_SHOWN = 8
 """The number of edited files that are named."""
-
-
-class Starter(Protocol):
-    """The source of specs for guests and sessions, which it creates from the user's settings.
-
-    Both methods may block, and are called in a thread. They raise UserError for errors that the user can correct.
-    """
-
-    def launch(
-        self, path: str, kind: SessionKind, size: TermSize, report: Callable[[str], None], cancel: threading.Event, /
-    ) -> LaunchSpec:
-        """Return the spec of a project's guest with its first session.
-
-        A missing image is built. ``report`` receives descriptions of the progress, and ``cancel`` cancels it.
-        """
-
-    def session(self, path: str, kind: SessionKind, size: TermSize, /) -> SessionSpec:
-        """Return the spec of another session for a running guest."""
 
 
 class Ask(Protocol):

@@ -14,8 +14,8 @@ from ccvm_tui.tui.actions.table import ACTIONS, Action, shown_key
 from ccvm_tui.tui.dialogs.finder import Finder
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
-from ccvm_tui.tui.plain import fit
 from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.strips import fit
 
 TITLE = 26
 """The width of titles in cells, unless one is longer."""

@@ -14,8 +14,8 @@ from ccvm_tui.tui.dialogs.finder import Finder
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 from ccvm_tui.tui.model.signs import Sign, session_sign
-from ccvm_tui.tui.plain import fit
 from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.strips import fit
 from ccvm_tui.tui.widgets.preview import Preview
 
 TITLE_MIN, TITLE_MAX = 10, 26

@@ -14,8 +14,8 @@ from enum import Enum
 from ccvm_tui.terminal.cells import Attribute, Style
 from ccvm_tui.terminal.keys import MODIFIER_KEYS, RELEASE, Stroke
 from ccvm_tui.tui.model.grid import EMPTY, Grid, Line, Mark
+from ccvm_tui.tui.model.key_names import key_name
 from ccvm_tui.tui.model.text_selection import Point, Shape, TextSelection, columns, word_at
-from ccvm_tui.tui.strokes import key_name
 
 AHEAD = 120
 """The number of lines that are fetched in advance, above and below those in view."""

@@ -32,10 +32,14 @@ class Selection:
         self.shown = list(keys)[:TILES_MAX]
         self.page = not self.shown
 
-    def open(self, key: SessionKey) -> None:
-        """Make a session the current one. If it is not shown, it takes the place of the one before."""
+    def make_current(self, key: SessionKey) -> None:
+        """Make a session the current one, without showing it."""
         if key != self.current:
             self.previous, self.current = self.current, key
+
+    def open(self, key: SessionKey) -> None:
+        """Make a session the current one. If it is not shown, it takes the place of the one before."""
+        self.make_current(key)
         if key in self.shown:
             self.page = False
         elif len(self.shown) > 1 and not self.page and self.previous in self.shown:

@@ -22,7 +22,8 @@ from ccvm_tui.protocol import Happened
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import guests, sessions, table
 from ccvm_tui.tui.actions.clipboard import Clipboard, GuestClipboard
-from ccvm_tui.tui.actions.guests import SessionLauncher, Starter
+from ccvm_tui.tui.actions.guests import SessionLauncher
+from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action, KeyHint, shown_key
 from ccvm_tui.tui.dialogs.add_project import AddProject
 from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
@@ -252,12 +253,17 @@ class MainScreen(Screen[None]):
             self.app.open_url(address)
 
     def on_resize(self) -> None:
-        """Show or hide the details as the new width requires."""
-        self._refresh_details()
+        """Adapt sidebar and details to the new width."""
+        if self._composed:
+            self.body.arrange_sidebar()
+            self._refresh_details()
 
     def on_descendant_focus(self) -> None:
-        """Show what depends on the focus."""
-        self._refresh_footer()
+        """Show what depends on the focus. A session that has got it by a click becomes the current one."""
+        key = self.main_area.focused_session
+        if key is not None and key in self.model.sessions and self.model.pending.focus is None:
+            self.model.selection.make_current(key)
+        self._refresh_around()
         self._refresh_details()
         self._mark_seen()
 

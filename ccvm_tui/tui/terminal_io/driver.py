@@ -29,7 +29,7 @@ from textual.messages import TerminalSupportsSynchronizedOutput
 
 from ccvm_tui.terminal.input import Focus, InputParser, Mouse, Paste, Report, Token
 from ccvm_tui.terminal.keys import RELEASE, Stroke
-from ccvm_tui.tui.strokes import key_name
+from ccvm_tui.tui.model.key_names import key_name
 
 ESCAPE_TIME = 0.02
 """Seconds after which a single escape character is the Escape key.

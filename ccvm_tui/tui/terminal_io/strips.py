@@ -161,6 +161,15 @@ def _joins(before: str, after: str) -> bool:
     return flags and sum("\U0001f1e6" <= char <= "\U0001f1ff" for char in before) % 2 == 1
 
 
+def fit(text: str, width: int) -> str:
+    """Return ``text`` in exactly ``width`` cells, padded or cut off with an ellipsis."""
+    if width <= 0:
+        return ""
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, width - 1) + "…"
+
+
 def _fitted(text: str, width: int) -> str:
     return text if text.isascii() and len(text) == width else set_cell_size(text, width)
 

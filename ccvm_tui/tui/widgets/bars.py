@@ -17,8 +17,8 @@ from textual.widget import Widget
 from ccvm_tui.text import size_text
 from ccvm_tui.tui.actions.table import ATTENTION, Action, KeyHint
 from ccvm_tui.tui.model.model import Totals
-from ccvm_tui.tui.plain import fit
 from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.strips import fit
 from ccvm_tui.tui.widgets.controls import ActionRequested
 
 LOAD_INTERVAL = 3.0

@@ -45,10 +45,6 @@ class Body(Horizontal):
         yield self._main_area
         yield self._details
 
-    def on_resize(self) -> None:
-        """Adapt the sidebar to the width."""
-        self._fit_sidebar()
-
     # --- the sidebar ---------------------------------------------------------------------------------------
 
     @property
@@ -64,16 +60,17 @@ class Body(Horizontal):
     def widen_sidebar(self, columns: int) -> None:
         """Make the sidebar wider, or narrower if ``columns`` is negative."""
         self._sidebar_width = self._sidebar.size.width + columns
-        self._fit_sidebar()
+        self.arrange_sidebar()
 
     def on_divider_dragged(self, event: Divider.Dragged) -> None:
         """Make the sidebar as wide as the user drags its edge."""
         event.stop()
         self._sidebar_width = event.x
-        self._fit_sidebar()
+        self.arrange_sidebar()
 
-    def _fit_sidebar(self) -> None:
-        width = self.size.width
+    def arrange_sidebar(self) -> None:
+        """Adapt the sidebar to the width of the screen."""
+        width = self.screen.size.width  # the body itself gets its new width later
         wanted = self._sidebar_width or (SIDEBAR_SMALL if width < SMALL else SIDEBAR)
         self._sidebar.styles.width = max(SIDEBAR_MIN, min(wanted, SIDEBAR_MAX, width // 2))
 
@@ -100,11 +97,11 @@ class Body(Horizontal):
         return self._details.has_class("-shown")
 
     def arrange_details(self, *, in_session: bool) -> bool:
-        """Arrange the details for the width, and return whether they are shown.
+        """Adapt the details to the width of the screen, and return whether they are shown.
 
         On a narrow screen they take the place of the main area, unless the focus is in a session.
         """
-        width = self.size.width or self.screen.size.width
+        width = self.screen.size.width
         wanted = width >= WIDE if self._details_wanted is None else self._details_wanted
         narrow = width < NARROW
         shown = wanted and not (narrow and in_session)

@@ -15,8 +15,8 @@ from ccvm_tui.text import plain, size_text, time_text
 from ccvm_tui.tui.model.guests import Guest
 from ccvm_tui.tui.model.sessions import session_title
 from ccvm_tui.tui.model.signs import guest_sign, session_sign
-from ccvm_tui.tui.plain import fit
 from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.strips import fit
 from ccvm_tui.tui.widgets.page import Writer
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -26,13 +26,13 @@ from ccvm_tui.terminal.keys import PRESS, Stroke
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions.table import CLOSE_ENDED, RUN_AGAIN
 from ccvm_tui.tui.model.grid import Grid, Line
+from ccvm_tui.tui.model.key_names import key_name, stroke_of
 from ccvm_tui.tui.model.pending_keys import Typed
 from ccvm_tui.tui.model.scrollback import CopyMode, Intent, Match
 from ccvm_tui.tui.model.session_stream import GuestInput, SessionStream
 from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.text_selection import Shape, TextSelection
 from ccvm_tui.tui.model.viewport import Viewport
-from ccvm_tui.tui.strokes import key_name, stroke_of
 from ccvm_tui.tui.terminal_io.app import host_of
 from ccvm_tui.tui.terminal_io.host_terminal import FocusedState
 from ccvm_tui.tui.terminal_io.strips import Painter

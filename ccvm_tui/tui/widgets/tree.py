@@ -14,11 +14,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.timer import Timer
 
-from ccvm_tui.tui.actions.table import BY_TREE_KEY, Action
+from ccvm_tui.tui.actions.table import BY_TREE_KEY, OPEN, Action
 from ccvm_tui.tui.model.signs import BOOT_FRAMES
 from ccvm_tui.tui.model.tree_rows import RowKind, Tree, TreeRow
-from ccvm_tui.tui.plain import fit
 from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.strips import fit
 from ccvm_tui.tui.widgets.controls import ActionRequested
 
 BOOT_FRAME_INTERVAL = 0.25
@@ -35,10 +35,6 @@ class TreeView(ScrollView, can_focus=True):
     @dataclass
     class Highlighted(Message):
         """The cursor is on another row."""
-
-    @dataclass
-    class Opened(Message):
-        """The user has opened the row under the cursor with Enter, the right arrow or the mouse."""
 
     @dataclass
     class Animated(Message):
@@ -121,8 +117,6 @@ class TreeView(ScrollView, can_focus=True):
                 self._move(index + page)
             case "pageup" | "ctrl+u":
                 self._move(index - page)
-            case "enter":
-                self.post_message(self.Opened())
             case "right":
                 self._unfold_or_open()
             case "l" if row is not None and row.children and not row.open:
@@ -149,7 +143,7 @@ class TreeView(ScrollView, can_focus=True):
         elif row.children:
             self._move(self._tree.index + 1)
         elif row.kind is RowKind.SESSION:
-            self.post_message(self.Opened())
+            self.post_message(ActionRequested(OPEN))
 
     def _fold_or_leave(self) -> None:
         row = self._tree.row
@@ -168,7 +162,7 @@ class TreeView(ScrollView, can_focus=True):
         self._move(index)
         row = self._tree.rows[index]
         if row.kind is RowKind.SESSION or event.chain == 2:
-            self.post_message(self.Opened())
+            self.post_message(ActionRequested(OPEN))
         elif row.children and int(event.x) <= row.depth * 2 + 1:
             (self._tree.fold if row.open else self._tree.unfold)(row)
             self.post_message(self.Folded())

@@ -1,4 +1,4 @@
-"""The parameters of guests and sessions that the dashboard starts, from the user's settings."""
+"""The source of the parameters of guests and sessions that the dashboard starts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -16,8 +17,23 @@ from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
 
+class Starter(Protocol):
+    """The source of these parameters. Both methods block; call them in a thread. They raise UserError."""
+
+    def launch(
+        self, path: str, kind: SessionKind, size: TermSize, report: Callable[[str], None], cancel: threading.Event, /
+    ) -> LaunchSpec:
+        """Return the parameters of the guest of the project in ``path``, with its first session.
+
+        ``report`` receives the progress of everything that takes long, and ``cancel`` ends it.
+        """
+
+    def session(self, path: str, kind: SessionKind, size: TermSize, /) -> SessionSpec:
+        """Return the parameters of a session in the guest of the project in ``path``."""
+
+
 class UserStarter:
-    """A ``Starter`` (``actions.guests``) that follows the user's settings and builds a missing image."""
+    """A ``Starter`` that follows the user's settings, and builds the image if it is missing."""
 
     def __init__(self) -> None:
         self._active: set[threading.Event] = set()

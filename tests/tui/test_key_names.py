@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccvm_tui.terminal.keys import ALT, CTRL, SHIFT, Stroke
-from ccvm_tui.tui.strokes import key_name, stroke_of
+from ccvm_tui.tui.model.key_names import key_name, stroke_of
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textual.keys import _character_to_key
+import unicodedata
 
 from ccvm_tui.terminal.keys import (
     ALT,
@@ -20,7 +20,22 @@ from ccvm_tui.terminal.keys import (
 MODIFIER_NAMES = ((ALT, "alt"), (CTRL, "ctrl"), (HYPER, "hyper"), (META, "meta"), (SHIFT, "shift"), (SUPER, "super"))
 """The names of the modifiers, in the order in which Textual writes them."""
 
-_CHARACTER_NAMES: dict[str, str] = {_character_to_key(chr(code)): chr(code) for code in range(32, 127)}
+_TEXTUAL_NAMES = {
+    "solidus": "slash", "reverse_solidus": "backslash", "commercial_at": "at", "hyphen_minus": "minus",
+    "plus_sign": "plus", "low_line": "underscore",
+}  # fmt: skip
+"""Names of characters for which Textual does not use the name in Unicode."""
+
+
+def character_name(character: str) -> str:
+    """Return Textual's name of a character."""
+    if character.isalnum():
+        return character
+    name = unicodedata.name(character, character).lower().replace("-", "_").replace(" ", "_")
+    return _TEXTUAL_NAMES.get(name, name)
+
+
+_CHARACTER_NAMES: dict[str, str] = {character_name(chr(code)): chr(code) for code in range(32, 127)}
 _ALIASES = {"esc": "escape", "return": "enter", "space": " ", "pgup": "pageup", "pgdn": "pagedown", "del": "delete"}
 _MODIFIER_BITS = {word: bit for bit, word in MODIFIER_NAMES} | {"control": CTRL, "option": ALT, "c": CTRL, "m": ALT}
 
@@ -30,11 +45,11 @@ def key_name(stroke: Stroke) -> str:
     modifiers = stroke.modifiers & ~LOCKS
     key = KEYPAD_PLAIN.get(stroke.key, stroke.key)
     if stroke.text and not modifiers & ~SHIFT and len(stroke.text) == 1 and stroke.text.isprintable():
-        return _character_to_key(stroke.text)
+        return character_name(stroke.text)
     if len(key) == 1:
         if modifiers & SHIFT and not modifiers & ~(SHIFT | ALT) and key.isalpha():
             key = key.lower()
-        key = _character_to_key(key)
+        key = character_name(key)
     words = [word for bit, word in MODIFIER_NAMES if modifiers & bit]
     return "+".join([*words, key])
 
