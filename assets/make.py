@@ -1,6 +1,7 @@
-"""Makes the pictures of the README from the real app: ``python -m assets.make`` (rsvg-convert makes the PNGs).
+"""Draw the pictures of the README with the real dashboard: ``python -m assets.make [DIRECTORY]``.
 
-Two guests run in it and a third one boots. The agent is a script, for the real one would need an account.
+Two guests are running, a third is booting. The agent is a script, because a real one would need an account. The PNG
+files are made by rsvg-convert.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from pathlib import Path
 import msgspec
 from textual.pilot import Pilot
 
-from ccvm_tui.cli.dashboard import UserStarter
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import Activity, GuestState, SessionKind, TermSize
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Info, SessionSpec
+from ccvm_tui.tui.actions.starter import UserStarter
 from ccvm_tui.tui.app import Dashboard
+from ccvm_tui.tui.model.tree_rows import project_row_id
 from ccvm_tui.tui.screens.main import MainScreen
-from ccvm_tui.tui.tree_rows import RowKind
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -103,7 +104,7 @@ def _svg_to_png(svg: Path) -> None:
 
 
 async def _start(root: Path, name: str, *sessions: tuple[str, tuple[str, ...]]) -> None:
-    """A guest for the project ``root/name``, with these sessions."""
+    """Start a guest for the project ``root/name`` with ``sessions``, which are names and commands."""
     specs = [
         SessionSpec(SessionKind.COMMAND, argv, {}, term="xterm-256color", size=TermSize(94, 33), name=title)
         for title, argv in sessions
@@ -131,6 +132,8 @@ async def _guests(root: Path) -> None:
 
 
 class Camera:
+    """The running dashboard, of which pictures are saved in the directory ``where``."""
+
     def __init__(self, app: Dashboard, pilot: Pilot[int], where: Path) -> None:
         self.app = app
         self.pilot = pilot
@@ -138,24 +141,26 @@ class Camera:
 
     @property
     def main(self) -> MainScreen:
+        """The main screen."""
         return next(screen for screen in self.app.screen_stack if isinstance(screen, MainScreen))
 
     def still(self) -> None:
-        """The machine's load would be another in every picture."""
-        if (timer := self.main.load_timer) is not None:
-            timer.stop()
-        self.main._load = "load 1.7  cpu 31%  mem 9.2G/31.1G "
+        """Show a fixed load, which would otherwise differ from picture to picture."""
+        self.main.header.freeze_load("load 1.7  cpu 31%  mem 9.2G/31.1G ")
 
     async def keys(self, *keys: str, wait: float = 0.4) -> None:
+        """Press keys, and wait for the display to follow."""
         await self.pilot.press(*keys)
         await asyncio.sleep(wait)
 
     async def into(self, title: str) -> None:
-        key = next(key for key, info in self.main.infos.items() if info.name == title)
-        self.main.deeds.go(key)
+        """Open the session with this name."""
+        key = next(key for key, info in self.main.model.sessions.items() if info.name == title)
+        self.main.open_session(key)
         await asyncio.sleep(0.6)
 
     async def take(self, name: str) -> None:
+        """Save the screen as ``name.svg`` and ``name.png``."""
         self.app.clear_notifications()
         await self.pilot.pause(0.3)
         svg = self.where / f"{name}.svg"
@@ -167,13 +172,13 @@ class Camera:
 async def _boot(camera: Camera, project: Path) -> None:
     """Start a third guest and press the button while its kernel starts."""
     main = camera.main
-    main.fleet_tree.move_to(f"{RowKind.PROJECT.value}:{project}::")
-    camera.main.fleet_tree.focus()
+    main.tree_view.move_to(project_row_id(str(project)))
+    main.tree_view.focus()
     await camera.keys("c", wait=0)
-    while not any(guest.project == str(project) and guest.console for guest in main.fleet.guests.values()):
-        await main.fleet.change()
+    while not any(guest.project == str(project) and guest.console for guest in main.model.fleet.guests.values()):
+        await main.model.fleet.change()
     await camera.take("boot")
-    name = next(name for name, guest in main.fleet.guests.items() if guest.project == str(project))
+    name = next(name for name, guest in main.model.fleet.guests.items() if guest.project == str(project))
     await asyncio.to_thread(listing.stop_any, name)
 
 
@@ -182,11 +187,13 @@ async def _pictures(root: Path, where: Path) -> None:
     app = Dashboard(Settings(), UserStarter())
     async with app.run_test(size=SIZE) as pilot:
         camera = Camera(app, pilot, where)
-        await camera.main.fleet.looked()
-        while not any(info.activity is Activity.WAITING and info.attention for info in camera.main.infos.values()):
-            await camera.main.fleet.change()
+        await camera.main.model.fleet.scanned()
+        while not any(
+            info.activity is Activity.WAITING and info.attention for info in camera.main.model.sessions.values()
+        ):
+            await camera.main.model.fleet.change()
         camera.still()
-        camera.main.focused_outside = True  # nobody looks: marks stay
+        camera.main.host_focus(False)  # sessions are not marked as seen
         await camera.into("agent")
         await camera.keys("ctrl+backslash", "d")
         await camera.take("tree")
@@ -203,7 +210,7 @@ async def _pictures(root: Path, where: Path) -> None:
     app = Dashboard(Settings(), UserStarter())
     async with app.run_test(size=(190, 48)) as pilot:
         camera = Camera(app, pilot, where)
-        await camera.main.fleet.looked()
+        await camera.main.model.fleet.scanned()
         await asyncio.sleep(0.8)
         camera.still()
         await camera.into("vim basket.py")
@@ -215,8 +222,9 @@ async def _pictures(root: Path, where: Path) -> None:
 
 
 def main() -> int:
+    """Draw all pictures in a temporary home."""
     where = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else HERE
-    root = Path(tempfile.gettempdir()) / "src"  # its name is seen in the pictures
+    root = Path(tempfile.gettempdir()) / "src"  # the pictures show this name
     if root.exists():
         sys.exit(f"{root} is in the way")
     hidden = Path(tempfile.mkdtemp(prefix="ccvm-p"))

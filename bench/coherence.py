@@ -51,6 +51,7 @@ while last != "end":
 
 @contextlib.contextmanager
 def guest(project: Path) -> Iterator[str]:
+    """Run a guest for ``project`` and yield its name."""
     args = [*COMMAND, "run", "--detach", "--shell", "--linger", "--memory", "1024", str(project)]
     name = subprocess.run(args, check=True, capture_output=True, text=True).stdout.strip().partition("/")[0]
     try:
@@ -60,15 +61,18 @@ def guest(project: Path) -> Iterator[str]:
 
 
 def in_place(project: Path, text: str) -> None:
+    """Overwrite a file that the guest holds open."""
     (project / "there" / "held").write_text(text)
 
 
 def replaced(project: Path, text: str) -> None:
+    """Replace a file by renaming a new one over it."""
     (project / "there" / "new").write_text(text)
     (project / "there" / "new").rename(project / "there" / "renamed")
 
 
 def round_trip(project: Path, change: Callable[[Path, str], None], text: str) -> float:
+    """Make one change and return the milliseconds until the guest's answer is visible on the host."""
     started = time.perf_counter()
     change(project, text)
     answer = project / "back" / "answer"
@@ -80,6 +84,7 @@ def round_trip(project: Path, change: Callable[[Path, str], None], text: str) ->
 
 
 def main() -> None:
+    """Measure the three kinds of round trips in one guest, and print the results."""
     with tempfile.TemporaryDirectory(prefix="ccvm-bench-") as directory:
         project = Path(directory)
         (project / "there").mkdir()

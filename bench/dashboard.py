@@ -73,14 +73,17 @@ def start(root: Path, name: str, *argv: str, sessions: int = 1) -> None:
 
 
 def dashboard(size: tuple[int, int] = SIZE) -> Outer:
+    """Start the dashboard in a terminal of ``size``."""
     return Outer([*PYTHON, "-m", "tests.tui.program"], *size)
 
 
 def in_tmux(argv: list[str], size: tuple[int, int] = SIZE) -> Outer:
+    """Start ``argv`` in a separate tmux server, in a terminal of ``size``."""
     return Outer(["tmux", "-L", f"bench{os.getpid()}", "-f", "/dev/null", "new-session", *argv], *size)
 
 
 def end_tmux() -> None:
+    """Stop the server that ``in_tmux`` has started."""
     os.system(f"tmux -L bench{os.getpid()} kill-server 2>/dev/null")
 
 
@@ -104,12 +107,14 @@ def keys(outer: Outer, count: int, gap: float) -> list[float]:
 
 
 def spread(times: list[float]) -> str:
+    """Return three percentiles of ``times``, which are in seconds, as text."""
     ordered = sorted(times)
     at = [ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 for share in (0.5, 0.9, 0.99)]
     return f"p50 {at[0]:.1f} ms, p90 {at[1]:.1f} ms, p99 {at[2]:.1f} ms"
 
 
 def latency(root: Path) -> None:
+    """Measure the time from a key to its answer in the dashboard and in tmux."""
     start(root, "keys", *ANSWER)
     outer = dashboard()
     outer.wait(b"keys", 20)
@@ -265,7 +270,7 @@ def memory(root: Path) -> None:
     listing.stop_any("lines", force=True)
 
 
-def redraw(root: Path) -> None:
+def redraw(_: Path) -> None:
     """Measure full redraws at 200×60 in this process: decoding frames, converting them to strips, rendering."""
     from bench.redraw import measure
 
@@ -282,6 +287,7 @@ def _program(outer: Outer) -> psutil.Process:
 
 
 def main() -> int:
+    """Run the benchmarks named in the arguments, or all of them."""
     wanted = sys.argv[1:] or list(MEASURES)
     with place() as root:
         for name in wanted:

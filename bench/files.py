@@ -36,16 +36,19 @@ MEGABYTE = 1 << 20
 
 
 def run(*args: str, directory: str | Path = ".") -> None:
+    """Run a program whose output is discarded. Raises CalledProcessError if it fails."""
     subprocess.run(args, cwd=directory, check=True, stdout=subprocess.DEVNULL)
 
 
 def timed(function: Callable[[], object]) -> float:
+    """Return the seconds that ``function`` takes."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def search_command() -> list[str]:
+    """Return the arguments of a search for a text that does not occur."""
     return ["rg", "-c", "no such word", "."] if shutil.which("rg") else ["grep", "-rc", "no such word", "."]
 
 
@@ -62,10 +65,12 @@ WALKS: dict[str, Callable[[str], None]] = {
 
 
 def drop_caches() -> None:
+    """Write back and drop the caches of the kernel on which this runs."""
     run("sudo", "sh", "-c", "sync; echo 3 > /proc/sys/vm/drop_caches")
 
 
 def walk(name: str, tree: str, inside: bool) -> dict[str, float]:
+    """Measure the walk ``name`` of a tree: warm, and cold if this runs in a guest."""
     figures = {}
     WALKS[name](tree)  # the first run updates git's index for this place
     if inside:
@@ -76,6 +81,7 @@ def walk(name: str, tree: str, inside: bool) -> dict[str, float]:
 
 
 def clone(tree: str, place: str) -> dict[str, float]:
+    """Measure a clone of the repository ``tree``."""
     return {"": timed(lambda: run("git", "clone", "-q", tree, f"{place}/clone"))}
 
 
@@ -97,6 +103,7 @@ def create(count: int, place: str) -> dict[str, float]:
 
 
 def sequential(megabytes: int, place: str, inside: bool) -> dict[str, float]:
+    """Measure writing, reading and copying a file of ``megabytes`` MiB."""
     block = random.Random(0).randbytes(MEGABYTE)
     path = f"{place}/large"
 
@@ -124,6 +131,7 @@ def sequential(megabytes: int, place: str, inside: bool) -> dict[str, float]:
 
 
 def transactions(count: int, place: str) -> dict[str, float]:
+    """Measure ``count`` transactions of SQLite in each journal mode."""
     figures = {}
     for mode in ("delete", "wal"):
         base = sqlite3.connect(f"{place}/{mode}.db", isolation_level=None)
@@ -203,6 +211,7 @@ class Host:
         self.project = project
 
     def measure(self, *args: str) -> dict[str, float]:
+        """Measure one group of figures; see the function ``measure``."""
         return self._parsed([sys.executable, "-"], args, ())
 
     def _parsed(self, command: list[str], args: tuple[str, ...], more: tuple[str, ...]) -> dict[str, float]:
@@ -215,6 +224,7 @@ class Host:
         return figures
 
     def environment(self) -> dict[str, str]:
+        """Return the environment of the commands that measure here."""
         return dict(os.environ)
 
 
@@ -228,6 +238,7 @@ class Guest(Host):
         self._name = self._ccvm_tui(*run_args).partition("/")[0]
 
     def environment(self) -> dict[str, str]:
+        """Return the environment of the commands that measure here."""
         state = str(self._state)
         return {**os.environ, "PYTHONPATH": str(self._checkout), "XDG_RUNTIME_DIR": state, "XDG_STATE_HOME": state}
 
@@ -239,6 +250,7 @@ class Guest(Host):
         return done.stdout.strip()
 
     def measure(self, *args: str) -> dict[str, float]:
+        """Measure one group of figures; see the function ``measure``."""
         command = [sys.executable, "-P", "-m", "ccvm_tui", "exec", self._name, "--", "python3", "-"]
         before = self._processor_time()
         figures = self._parsed(command, args, ("--guest",))
@@ -259,6 +271,7 @@ class Guest(Host):
         return total
 
     def stop(self) -> None:
+        """Stop the guest."""
         self._ccvm_tui("stop", "--force", self._name)
 
 
@@ -299,6 +312,7 @@ Table = dict[str, dict[str, list[float]]]
 
 
 def measure_all(options: argparse.Namespace, found: dict[str, Host]) -> Table:
+    """Measure all groups in all places, and return the seconds by row and place, one value a round."""
     table: Table = {}
     for number in range(options.rounds):
         for name, subject in groups(options):
@@ -317,6 +331,7 @@ def measure_all(options: argparse.Namespace, found: dict[str, Host]) -> Table:
 
 
 def print_table(table: Table, names: list[str]) -> None:
+    """Print the medians as a table in Markdown, with ratios."""
     head = [*(f"{name} s" for name in names), *(["old/share"] if "old" in names else []), "share/host"]
     print("| | " + " | ".join(head) + " |")
     print("|---|" + "---:|" * len(head))
@@ -334,6 +349,7 @@ def _ratio(medians: dict[str, float], one: str, other: str) -> str:
 
 
 def main() -> None:
+    """Measure, or, with ``--inside``, run one group of figures for another process of this program."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, nargs="+", default=[10_000, 85_000])
     parser.add_argument("--create", type=int, default=20_000)

@@ -33,12 +33,14 @@ PROMPT = b"\xe2\x9d\xaf"
 
 
 def timed(function: Callable[[], object]) -> float:
+    """Return the seconds that ``function`` takes."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def ccvm_tui(*args: str) -> str:
+    """Run a command and return its output. Raises CalledProcessError if it fails."""
     return subprocess.run([*COMMAND, *args], check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -63,6 +65,7 @@ async def boot(project: Path) -> dict[str, float]:
 
 
 async def attach_to_first_paint(name: str) -> float:
+    """Return the seconds from connecting to the first output, without a command's start."""
     start = time.perf_counter()
     async with await connection.attach(name, "s1", TermSize(80, 24)) as stream:
         while not isinstance(await stream.receive(), Output):
@@ -110,6 +113,7 @@ def memory(name: str) -> dict[str, float]:
 
 
 async def measure(runs: int) -> dict[str, list[float]]:
+    """Return all figures, with one value for each of the ``runs`` boots."""
     figures: dict[str, list[float]] = {}
 
     def note(name: str, value: float) -> None:
@@ -133,6 +137,7 @@ async def measure(runs: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
+    """Measure in a separate runtime directory, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--build", action="store_true", help="also rebuild the image once")

@@ -44,9 +44,11 @@ class Outer:
         return True
 
     def clear(self) -> None:
+        """Forget the output received so far."""
         self.received.clear()
 
     def type(self, data: bytes) -> None:
+        """Write ``data`` to the program's terminal."""
         os.write(self.master, data)
 
     def wait(self, needle: bytes, seconds: float = 20.0) -> float:
@@ -69,6 +71,7 @@ class Outer:
             pass
 
     def close(self) -> None:
+        """Hang up, and reap the program."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGHUP)
         os.close(self.master)

@@ -10,8 +10,9 @@ from rich.color import ColorSystem
 from rich.console import Console
 
 from ccvm_tui.terminal.cells import Cursor, Frame, Modes, Row, Run, Style, decode_frame, encode_frame
-from ccvm_tui.tui.grid import Grid, Painter
-from ccvm_tui.tui.strips import StyleBook
+from ccvm_tui.tui.model.grid import Grid
+from ccvm_tui.tui.terminal_io.strips import Painter
+from ccvm_tui.tui.terminal_io.style_book import StyleBook
 
 COLS, ROWS = 200, 60
 

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ccvm_tui.guest import TermSize
 from ccvm_tui.screen.link import ScreenLink
@@ -60,12 +61,16 @@ async def throughput(seconds: float) -> dict[str, float]:
     """Return the MB/s through the link by kind of output, with one view that acknowledges immediately."""
     results: dict[str, float] = {}
     link = ScreenLink()
+
+    def acknowledge(view: str, _: bytes) -> None:
+        link.ack_view(view)
+
     await link.start()
     try:
         for name, make in STREAMS.items():
             data = _chunk(make)
             link.open(name, SIZES[0])
-            link.open_view(name, f"view {name}", lambda _, name=name: link.ack_view(name, f"view {name}"))
+            link.open_view(name, f"view {name}", partial(acknowledge, f"view {name}"))
             link.feed(name, data * 20)
             await link.sync()
             started = time.perf_counter()
@@ -92,7 +97,7 @@ async def echo(count: int) -> dict[str, float]:
 
         def on_frame(_: bytes) -> None:
             received.set()
-            link.ack_view("s", "v")
+            link.ack_view("v")
 
         link.open_view("s", "v", on_frame)
         await received.wait()
@@ -180,23 +185,21 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds for each kind of output")
     arguments = parser.parse_args()
-    results = {
-        "throughput_mb_s": asyncio.run(throughput(arguments.seconds)),
-        "echo_ms": asyncio.run(echo(100)),
-        "frames": frames(20),
-        "states": states(10),
-    }
+    speeds = asyncio.run(throughput(arguments.seconds))
+    delays = asyncio.run(echo(100))
+    costs = frames(20)
+    state = states(10)
     if arguments.json:
+        results = {"throughput_mb_s": speeds, "echo_ms": delays, "frames": costs, "states": state}
         json.dump(results, sys.stdout, indent=2)
         print()
         return 0
-    print("MB/s      " + "".join(f"{name:>10}" for name in results["throughput_mb_s"]))
-    print("          " + "".join(f"{value:10.0f}" for value in results["throughput_mb_s"].values()))
-    print(f"\necho to frame, ms: p50 {results['echo_ms']['p50']:.2f}, p99 {results['echo_ms']['p99']:.2f}")
+    print("MB/s      " + "".join(f"{name:>10}" for name in speeds))
+    print("          " + "".join(f"{value:10.0f}" for value in speeds.values()))
+    print(f"\necho to frame, ms: p50 {delays['p50']:.2f}, p99 {delays['p99']:.2f}")
     print(f"\n{'frame':<28}{'full ms':>10}{'one row ms':>12}{'bytes':>9}")
-    for name, cost in results["frames"].items():
+    for name, cost in costs.items():
         print(f"{name:<28}{cost['full_ms']:10.2f}{cost['row_ms']:12.3f}{cost['bytes']:9.0f}")
-    state = results["states"]
     print(
         f"\n{state['lines']} lines of scrollback: snapshot {state['snapshot_ms']:.1f} ms,"
         f" restore bytes {state['restore_ms']:.1f} ms"

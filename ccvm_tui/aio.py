@@ -99,3 +99,20 @@ class Background:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def completed(future: asyncio.Future[Any]) -> None:
+    """Wait until ``future`` is done, even if the caller is cancelled. The cancellation is raised afterwards.
+
+    The future's exception, if any, counts as retrieved.
+    """
+    cancelled = False
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError:
+            cancelled = True
+    if not future.cancelled():
+        future.exception()
+    if cancelled:
+        raise asyncio.CancelledError

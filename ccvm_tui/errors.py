@@ -120,3 +120,11 @@ class KeeperLost(UserError):
     """The connection to the keeper was lost during a request."""
 
     exit_status = 6
+
+
+def user_error(kind: str, message: str, hint: str = "") -> UserError:
+    """Return an error of the class named ``kind``, or a UserError if there is no such class."""
+    found = globals().get(kind)
+    if isinstance(found, type) and issubclass(found, UserError):
+        return found(message, hint)
+    return UserError(message, hint)

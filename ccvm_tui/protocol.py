@@ -1,4 +1,4 @@
-"""The protocol between the keeper and its clients, over the guest's unix socket.
+r"""The protocol between the keeper and its clients, over the guest's unix socket.
 
 A frame is a 32-bit big-endian length followed by that many bytes. A connection starts with one JSON frame in each
 direction, the *greeting*. Its format never changes, so that any version can list and stop the keepers of any other:
@@ -11,7 +11,7 @@ client's first message sets the purpose of the connection: Control, Attach, View
 purpose, so that a slow terminal never delays a request, and back pressure affects only the connection that causes it.
 
 Any string may be surrogate-escaped, since arguments and file names need not be UTF-8. ``packing`` encodes such strings
-in msgpack. In the JSON of the greeting they become the escapes \\udc80 to \\udcff, as ``json.dumps`` writes them.
+in msgpack. In the JSON of the greeting they become the escapes \udc80 to \udcff, as ``json.dumps`` writes them.
 """
 
 from __future__ import annotations
@@ -224,8 +224,12 @@ class FrameData(_Message, frozen=True):
     frame: bytes
 
 
+LOST = -1
+"""The exit status of a program whose connection was lost before the program ended."""
+
+
 class Exited(_Message, frozen=True):
-    """The end of a session or exec. ``reason`` is empty if the program exited normally."""
+    """The end of a session or exec. ``status`` can be LOST. ``reason`` is empty if the program exited normally."""
 
     status: int
     reason: str = ""
@@ -415,7 +419,7 @@ class Failure(_Message, frozen=True):
 
 
 class Happened(_Message, frozen=True):
-    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, warning, …
+    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, warning and others.
 
     ``data`` is the content of a clipboard write.
     """

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.errors import CcvmError
@@ -20,13 +22,30 @@ from ccvm_tui.guest import SessionKind
 from ccvm_tui.image import NO_LAYER, Image, Runtime, Store, build, load_recipe
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
-# the database of examples is disabled, because the tests may run in a read-only checkout
-hypothesis.settings.register_profile("ccvm", database=None, deadline=None)
-hypothesis.settings.load_profile("ccvm")
+# There is no deadline, because the time that an example takes depends on what else the machine is doing.
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _numbers = itertools.count(1)
 
 XDG = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+
+
+TOGETHER = ("tests/guest/",)
+"""The directories whose tests run in the same process, because they share guests."""
+
+
+class Schedule(LoadScopeScheduling):
+    """The distribution of tests among processes (``pytest -n``): those of a file, or of ``TOGETHER``, to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((path for path in TOGETHER if nodeid.startswith(path)), nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
+    """Return the scheduler for ``config``."""
+    return Schedule(config, log)
 
 
 @pytest.fixture
@@ -67,7 +86,7 @@ Launch = Callable[..., Awaitable[connection.Keeper]]
 
 @pytest.fixture
 async def local(home: Path) -> AsyncIterator[Launch]:
-    """``await local("cat", "-v")`` starts a keeper without a guest and its first session, s1, and connects to it."""
+    """Return a function that starts a keeper without a guest, whose session s1 runs the arguments, and connects to it."""
     keepers: list[connection.Keeper] = []
 
     async def launch(*argv: str, linger: bool = False, **settings: object) -> connection.Keeper:

@@ -1,8 +1,6 @@
-"""The command line: one file per verb, imported when it is typed and not before.
+"""The command line: one module per verb, which is imported only if the verb is used.
 
-A verb's module has ``ABOUT``, ``configure(parser)`` and ``run(args) -> exit status``; what those need beyond
-argparse they import themselves, so that ``ccvm-tui ls`` pays for nothing else. Standard output carries data,
-standard error everything meant for people.
+Standard output is for data, standard error for everything that is meant for people.
 """
 
 from __future__ import annotations
@@ -10,10 +8,10 @@ from __future__ import annotations
 import sys
 
 from ccvm_tui.cli import parser
-from ccvm_tui.cli.report import reported
+from ccvm_tui.cli.report import run_and_report
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line ``argv`` (default: this process's); returns the exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    return reported(lambda: parser.dispatch(words), program="ccvm-tui")
+    """Run the command line ``argv``, or by default that of this process, and return the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return run_and_report(lambda: parser.dispatch(arguments), program="ccvm-tui")

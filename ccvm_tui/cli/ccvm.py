@@ -1,7 +1,7 @@
-"""The ``ccvm`` command: its own few flags, and everything else to the agent, byte for byte and in order.
+"""The ``ccvm`` command, which has a few flags and passes all other arguments to the agent, unchanged and in order.
 
-``ccvm [flags] [agent arguments…]`` in a directory boots its guest and opens the agent. ``--help`` and
-``--version`` are the agent's; ours are spelled ``--ccvm-help`` and ``--ccvm-version``.
+``ccvm [flags] [agent arguments…]`` boots the guest of the current directory and opens the agent. ``--help`` and
+``--version`` are passed to the agent; the command's own are ``--ccvm-help`` and ``--ccvm-version``.
 """
 
 from __future__ import annotations
@@ -12,29 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccvm_tui import __version__
-from ccvm_tui.cli.report import reported
+from ccvm_tui.cli.report import run_and_report
 
 HELP = """\
 usage: ccvm [ccvm flags] [agent arguments…]
 
-Boots a disposable virtual machine that sees this directory and opens the agent in it. When the agent exits
-the machine is destroyed; Ctrl+\\ d leaves it running, for `ccvm-tui attach`.
+Boots a disposable virtual machine that shares this directory, and opens the agent in it. When the agent exits,
+the machine is destroyed. Ctrl+\\ d leaves the agent running, for `ccvm-tui attach`.
 
-ccvm's own flags, anywhere on the line; everything else goes to the agent as it is:
-  --shell           a login shell instead of the agent
-  --writable-cwd    edits to this directory are real (default)
-  --read-only-cwd   edits to this directory stay in the machine's memory
-  --ccvm-debug      show the machine's console while it boots, keep it in a file
-  --ccvm-help       this text
-  --ccvm-version    the version of ccvm
+Flags of ccvm, in any position; all other arguments are passed to the agent unchanged:
+  --shell           open a login shell instead of the agent
+  --writable-cwd    let the machine change this directory (default)
+  --read-only-cwd   keep changes to this directory in the machine's memory
+  --ccvm-debug      show the machine's console while it boots, and store it in a file
+  --ccvm-help       show this help
+  --ccvm-version    show the version of ccvm
 
-Settings come from config.toml and CCVM_* variables: see `ccvm-tui config`.
+Settings are read from config.toml and CCVM_* variables; see `ccvm-tui config`.
 """
+"""The text of ``--ccvm-help``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """A command line taken apart. ``writable`` is None when neither flag was given; the last one wins."""
+class Arguments:
+    """A parsed command line. ``agent`` are the agent's arguments; ``writable`` is None if neither flag is set."""
 
     agent: tuple[str, ...]
     shell: bool = False
@@ -44,13 +45,13 @@ class Words:
     writable: bool | None = None
 
 
-def take_apart(words: list[str]) -> Words:
-    """Our flags out of ``words``; all others, in order, are the agent's. ``--`` is no exception."""
+def parse(argv: list[str]) -> Arguments:
+    """Separate the flags of ``ccvm`` from the agent's arguments, which include ``--``. The last ``-cwd`` flag wins."""
     own = {"--shell", "--ccvm-debug", "--ccvm-help", "--ccvm-version", "--writable-cwd", "--read-only-cwd"}
-    given = [word for word in words if word in own]
-    access = [word == "--writable-cwd" for word in given if word.endswith("-cwd")]
-    return Words(
-        agent=tuple(word for word in words if word not in own),
+    given = [argument for argument in argv if argument in own]
+    access = [flag == "--writable-cwd" for flag in given if flag.endswith("-cwd")]
+    return Arguments(
+        agent=tuple(argument for argument in argv if argument not in own),
         shell="--shell" in given,
         debug="--ccvm-debug" in given,
         help="--ccvm-help" in given,
@@ -60,34 +61,35 @@ def take_apart(words: list[str]) -> Words:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the agent's exit status."""
-    words = take_apart(sys.argv[1:] if argv is None else argv)
-    return reported(lambda: _run(words), program="ccvm")
+    """Run the command line ``argv``, or by default that of this process, and return the agent's exit status."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    return run_and_report(lambda: _run(arguments), program="ccvm")
 
 
-def _run(words: Words) -> int:
-    if words.help:
+def _run(arguments: Arguments) -> int:
+    if arguments.help:
         print(HELP, end="")
         return 0
-    if words.version:
+    if arguments.version:
         print(f"ccvm {__version__}")
         return 0
     from ccvm_tui import config, project
-    from ccvm_tui.cli import start
+    from ccvm_tui.cli.open_session import NewSession, open_session
     from ccvm_tui.cli.privilege import refuse_root
     from ccvm_tui.guest import SessionKind
 
     refuse_root()
     here = project.resolve(Path.cwd())
-    settings = config.resolve(here.path, os.environ, {"writable_cwd": words.writable, "linger": False}).settings
-    shell = words.shell or os.environ.get("CCVM_SHELL") == "1" or settings.agent == "none"
-    job = start.Job(
-        project=here,
-        guest=here.name,
-        settings=settings,
-        kind=SessionKind.SHELL if shell else SessionKind.AGENT,
-        argv=words.agent,
-        destroy=True,
-        debug=words.debug or os.environ.get("CCVM_DEBUG") == "1",
+    settings = config.resolve(here.path, os.environ, {"writable_cwd": arguments.writable, "linger": False}).settings
+    shell = arguments.shell or os.environ.get("CCVM_SHELL") == "1" or settings.agent == "none"
+    return open_session(
+        NewSession(
+            project=here,
+            guest=here.name,
+            settings=settings,
+            kind=SessionKind.SHELL if shell else SessionKind.AGENT,
+            argv=arguments.agent,
+            destroy=True,
+            debug=arguments.debug or os.environ.get("CCVM_DEBUG") == "1",
+        )
     )
-    return start.carry_out(job)

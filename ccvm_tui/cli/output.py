@@ -1,7 +1,7 @@
-"""Standard output and error of the command line, as every verb may use them.
+"""Standard output and standard error of the command line.
 
-Text may hold names that are not UTF-8: standard output gives their own bytes back. An error in writing it is told
-from all others by its class. What standard error does not take is lost, and nothing else: it is for people.
+Names that are not UTF-8 are written to standard output unchanged. If standard output cannot be written, a special
+exception is raised. Failures to write to standard error are ignored, because its text is for people.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class _Data(io.FileIO):
+class _StandardOutput(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
-        """Raises BrokenPipeError when nobody reads any more, OutputFailed when it cannot be written."""
+        """Write ``data``. Raises BrokenPipeError if the reader has exited, OutputFailed if it cannot be written."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -29,7 +29,7 @@ class _Data(io.FileIO):
             raise OutputFailed.of(error) from error
 
 
-class _Words(io.FileIO):
+class _StandardError(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
         with contextlib.suppress(OSError):
             return super().write(data)
@@ -37,19 +37,23 @@ class _Words(io.FileIO):
 
 
 def prepare() -> None:
-    """Replace the streams of this process, but for one that a test has replaced. One that was closed goes nowhere,
-    and its descriptor is not some other file's."""
+    """Replace the streams of this process, unless a test has replaced them.
+
+    A stream that was closed is replaced by ``/dev/null``, because its descriptor may now be another file's.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process exits
     if (stdout := sys.stdout) is sys.__stdout__ and stdout is not None:
-        sys.stdout = _text(_Data(stdout.fileno(), "wb", closefd=False), stdout, "surrogateescape", stdout.isatty())
+        sys.stdout = _text(
+            _StandardOutput(stdout.fileno(), "wb", closefd=False), stdout, "surrogateescape", stdout.isatty()
+        )
     if (stderr := sys.stderr) is sys.__stderr__ and stderr is not None:
-        sys.stderr = _text(_Words(stderr.fileno(), "wb", closefd=False), stderr, "backslashreplace", True)
+        sys.stderr = _text(_StandardError(stderr.fileno(), "wb", closefd=False), stderr, "backslashreplace", True)
 
 
 def discard() -> None:
-    """Let what is still to be written go nowhere: the interpreter flushes once more at its end, and would complain."""
+    """Discard buffered output, because the interpreter flushes it again when it exits, and would print an error."""
     if sys.stdout is not None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

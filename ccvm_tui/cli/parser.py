@@ -1,4 +1,4 @@
-"""From words to the verb that runs them."""
+"""Parsing of the command line, and the verb that runs it."""
 
 from __future__ import annotations
 
@@ -14,76 +14,80 @@ from typing import NoReturn
 from ccvm_tui import __version__
 
 PROGRAM = "ccvm-tui"
-USAGE_STATUS = 2
+"""The name of the program, in usage and errors."""
 
-_CHOICE = re.compile(r"argument (?P<what>VERB|ACTION): invalid choice: '(?P<word>.*)' \(choose from (?P<choices>.*)\)")
-_UNKNOWN = re.compile(r"unrecognized arguments: (?P<word>-\S+)")
+USAGE_STATUS = 2
+"""The exit status if the command line is invalid."""
+
+_CHOICE = re.compile(r"argument (?P<what>VERB|ACTION): invalid choice: '(?P<given>.*)' \(choose from (?P<choices>.*)\)")
+_UNKNOWN = re.compile(r"unrecognized arguments: (?P<given>-\S+)")
 
 VERBS = {
-    "run": "open an agent or a shell in a project's guest, starting the guest if need be",
+    "run": "open an agent, a shell or a command in a project's guest, starting the guest if necessary",
     "attach": "show a session on this terminal",
     "ls": "list running guests and their sessions",
     "exec": "run a program in a guest, with pipes instead of a terminal",
     "stop": "stop guests",
-    "pause": "freeze a guest",
-    "resume": "let a paused guest go on",
-    "logs": "what a guest printed, or what happened to it",
-    "image": "build and look after guest images",
-    "config": "show the settings in effect and where they come from",
+    "pause": "pause guests",
+    "resume": "resume paused guests",
+    "logs": "show what a guest printed, or its events",
+    "image": "build and manage guest images",
+    "config": "show the settings in effect and their sources",
     "doctor": "check that this machine can run guests",
     "gc": "remove what dead guests and old images left behind",
     "completion": "print a completion script for your shell",
     "version": "print versions",
 }
-"""The verbs, in the order of the help. Each has a module of its own."""
+"""The verbs and their descriptions, in the order of the help. Each verb has a module of the same name."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors name what was probably meant, point at the help and use the documented status."""
+    """A parser whose errors suggest what was probably meant, mention the help, and use the documented status."""
 
     def error(self, message: str) -> NoReturn:
-        message, meant = self._meant(message)
-        hint = f"did you mean `{meant}`? `{self.prog} --help` tells more" if meant else f"see `{self.prog} --help`"
+        """Print the error and exit."""
+        message, meant = self._suggestion(message)
+        hint = f"did you mean `{meant}`? See `{self.prog} --help`" if meant else f"see `{self.prog} --help`"
         print(f"{self.prog}: {message}\n  → {hint}", file=sys.stderr)
         raise SystemExit(USAGE_STATUS)
 
-    def _meant(self, message: str) -> tuple[str, str]:
-        """argparse's message in our words, and what to type instead, if anything is near."""
+    def _suggestion(self, message: str) -> tuple[str, str]:
+        """Return the message to print for a message of argparse, and a similar valid command, if there is one."""
         from ccvm_tui.config.file import nearest
 
         if match := _CHOICE.match(message):
-            what, word, choices = match["what"].lower(), match["word"], re.findall(r"[\w-]+", match["choices"])
-            if what == "verb" and Path(word).is_dir():
-                return f"{word} is a directory, not a verb", f"{self.prog} run {shlex.quote(word)}"
-            near = nearest(word, choices)
-            return f"there is no {what} {word!r}", f"{self.prog} {near}" if near else ""
+            what, given, choices = match["what"].lower(), match["given"], re.findall(r"[\w-]+", match["choices"])
+            if what == "verb" and Path(given).is_dir():
+                return f"{given} is a directory, not a verb", f"{self.prog} run {shlex.quote(given)}"
+            near = nearest(given, choices)
+            return f"there is no {what} {given!r}", f"{self.prog} {near}" if near else ""
         if match := _UNKNOWN.match(message):
-            near = nearest(match["word"].partition("=")[0], list(self._option_string_actions))
-            return f"there is no option {match['word']}", f"{self.prog} {near}" if near else ""
+            near = nearest(match["given"].partition("=")[0], list(self._option_string_actions))
+            return f"there is no option {match['given']}", f"{self.prog} {near}" if near else ""
         return message, ""
 
 
-def dispatch(words: list[str]) -> int:
-    """Run the verb in ``words``; none opens the dashboard. Returns the exit status."""
-    if words and words[0] in VERBS:
-        return _run(words[0], words[1:])
-    if not words:
+def dispatch(arguments: list[str]) -> int:
+    """Run the verb in ``arguments``, or without arguments the dashboard, and return the exit status."""
+    if arguments and arguments[0] in VERBS:
+        return _run(arguments[0], arguments[1:])
+    if not arguments:
         return _dashboard()
     try:
-        _top().parse_args(words)
+        _top().parse_args(arguments)
     except SystemExit as exit_:
         return int(exit_.code or 0)
     return 0
 
 
-def _run(verb: str, words: list[str]) -> int:
+def _run(verb: str, arguments: list[str]) -> int:
     module = verb_module(verb)
     parser = _Parser(prog=f"{PROGRAM} {verb}", description=VERBS[verb], allow_abbrev=False)
     module.configure(parser)
     split = getattr(module, "split", None)
-    ours, rest = (words, []) if split is None else split(words)
+    own, rest = (arguments, []) if split is None else split(arguments)
     try:
-        args = parser.parse_args(ours)
+        args = parser.parse_args(own)
     except SystemExit as exit_:
         return int(exit_.code or 0)
     args.rest = rest
@@ -91,14 +95,15 @@ def _run(verb: str, words: list[str]) -> int:
 
 
 def verb_module(verb: str) -> ModuleType:
+    """Import the module of a verb."""
     return importlib.import_module(f"ccvm_tui.cli.verbs.{verb}")
 
 
 def _top() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
-        description="A disposable virtual machine for every project. Without a verb: the dashboard.",
-        epilog=f"`{PROGRAM} VERB --help` tells more about a verb.",
+        description="A disposable virtual machine for every project. Without a verb, the dashboard opens.",
+        epilog=f"`{PROGRAM} VERB --help` describes a verb.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -109,7 +114,7 @@ def _top() -> argparse.ArgumentParser:
 
 
 def complete_parser() -> argparse.ArgumentParser:
-    """Every verb with all its options in one parser, for completion scripts and the documentation's test."""
+    """Return a single parser with all verbs and options, for completion scripts and the test of the documentation."""
     parser = _Parser(prog=PROGRAM)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", dest="verb")

@@ -1,4 +1,4 @@
-"""Guests are not started as root: QEMU would run with everything that root may do."""
+"""The check that guests are not started by root, whose privileges QEMU would have."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ccvm_tui.errors import PrerequisiteError
 
 
 def refuse_root() -> None:
-    """Raises PrerequisiteError for uid 0, unless CCVM_ALLOW_ROOT=1 says that this is meant."""
+    """Raise PrerequisiteError if the user is root, unless CCVM_ALLOW_ROOT=1 is set."""
     if os.geteuid() == 0 and os.environ.get("CCVM_ALLOW_ROOT") != "1":
         raise PrerequisiteError(
-            "refusing to start guests as root", "run as an ordinary user, or set CCVM_ALLOW_ROOT=1 if you must"
+            "refusing to start guests as root", "run this as an ordinary user, or set CCVM_ALLOW_ROOT=1"
         )

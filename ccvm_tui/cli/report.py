@@ -1,44 +1,41 @@
-"""The one place where errors become words and exit statuses."""
+"""Exceptions as messages on standard error and exit statuses."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
 from ccvm_tui.cli import output
 from ccvm_tui.errors import BootError, CcvmError, OutputFailed, UserError
 
 INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
+"""128 + SIGINT, as in shells."""
 
 BROKEN_PIPE = 141
-"""128 + SIGPIPE: whoever read our output has seen enough."""
+"""128 + SIGPIPE: the reader of the output has exited."""
 
 UNEXPECTED = 70
-"""EX_SOFTWARE of sysexits.h: a bug of ours."""
+"""EX_SOFTWARE of sysexits.h: an error in this program."""
 
 
-def reported(work: Callable[[], int], program: str) -> int:
-    """Run ``work``; what it raises is said on stderr. Returns the exit status."""
+def run_and_report(command: Callable[[], int], program: str) -> int:
+    """Run ``command``, print its exception to standard error, if it raises one, and return the exit status."""
     output.prepare()
     try:
-        status = work()
+        status = command()
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
     except UserError as error:
         if isinstance(error, OutputFailed):
             output.discard()
-        _say(f"{program}: {error.message}")
+        _print(f"{program}: {error.message}")
         if isinstance(error, BootError) and error.console_tail:
-            _say("the guest's console ended with:\n" + error.console_tail.rstrip())
+            _print("The last lines of the guest's console:\n" + error.console_tail.rstrip())
         if error.hint:
-            _say(f"  → {error.hint}")
+            _print(f"  → {error.hint}")
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -46,31 +43,22 @@ def reported(work: Callable[[], int], program: str) -> int:
         output.discard()
         return BROKEN_PIPE
     except Exception as error:
-        return _unexpected(error, program)
+        return _report_unexpected(error, program)
 
 
-def _unexpected(error: Exception, program: str) -> int:
-    what = str(error) if isinstance(error, CcvmError | OSError) else f"{type(error).__name__}: {error}"
-    _say(f"{program}: unexpected error: {what}")
-    text = "".join(traceback.format_exception(error))
+def _report_unexpected(error: Exception, program: str) -> int:
+    from ccvm_tui import crash
+
+    description = str(error) if isinstance(error, CcvmError | OSError) else f"{type(error).__name__}: {error}"
+    _print(f"{program}: unexpected error: {description}")
     try:
-        _say(f"  → details are in {_kept(text)}")
-    except (OSError, UserError):
-        _say(text)
+        _print(f"  → the traceback is in {crash.write_report(error)}")
+    except OSError:
+        _print("".join(traceback.format_exception(error)))
     return UNEXPECTED
 
 
-def _kept(text: str) -> Path:
-    from ccvm_tui.paths import state_dir
-
-    directory = state_dir() / "crashes"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    file.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return file
-
-
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         try:
             print(line, file=sys.stderr, flush=True)

@@ -1,7 +1,8 @@
-"""Which guest and session an argument means.
+"""The guest and the session that an argument selects.
 
-``NAME`` or an unambiguous beginning of it; a path (with a slash in front, or ``.``) means that project's
-guest; nothing means this directory's, or the only one there is. After a name ``/SESSION`` picks a session.
+``NAME``, or an unambiguous prefix of it, selects a guest by its name. A path (``.``, ``..``, or an argument that starts
+with ``/``, ``./``, ``../`` or ``~``) selects the guest of that project. Without an argument, the guest of the current
+directory is selected, or the only running guest. ``/SESSION`` after a name selects a session.
 """
 
 from __future__ import annotations
@@ -14,22 +15,25 @@ from ccvm_tui.client import listing
 from ccvm_tui.client.ends import End, all_ends
 from ccvm_tui.errors import NoSuchGuest, NoSuchSession
 
-_PATH_BEGINS = ("/", "./", "../", "~")
+_PATH_PREFIXES = ("/", "./", "../", "~")
 
 
 def guest(wanted: str | None) -> str:
-    """The name of the running guest that ``wanted`` means. Raises NoSuchGuest, which lists what there is."""
+    """Return the name of the running guest that ``wanted`` selects.
+
+    Raises NoSuchGuest, which lists the candidates, unless there is exactly one.
+    """
     if wanted is None:
         return _here_or_only()
     if _is_path(wanted):
         path = _real(wanted)
         found = [info["name"] for info in listing.running() if info.get("project") == path]
-        return _one(found, f"no guest runs for {path}", f"`ccvm-tui run {wanted}` starts one")
+        return _one(found, f"no guest is running for {path}", f"`ccvm-tui run {wanted}` starts one")
     return listing.find(wanted)
 
 
 def ended(wanted: str | None) -> End | None:
-    """How the guest that ``wanted`` means ended last, now that it does not run; None when that is not known."""
+    """Return the last end of the guest that ``wanted`` selects, or None if there is no record of it."""
     ends = sorted(all_ends(), key=lambda end: end.ended, reverse=True)
     if wanted is None or _is_path(wanted):
         path = _real(wanted or ".")
@@ -40,31 +44,35 @@ def ended(wanted: str | None) -> End | None:
 
 
 def session(wanted: str | None) -> tuple[str, str]:
-    """(guest, session id) for ``GUEST[/SESSION]``. Raises NoSuchGuest, NoSuchSession, KeeperLost."""
+    """Return the name of the guest and the id of the session for ``GUEST[/SESSION]``.
+
+    Raises NoSuchGuest or NoSuchSession unless there is exactly one, KeeperLost if the keeper does not answer.
+    """
     name, chosen = wanted, ""
-    if wanted is not None and not wanted.startswith(_PATH_BEGINS):
+    if wanted is not None and not wanted.startswith(_PATH_PREFIXES):
         name, _, chosen = wanted.partition("/")
     found = guest(name or None)
     return found, pick_session(listing.ask_once(found), chosen)
 
 
 def pick_session(info: dict[str, Any], wanted: str) -> str:
-    """The id of the session with that id or name; without one, of the session that was active last.
+    """Return the id of the session with the id or name ``wanted``, or if that is empty, of the most recent session.
 
-    Raises NoSuchSession.
+    Raises NoSuchSession if there is none.
     """
     sessions = info.get("sessions", [])
     if wanted:
         for key in ("id", "name"):
-            for one in sessions:
-                if one.get(key) == wanted:
-                    return str(one["id"])
+            for session in sessions:
+                if session.get(key) == wanted:
+                    return str(session["id"])
     elif sessions:
         return str(max(sessions, key=_recent)["id"])
-    have = ", ".join(str(one["id"]) for one in sessions) or "none"
-    what = f"no session {wanted!r}" if wanted else "no session"
-    guest = info.get("name")
-    raise NoSuchSession(f"{guest} has {what} (there are: {have})", "`ccvm-tui run --shell` in its project starts one")
+    existing = ", ".join(str(session["id"]) for session in sessions) or "none"
+    missing = f"no session {wanted!r}" if wanted else "no session"
+    raise NoSuchSession(
+        f"{info.get('name')} has {missing} (sessions: {existing})", "`ccvm-tui run --shell` in its project starts one"
+    )
 
 
 def _recent(session: dict[str, Any]) -> tuple[bool, float, float]:
@@ -76,11 +84,11 @@ def _here_or_only() -> str:
     infos = listing.running()
     here = _real(".")
     found = [info["name"] for info in infos if info.get("project") == here] or [info["name"] for info in infos]
-    return _one(found, "no guest is running", "`ccvm-tui run` starts one here")
+    return _one(found, "no guest is running", "`ccvm-tui run` starts one for this directory")
 
 
 def _is_path(wanted: str) -> bool:
-    return wanted in (".", "..") or wanted.startswith(_PATH_BEGINS)
+    return wanted in (".", "..") or wanted.startswith(_PATH_PREFIXES)
 
 
 def _real(path: str) -> str:
@@ -91,5 +99,5 @@ def _one(names: list[str], none: str, hint: str) -> str:
     if not names:
         raise NoSuchGuest(none, hint)
     if len(names) > 1:
-        raise NoSuchGuest(f"which guest? There are: {', '.join(sorted(names))}", "name one of them")
+        raise NoSuchGuest(f"several guests are running: {', '.join(sorted(names))}", "specify one of them")
     return str(names[0])

@@ -1,4 +1,4 @@
-"""The user's terminal: raw, non-blocking, and always put back as it was."""
+"""The terminal of this process, in raw mode and non-blocking, and its restoration."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _CHUNK = 65536
 
 
 class Tty:
-    """The terminal behind standard input and output, on a descriptor of its own.
+    """The terminal of standard input and output, on a separate descriptor.
 
-    The descriptor that the shell gave us is shared with the shell: making that one non-blocking would break
-    it. Opening the terminal again gives an open file description that nobody else has.
+    The inherited descriptor is shared with the shell, which cannot use a non-blocking one. Opening the terminal again
+    creates an open file description that no other process uses. Raises UserError if standard input and output are not a
+    terminal, or if it cannot be opened.
     """
 
     def __init__(self) -> None:
@@ -31,31 +32,33 @@ class Tty:
         self._saved = termios.tcgetattr(self._fd)
 
     def close(self) -> None:
+        """Close the descriptor."""
         os.close(self._fd)
 
     def size(self) -> TermSize:
+        """Return the terminal's size. Raises OSError if the terminal was closed."""
         return _size_of(self._fd)
 
     @contextlib.contextmanager
     def raw(self) -> Iterator[None]:
-        """Raw mode for the duration of the block, whatever ends it."""
+        """Set raw mode while the block runs, and restore the previous mode."""
         try:
             tty.setraw(self._fd, termios.TCSANOW)
             yield
         finally:
-            # What was typed ahead for the guest must not reach the shell: hence FLUSH. Not DRAIN: a terminal
-            # that takes no output must not keep us.
+            # Discard input that was typed for the guest, so that the shell does not read it. Do not drain the output,
+            # because the terminal may accept none.
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)
                 termios.tcflush(self._fd, termios.TCIFLUSH)
 
     def raw_again(self) -> None:
-        """Raw mode once more, after a stop that gave the terminal back to the shell."""
+        """Set raw mode again after this process was stopped, during which the shell has used the terminal."""
         with contextlib.suppress(termios.error):
             tty.setraw(self._fd, termios.TCSANOW)
 
     async def read(self) -> bytes:
-        """The next bytes typed; empty when the terminal is gone."""
+        """Wait for input and return it; empty if the terminal was closed."""
         while True:
             try:
                 return os.read(self._fd, _CHUNK)
@@ -65,7 +68,7 @@ class Tty:
                 return b""
 
     async def write(self, data: bytes) -> None:
-        """Write all of ``data``, waiting for a slow terminal as long as it takes. Raises OSError when it is gone."""
+        """Write all of ``data``, however slow the terminal is. Raises OSError if the terminal was closed."""
         left = memoryview(data)
         while left:
             try:
@@ -74,12 +77,12 @@ class Tty:
                 await self._writable()
 
     def write_now(self, data: bytes) -> None:
-        """Write what the terminal takes at once: for the last words, which nobody should wait for."""
+        """Write as much of ``data`` as the terminal accepts without waiting."""
         with contextlib.suppress(OSError):
             os.write(self._fd, data)
 
     def discard_output(self) -> None:
-        """Drop what the terminal has not shown yet: whoever leaves a flood does not want to watch the rest."""
+        """Discard output that the terminal has not accepted yet, which may be a flood."""
         with contextlib.suppress(termios.error):
             termios.tcflush(self._fd, termios.TCOFLUSH)
 
@@ -103,12 +106,12 @@ class Tty:
 
 
 def has_terminal() -> bool:
-    """Whether somebody can see and type."""
+    """Return whether standard input and output are terminals."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def require_terminal() -> None:
-    """Raises UserError unless ``has_terminal``."""
+    """Raise UserError unless standard input and output are terminals."""
     if not has_terminal():
         raise UserError(
             "standard input and output are not a terminal",
@@ -117,27 +120,27 @@ def require_terminal() -> None:
 
 
 def require_full_screen() -> None:
-    """Raises UserError unless there is a terminal that can place its cursor, as far as TERM tells."""
+    """Raise UserError unless there is a terminal that can position its cursor, according to TERM."""
     require_terminal()
     if (term := os.environ.get("TERM", "")) in ("", "dumb", "unknown"):
         raise UserError(
-            f"the dashboard needs a terminal that can place its cursor; TERM is {term or 'not set'}",
-            "set TERM to what your terminal is, or see `ccvm-tui --help` for what works without the dashboard",
+            f"the dashboard needs a terminal that can position its cursor; TERM is {term or 'not set'}",
+            "set TERM to the type of your terminal, or see `ccvm-tui --help` for the verbs",
         )
 
 
 def size() -> TermSize:
-    """The terminal's size; 80x24 where there is no terminal."""
+    """Return the terminal's size, or 80x24 if there is no terminal."""
     for stream in (sys.stdout, sys.stderr, sys.stdin):
         try:
             return _size_of(stream.fileno())
-        except (OSError, ValueError, AttributeError):  # AttributeError: the stream is None, its descriptor closed
+        except (OSError, ValueError, AttributeError):  # AttributeError: the stream is None
             continue
     return TermSize()
 
 
 def _size_of(fd: int) -> TermSize:
-    """A terminal that was never told its size says 0x0."""
+    """Return the terminal's size. A terminal whose size was never set reports 0x0."""
     try:
         rows, cols, width, height = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
     except termios.error as error:
@@ -147,16 +150,16 @@ def _size_of(fd: int) -> TermSize:
 
 
 def _open_again() -> int:
-    """A second way into the terminal of standard input.
+    """Open the terminal of standard input again.
 
-    Its device node may belong to another user (after su), but /dev/tty always opens.
+    Its device node may belong to another user (after su), but ``/dev/tty`` can always be opened.
     """
     flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
     for name in (_name(), "/dev/tty"):
         if name:
             with contextlib.suppress(OSError):
                 return os.open(name, flags)
-    raise UserError("the terminal cannot be opened", "log in on a terminal of your own, or use `script /dev/null`")
+    raise UserError("the terminal cannot be opened", "log in as this user, or run `script /dev/null` first")
 
 
 def _name() -> str:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ccvm_tui import claim, errors, protocol
-from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch
+from ccvm_tui import claim, protocol
+from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch, user_error
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, TermColours, TermSize
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import SessionSpec, ToClient, ToKeeper
@@ -87,7 +87,7 @@ class Stream:
             )
         message = protocol.unpack_from_keeper(body)
         if isinstance(message, protocol.Failure) and message.id == 0:
-            raise _error(message)
+            raise user_error(message.kind, message.message, message.hint)
         return message
 
     def abort(self) -> None:
@@ -143,7 +143,7 @@ class Keeper:
                             future.set_result(result)
                     case protocol.Failure(id=id_):
                         if (future := self._waiting.pop(id_, None)) is not None and not future.done():
-                            future.set_exception(_error(message))
+                            future.set_exception(user_error(message.kind, message.message, message.hint))
                     case _:
                         if self._events.full():  # a slow consumer loses the oldest events
                             self._events.get_nowait()
@@ -304,10 +304,3 @@ async def execute(name: str, argv: tuple[str, ...], env: dict[str, str]) -> Stre
     Raises the errors of ``Stream.open``.
     """
     return await Stream.open(name, protocol.Exec(argv, env))
-
-
-def _error(failure: protocol.Failure) -> UserError:
-    kind = getattr(errors, failure.kind, UserError)
-    if not (isinstance(kind, type) and issubclass(kind, UserError)):
-        kind = UserError
-    return kind(failure.message, failure.hint)

@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 
-from ccvm_tui import errors, packing
-from ccvm_tui.errors import KeeperLost, UserError
+from ccvm_tui import packing
+from ccvm_tui.errors import KeeperLost, user_error
 from ccvm_tui.protocol import LaunchSpec
 
 START_TIMEOUT = 20.0
@@ -66,7 +66,6 @@ def _parse_report(line: bytes) -> bool:
         return True
     if answer.get("taken"):
         return False
-    kind = getattr(errors, str(answer.get("kind")), UserError)
-    raise (kind if isinstance(kind, type) and issubclass(kind, UserError) else UserError)(
-        str(answer.get("message", "the keeper did not start")), str(answer.get("hint", ""))
+    raise user_error(
+        str(answer.get("kind")), str(answer.get("message", "the keeper did not start")), str(answer.get("hint", ""))
     )

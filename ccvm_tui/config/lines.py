@@ -1,8 +1,7 @@
-"""The line numbers of the keys in a TOML text, which tomllib does not report.
+"""The line numbers of the keys in a TOML text, which neither tomllib nor tomlkit reports.
 
-The text is parsed repeatedly, up to the end of each line, so that no second parser is needed. A key is on the last line
-of the shortest prefix in which it appears. A prefix that ends within a multi-line value does not parse. The key is then
-on the line after the last prefix that parsed.
+The text is divided into statements (a table header, or a key with its value), each of which is a valid TOML text, so
+that no second parser is needed. A statement that does not parse continues on the next line.
 """
 
 from __future__ import annotations
@@ -16,21 +15,24 @@ Place = tuple[str, ...]
 
 
 def key_lines(text: str) -> dict[Place, int]:
-    """Return the line number, counted from 1, of every key in ``text``, which must be valid TOML.
-
-    The running time is quadratic in the number of lines, so use it only for error messages and listings.
-    """
+    """Return the line number, counted from 1, of every key in ``text``, which must be valid TOML."""
     found: dict[Place, int] = {}
-    lines = text.split("\n")
+    table: Place = ()
+    statement = ""
     first = 1
-    for number in range(1, len(lines) + 1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        statement += f"{line}\n"
         try:
-            tables = tomllib.loads("\n".join(lines[:number]))
+            parsed = tomllib.loads(statement)
         except tomllib.TOMLDecodeError:
             continue
-        for place in _places(tables):
+        is_header = statement.lstrip().startswith("[")
+        places = list(_places(parsed, () if is_header else table))
+        for place in places:
             found.setdefault(place, first)
-        first = number + 1
+        if is_header:
+            table = places[-1]
+        statement, first = "", number + 1
     return found
 
 

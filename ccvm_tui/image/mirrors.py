@@ -21,7 +21,7 @@ def source_lines(recipe: Recipe) -> list[str]:
 
     Raises PrerequisiteError if this machine has no apt, or its apt has no source of Debian packages.
     """
-    archive, security = (recipe.mirror, "") if recipe.mirror else _mirrors(_run("apt-get", "indextargets"))
+    archive, security = (recipe.mirror, "") if recipe.mirror else parse_mirrors(_run("apt-get", "indextargets"))
     components = " ".join(recipe.components)
     lines = [f"deb {archive} {recipe.suite} {components}"]
     if recipe.suite not in _ROLLING and not recipe.mirror:
@@ -42,7 +42,7 @@ def apt_options() -> list[str]:
     return options
 
 
-def _mirrors(targets: str) -> tuple[str, str]:
+def parse_mirrors(targets: str) -> tuple[str, str]:
     """Return the URIs of Debian's archive and of its security archive, empty if there is none, from index targets."""
     archive = security = ""
     for line in targets.splitlines():

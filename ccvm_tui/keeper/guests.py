@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,19 +28,23 @@ class Facts:
     agent: str = ""
 
 
-@dataclass(frozen=True)
-class GuestCallbacks:
-    """Callbacks by which a guest reports to its keeper.
+class GuestOwner(Protocol):
+    """The receiver of a guest's reports. Its methods are called from the event loop and must not block."""
 
-    ``phase`` gets the name of each phase of the boot, ``console`` the console's output, ``event`` events, ``hook`` the
-    session, state and text of a hook in the guest, ``warning`` a message for the user.
-    """
+    def begin_phase(self, name: str) -> None:
+        """Handle the beginning of a phase of the boot."""
 
-    phase: Callable[[str], None]
-    console: Callable[[bytes], None]
-    event: Callable[[Happened], None]
-    hook: Callable[[str, str, str], None]
-    warning: Callable[[str], None]
+    def console_output(self, data: bytes) -> None:
+        """Handle output of the guest's console."""
+
+    def record_event(self, event: Happened) -> None:
+        """Handle an event."""
+
+    def report_hook(self, session: str, state: str, text: str) -> None:
+        """Handle a report of a hook in the guest about the state of a session."""
+
+    def warn(self, text: str) -> None:
+        """Handle a warning for the user."""
 
 
 class Guest(Protocol):
@@ -101,7 +104,7 @@ class LocalGuest:
         """Wait until cancelled."""
         return str(await asyncio.get_running_loop().create_future())
 
-    async def stop(self, *, force: bool) -> None:
+    async def stop(self, *, force: bool) -> None:  # noqa: ARG002 - the interface of a guest
         """Terminate all programs."""
         if self._transport is not None:
             await self._transport.close()

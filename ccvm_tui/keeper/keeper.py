@@ -15,12 +15,12 @@ from ccvm_tui import __version__
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
 from ccvm_tui.guest import TRANSITIONS, Activity, GuestInfo, GuestState, Phase, SessionInfo, Usage
-from ccvm_tui.keeper.guests import Guest, GuestCallbacks, LocalGuest
+from ccvm_tui.keeper.guests import Guest, LocalGuest
 from ccvm_tui.keeper.journal import UNMET_PREREQUISITES, Ending, EventLog, record_end
 from ccvm_tui.paths import GuestPaths
-from ccvm_tui.protocol import Console, Exited, Happened, Info, LaunchSpec, SessionSpec, ToClient
+from ccvm_tui.protocol import LOST, Console, Exited, Happened, Info, LaunchSpec, SessionSpec, ToClient
 from ccvm_tui.screen.link import ScreenLink
-from ccvm_tui.session.channel import LOST, Transport
+from ccvm_tui.session.channel import Transport
 from ccvm_tui.session.session import Hooks, Session
 from ccvm_tui.terminal.events import TermEvent
 
@@ -84,12 +84,11 @@ class Keeper:
         self.guest: Guest = self._make_guest()
 
     def _make_guest(self) -> Guest:
-        callbacks = GuestCallbacks(self._phase, self._console_output, self.record_event, self._hook, self._warn)
         if not self.spec.image:
             return LocalGuest(self.spec)
         from ccvm_tui.keeper.vm import VmGuest
 
-        return VmGuest(self.spec, self.paths, callbacks)
+        return VmGuest(self.spec, self.paths, self)
 
     # --- boot and end -------------------------------------------------------------------------------------
 
@@ -134,10 +133,10 @@ class Keeper:
 
     async def _boot(self) -> None:
         transport, _ = await asyncio.gather(self.guest.boot(), self.screen.start())
-        self._phase("session")
+        self.begin_phase("session")
         if self.spec.session is not None:
             await self._open(self.spec.session, transport)
-        self._phase("")
+        self.begin_phase("")
         self.state = GuestState.RUNNING
         took = time.monotonic() - self._started_monotonic
         self.record_event(Happened(time.time(), "boot", f"ready after {took:.1f} s"))
@@ -308,7 +307,8 @@ class Keeper:
             if id_ in self.sessions:
                 self.sessions[id_].redraw()
 
-    def _hook(self, session: str, state: str, text: str) -> None:
+    def report_hook(self, session: str, state: str, text: str) -> None:
+        """Pass a report of a hook in the guest to the session that it is about."""
         if session in self.sessions and state in [activity.value for activity in Activity]:
             self.sessions[session].hook(Activity(state), text)
 
@@ -381,7 +381,7 @@ class Keeper:
         for listener in list(self.listeners):
             listener.send(message)
 
-    def _phase(self, name: str) -> None:
+    def begin_phase(self, name: str) -> None:
         """End the current phase of the boot, and start the phase ``name`` unless it is empty."""
         now = time.monotonic() - self._started_monotonic
         if self._phases and self._phases[-1].ended < 0:
@@ -391,12 +391,14 @@ class Keeper:
             self._phases.append(Phase(name, now))
         self.mark_changed()
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
+        """Add a warning for the user, and record it as an event."""
         self._warnings.append(text)
         self.record_event(Happened(time.time(), "warning", text))
         self.mark_changed()
 
-    def _console_output(self, data: bytes) -> None:
+    def console_output(self, data: bytes) -> None:
+        """Send output of the guest's console to the listeners during the boot."""
         if self._state is GuestState.BOOTING:
             self._broadcast(Console(data.decode("utf-8", "replace")))
 

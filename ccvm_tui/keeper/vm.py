@@ -20,7 +20,7 @@ from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper.control import GuestAgent, Message
-from ccvm_tui.keeper.guests import Facts, GuestCallbacks
+from ccvm_tui.keeper.guests import Facts, GuestOwner
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, Share, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
@@ -67,10 +67,10 @@ REPLY_TIMEOUT = 3.0
 class VmGuest:
     """A guest in a virtual machine; see ``ccvm_tui.keeper.guests.Guest``."""
 
-    def __init__(self, spec: LaunchSpec, paths: GuestPaths, callbacks: GuestCallbacks) -> None:
+    def __init__(self, spec: LaunchSpec, paths: GuestPaths, owner: GuestOwner) -> None:
         self._spec = spec
         self._paths = paths
-        self._callbacks = callbacks
+        self._owner = owner
         self.facts = Facts(machine=spec.machine, memory_mib=spec.memory_mib, cores=spec.cores, agent=spec.layer)
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
@@ -101,10 +101,10 @@ class VmGuest:
 
         self._keys = GuestKeys.make()
         await self._await_hello(image)
-        self._callbacks.phase("configure")
+        self._owner.begin_phase("configure")
         self._agent.send(self._configuration())
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
-        self._callbacks.phase("login")
+        self._owner.begin_phase("login")
         await self._connection()
         return SshTransport(self._connection)
 
@@ -118,12 +118,12 @@ class VmGuest:
         return runtime
 
     async def _start_machine(self, image: Image, runtime: Runtime | None) -> None:
-        self._callbacks.phase("accelerator")
+        self._owner.begin_phase("accelerator")
         spec = self._spec
         image.quick_check(spec.layer)
         sized = limits.clamp(spec.memory_mib, spec.cores, limits.Host.here())
         for warning in sized.warnings:
-            self._callbacks.warning(warning)
+            self._owner.warn(warning)
         verdict = await accel.choose(_accelerator(spec.accel), image.kernel, spec.machine, runtime=runtime)
         machine_spec = MachineSpec(
             kernel=image.kernel,
@@ -146,7 +146,7 @@ class VmGuest:
             await self._require_console_output(machine_spec, image)
 
     async def _launch(self, spec: MachineSpec, reason: str, image: Image) -> None:
-        self._callbacks.phase("machine")
+        self._owner.begin_phase("machine")
         self._share = share = await self._start_share()
         try:
             self._machine = machine = await Machine.start(spec, self._paths, [share])
@@ -158,7 +158,7 @@ class VmGuest:
                     "check that you can read the project's directory; `ccvm-tui doctor` checks the rest",
                 ) from error
             raise
-        machine.on_console(self._callbacks.console)
+        machine.on_console(self._owner.console_output)
         self.facts = Facts(
             accel=spec.accel,
             accel_reason=reason,
@@ -169,7 +169,7 @@ class VmGuest:
             image=image.digest,
             agent=self._spec.layer,
         )
-        self._callbacks.phase("kernel")
+        self._owner.begin_phase("kernel")
         await self._agent.open(machine.control)
         self._tasks.start(self._listen(self._agent), "control port")
 
@@ -192,7 +192,7 @@ class VmGuest:
                 await self._machine.first_console_output.wait()
         except TimeoutError:
             reason = f"the guest printed nothing on KVM within {CONSOLE_TIMEOUT:.0f} s"
-            self._callbacks.warning(f"{reason}; restarted with emulation (tcg), which is slower")
+            self._owner.warn(f"{reason}; restarted with emulation (tcg), which is slower")
             accel.record_kvm_failure(reason, spec.machine, runtime=spec.runtime)
             await self._relaunch(replace(spec, accel="tcg"), reason, image)
 
@@ -209,7 +209,7 @@ class VmGuest:
             if machine is None or machine.exit is None or machine.exit.reason is not ExitReason.PANIC:
                 raise
             log.warning("the first boot failed; the last lines of its console:\n%s", error.console_tail)
-            self._callbacks.warning("the guest's kernel panicked during boot; the guest was restarted")
+            self._owner.warn("the guest's kernel panicked during boot; the guest was restarted")
             await self._relaunch(machine.spec, self.facts.accel_reason, image)
             await self._hello()
 
@@ -313,7 +313,7 @@ class VmGuest:
         text = str(message.get("text", ""))[:500]
         match message:
             case {"kind": "attention", "session": str(session), "state": str(state)}:
-                self._callbacks.hook(session, state, text)
+                self._owner.report_hook(session, state, text)
             case {"kind": "ssh_ended"}:
                 # the port itself stays connected, so only this event shows that the connection is dead
                 log.warning("the guest's SSH server exited")
@@ -321,9 +321,9 @@ class VmGuest:
             case {"kind": "ssh_free"}:
                 self._port_free.set()
             case {"kind": "oom"}:
-                self._callbacks.event(Happened(time.time(), "oom", text or "the guest ran out of memory"))
+                self._owner.record_event(Happened(time.time(), "oom", text or "the guest ran out of memory"))
             case {"kind": str(kind)}:
-                self._callbacks.event(Happened(time.time(), kind[:40], text))
+                self._owner.record_event(Happened(time.time(), kind[:40], text))
             case _:
                 pass
 
@@ -409,7 +409,7 @@ class VmGuest:
             return term
         except (KeyError, UserError) as error:
             problem = f"the guest did not accept the terminfo entry of the terminal {term[:100]!r}: {error}"
-        self._callbacks.warning(f"{problem}; programs use {FALLBACK_TERM}")
+        self._owner.warn(f"{problem}; programs use {FALLBACK_TERM}")
         return FALLBACK_TERM
 
     async def usage(self) -> Usage:

@@ -37,7 +37,7 @@ def argv(spec: MachineSpec, fds: MachineFds) -> list[str]:
         *spec.command,
         *_base(spec),
         *_machine(spec, kind),
-        *_kernel(spec, kind),
+        *_kernel(spec),
         *_monitor(fds),
         *_console(fds),
         *_ports(fds, kind),
@@ -101,7 +101,7 @@ def kernel_cmdline(spec: MachineSpec) -> str:
     return " ".join([*parameters, *missing])
 
 
-def _kernel(spec: MachineSpec, kind: MachineType) -> list[str]:
+def _kernel(spec: MachineSpec) -> list[str]:
     if spec.kernel is None:
         return []
     options = ["-kernel", str(spec.kernel), "-append", kernel_cmdline(spec)]

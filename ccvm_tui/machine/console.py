@@ -124,6 +124,6 @@ class LogReader(asyncio.Protocol):
         if self._listener is not None:
             self._listener(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """Set ``closed``."""
         self.closed.set()

@@ -81,7 +81,7 @@ class Monitor:
         MonitorError if the handshake fails.
         """
         client = QMPClient(name)
-        client.events.event_filter = lambda event: False
+        client.events.event_filter = lambda _: False
         monitor = cls(client)
         client.register_listener(_EventTap(monitor._dispatch))
         try:
@@ -141,7 +141,7 @@ class Monitor:
         await self.execute("cont")
 
     async def status(self) -> str:
-        """Return QEMU's RunState: running, paused, prelaunch, shutdown, internal-error, guest-panicked…"""
+        """Return QEMU's RunState: running, paused, prelaunch, shutdown, internal-error, guest-panicked and others."""
         return str((await self.execute("query-status"))["status"])
 
     async def quit(self) -> None:

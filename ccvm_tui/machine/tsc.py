@@ -11,12 +11,13 @@ No file or system call reports the frequency to an unprivileged process, so this
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import mmap
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 _INTERVAL = 0.02
 """Seconds between the two readings. The error is then a few parts per million."""
@@ -25,29 +26,22 @@ _TRIES = 7
 _READ = b"\x0f\x31\x48\xc1\xe2\x20\x48\x09\xd0\xc3"  # rdtsc; shl rdx, 32; or rax, rdx; ret
 _PLAUSIBLE_KHZ = range(100_000, 20_000_000)
 
-_cached_khz: int | None = None
-
 
 async def host_khz() -> int | None:
-    """Return the frequency in kHz, measured once per process.
+    """Measure the frequency in kHz, which takes 20 ms.
 
     The result is None on other architectures, and if the system refuses executable memory.
     """
-    global _cached_khz
-    if _cached_khz is None and platform.machine() in ("x86_64", "amd64"):
-        _cached_khz = await _measure()
-    return _cached_khz
-
-
-async def _measure() -> int | None:
+    if platform.machine() not in ("x86_64", "amd64"):
+        return None
     try:
-        code = _executable(_READ)
+        with _executable(_READ) as code:
+            read = ctypes.CFUNCTYPE(ctypes.c_uint64)(code)
+            first_time, first = _reading(read)
+            await asyncio.sleep(_INTERVAL)
+            second_time, second = _reading(read)
     except OSError:
         return None
-    read = ctypes.CFUNCTYPE(ctypes.c_uint64)(code)
-    first_time, first = _reading(read)
-    await asyncio.sleep(_INTERVAL)
-    second_time, second = _reading(read)
     khz = round((second - first) * 1_000_000 / (second_time - first_time))
     return khz if khz in _PLAUSIBLE_KHZ else None
 
@@ -65,8 +59,9 @@ def _reading(read: Callable[[], int]) -> tuple[int, int]:
     return best[1], best[2]
 
 
-def _executable(code: bytes) -> int:
-    """Map ``code`` into memory permanently and return its address.
+@contextlib.contextmanager
+def _executable(code: bytes) -> Iterator[int]:
+    """Map ``code`` into memory and yield its address.
 
     The code goes through a memory file, because hardened systems refuse memory that is both writable and executable.
     Raises OSError if the mapping is refused.
@@ -74,6 +69,7 @@ def _executable(code: bytes) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     fd = os.memfd_create("tsc")
     try:
         os.write(fd, code)
@@ -83,4 +79,7 @@ def _executable(code: bytes) -> int:
     if address in (None, ctypes.c_void_p(-1).value):
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
-    return int(address)
+    try:
+        yield int(address)
+    finally:
+        libc.munmap(address, mmap.PAGESIZE)

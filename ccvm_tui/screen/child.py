@@ -146,7 +146,7 @@ class Child(asyncio.Protocol):
         """Set ``writable``."""
         self.writable.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """Wake all waiters and call ``on_end``."""
         self.closed.set()
         self.writable.set()

@@ -208,12 +208,12 @@ class ScreenLink:
         self._views[name] = view
         self._send(self._view_order(name, view))
 
-    def ack_view(self, session: str, view: str) -> None:
+    def ack_view(self, view: str) -> None:
         """Acknowledge the last frame, which makes the view ready for the next one."""
         if view in self._views:
             self._send(messages.AckView(view))
 
-    def close_view(self, session: str, view: str) -> None:
+    def close_view(self, view: str) -> None:
         """Close a view."""
         if self._views.pop(view, None) is not None:
             self._send(messages.CloseView(view))

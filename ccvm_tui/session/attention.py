@@ -62,12 +62,12 @@ class Attention:
         """The reason why the session needs the user, or ""."""
         return self._text
 
-    def hook(self, activity: Activity, text: str, now: float) -> None:
+    def hook(self, activity: Activity, text: str) -> None:
         """Handle a report from the agent's own hooks."""
         self._hooked = True
         self._set(activity, text if activity is not Activity.WORKING else "")
 
-    def notification(self, text: str, now: float) -> None:
+    def notification(self, text: str) -> None:
         """Handle a desktop notification."""
         if self._hooked and self._activity is Activity.WAITING:
             return  # the text of the hook is better

@@ -8,9 +8,6 @@ from typing import Protocol
 from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import SessionSpec
 
-LOST = -1
-"""The exit status of a program whose channel was lost before the program ended."""
-
 INPUT_BACKLOG = 1 << 20
 """Bytes of unsent input above which ``Channel.drain`` waits."""
 

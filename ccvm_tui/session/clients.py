@@ -109,10 +109,10 @@ class RawClient:
     def _set_mode(self, mode: _Mode) -> None:
         if mode is _Mode.WINDOW:
             # reopen an open window, because its size may have changed
-            self._screen.close_view(self._session, self._view)
+            self._screen.close_view(self._view)
             self._screen.open_window(self._session, self._view, self.size, self._draw)
         elif self._mode is _Mode.WINDOW:
-            self._screen.close_view(self._session, self._view)
+            self._screen.close_view(self._view)
         self._pending.clear()
         self._mode = mode
 
@@ -121,7 +121,7 @@ class RawClient:
 
     def _caught_up(self) -> None:
         if self._mode is _Mode.WINDOW:
-            self._screen.ack_view(self._session, self._view)
+            self._screen.ack_view(self._view)
         elif self._mode is _Mode.LAGGING:
             self.on_caught_up(self)
 
@@ -147,7 +147,7 @@ class RawClient:
     def leave(self) -> None:
         """Close the window, if there is one, and the queue."""
         if self._mode is _Mode.WINDOW:
-            self._screen.close_view(self._session, self._view)
+            self._screen.close_view(self._view)
         self._mode = _Mode.LAGGING
         self._outbox.close()
 
@@ -167,7 +167,7 @@ class ViewClient:
         self._view = screen.view_name("view")
         self._open = False
 
-    async def fit(self, session_size: TermSize) -> None:
+    async def fit(self, _: TermSize) -> None:
         """Open the view, if it is not open. A view always gets the whole screen."""
         if not self._open:
             self._open = True
@@ -181,7 +181,7 @@ class ViewClient:
 
     def acknowledged(self) -> None:
         """Request the next frame."""
-        self._screen.ack_view(self._session, self._view)
+        self._screen.ack_view(self._view)
 
     def ended(self, exited: Exited) -> None:
         """Send the end of the program and close the queue."""
@@ -190,5 +190,5 @@ class ViewClient:
 
     def leave(self) -> None:
         """Close the view and the queue."""
-        self._screen.close_view(self._session, self._view)
+        self._screen.close_view(self._view)
         self._outbox.close()

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from ccvm_tui.aio import Background
 from ccvm_tui.guest import UNKNOWN_COLOURS, Activity, SessionInfo, SessionKind, TermColours, TermSize
-from ccvm_tui.protocol import Exited, Happened, SessionSpec
+from ccvm_tui.protocol import LOST, Exited, Happened, SessionSpec
 from ccvm_tui.screen.link import ScreenError, ScreenLink
 from ccvm_tui.session.attention import Attention
-from ccvm_tui.session.channel import LOST, Channel, Transport
+from ccvm_tui.session.channel import Channel, Transport
 from ccvm_tui.session.clients import Client, RawClient
 from ccvm_tui.terminal import events
 from ccvm_tui.terminal.events import TermEvent
@@ -141,7 +141,7 @@ class Session:
 
     # --- the program -------------------------------------------------------------------------------------
 
-    def output(self, data: bytes, stream: int) -> None:
+    def output(self, data: bytes, _: int) -> None:
         """Handle output of the program: pass it to the screen and to the clients."""
         self._state.last_output = time.time()
         self.attention.output(time.monotonic())
@@ -315,7 +315,7 @@ class Session:
                 self._report("bell", "bell")
             case events.Notification(title=title, body=body):
                 text = ": ".join(part for part in (title, body) if part)[:TEXT_MAX]
-                self.attention.notification(text, now)
+                self.attention.notification(text)
                 self._report("notify", text)
             case events.PromptMark(kind=kind, status=status):
                 self.attention.prompt(kind, status, now)
@@ -334,7 +334,7 @@ class Session:
 
     def hook(self, activity: Activity, text: str) -> None:
         """Handle a report from the program's hooks in the guest."""
-        self.attention.hook(activity, text[:TEXT_MAX], time.monotonic())
+        self.attention.hook(activity, text[:TEXT_MAX])
         if self.attention.text:
             self._report("attention", self.attention.text)
         self._report_changes()

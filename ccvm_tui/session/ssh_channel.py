@@ -18,8 +18,8 @@ import asyncssh
 from ccvm_tui.errors import TooLong, UserError
 from ccvm_tui.guest import TermSize
 from ccvm_tui.image.guest.agent import wire
-from ccvm_tui.protocol import SessionSpec
-from ccvm_tui.session.channel import INPUT_BACKLOG, LOST, Channel, ChannelOwner
+from ccvm_tui.protocol import LOST, SessionSpec
+from ccvm_tui.session.channel import INPUT_BACKLOG, Channel, ChannelOwner
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHUNIXChannel[bytes]) -> None:
         self._channel = chan
 
-    def data_received(self, data: bytes, datatype: int | None) -> None:
+    def data_received(self, data: bytes, _: int | None) -> None:
         try:
             for kind, body in self._frames.feed(data):
                 self._dispatch(kind, body)
@@ -175,7 +175,7 @@ class _Program(asyncssh.SSHUNIXSession[bytes]):
         """Record that the keeper closes the channel, which ends the program with this signal."""
         self._ended_by = self._ended_by or number
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         if self._ended_by is not None:
             self._end(128 + self._ended_by, "the session was closed")
         else:

@@ -356,13 +356,13 @@ class EditsTree(HostTree):
         self._appear(parent, name, self._new_node(stat.S_IFREG, backing))
         return fd
 
-    def temporary(self, parent: Node, flags: int, mode: int) -> int:
+    def temporary(self, _: Node, flags: int, mode: int) -> int:
         """Create and open a file without a name, and return its descriptor."""
         flags = open_flags(flags) & ~os.O_NOFOLLOW | os.O_TMPFILE
         return os.open(fd_path(self._store), flags, safe_mode(mode))
 
-    def unnamed(self, fd: int) -> Node:
-        """Return a new node for the file ``fd``, which ``temporary`` has created."""
+    def unnamed(self, _: int) -> Node:
+        """Return a new node for a file that ``temporary`` has created."""
         node = self._new_node(stat.S_IFREG, b"")
         node.backing, node.detached = None, True
         return node

@@ -188,15 +188,15 @@ class Files:
                 return handle
         raise failure(errno.EBADF)
 
-    def _flush(self, call: Call, body: bytes) -> bytes:
-        number, _, _, owner = fuse.FLUSH_IN.unpack_from(body)
+    def _flush(self, _: Call, body: bytes) -> bytes:
+        number, _unused, _padding, owner = fuse.FLUSH_IN.unpack_from(body)
         node = self._nodes.handle(number).node
         publish(node)
         self._locks.release_owner(node, owner)
         return b""
 
-    def _release(self, call: Call, body: bytes) -> bytes:
-        number, *_ = fuse.RELEASE_IN.unpack_from(body)
+    def _release(self, _: Call, body: bytes) -> bytes:
+        number = fuse.RELEASE_IN.unpack_from(body)[0]
         handle = self._nodes.handle(number)
         publish(handle.node)
         self._locks.release_handle(handle)
@@ -236,7 +236,7 @@ class Files:
 
         return self._workers.run(call, work)
 
-    def _fallocate(self, call: Call, body: bytes) -> bytes:
+    def _fallocate(self, _: Call, body: bytes) -> bytes:
         number, offset, length, mode, _ = fuse.FALLOCATE_IN.unpack_from(body)
         handle = self._nodes.handle(number)
         before = os.fstat(handle.fd)
@@ -246,7 +246,7 @@ class Files:
         self._view.record_change(handle.node, state_of(before))
         return b""
 
-    def _lseek(self, call: Call, body: bytes) -> bytes:
+    def _lseek(self, _: Call, body: bytes) -> bytes:
         number, offset, whence, _ = fuse.LSEEK_IN.unpack_from(body)
         if whence not in (os.SEEK_DATA, os.SEEK_HOLE):
             raise failure(errno.EINVAL)

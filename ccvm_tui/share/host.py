@@ -176,7 +176,7 @@ class HostTree:
         fd, name = self._at(node)
         return os.stat(name, dir_fd=fd, follow_symlinks=False)
 
-    def identity(self, node: Node, info: os.stat_result) -> tuple[int, int]:
+    def identity(self, _: Node, info: os.stat_result) -> tuple[int, int]:
         """Return the inode number and the link count to report to the guest.
 
         They are the host's, except that inode numbers of other file systems below the directory are made distinct.
@@ -372,15 +372,15 @@ class HostTree:
 
     # --- hooks for a tree of edits --------------------------------------------------------------------------------
 
-    def shadows(self, parent: Node, name: bytes) -> bool:
+    def shadows(self, parent: Node, name: bytes) -> bool:  # noqa: ARG002
         """Return whether an edit hides the host's ``name`` from the guest."""
         return False
 
-    def shadows_node(self, node: Node) -> bool:
+    def shadows_node(self, node: Node) -> bool:  # noqa: ARG002
         """Return whether ``node`` is independent of the host's files."""
         return False
 
-    def private(self, node: Node) -> bool:
+    def private(self, node: Node) -> bool:  # noqa: ARG002
         """Return whether only the guest can change the entries of ``node``, a directory."""
         return False
 

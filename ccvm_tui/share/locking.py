@@ -31,7 +31,7 @@ class Locking:
             Op.SETLKW: self._setlkw,
         }
 
-    def _getlk(self, call: Call, body: bytes) -> bytes:
+    def _getlk(self, _: Call, body: bytes) -> bytes:
         lock = self._parse(body)
         start, end, kind, pid = self._locks.conflict(lock)
         return fuse.LOCK.pack(start, end, kind, pid)

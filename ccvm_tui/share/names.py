@@ -65,7 +65,7 @@ class Names:
             )
         return NO_REPLY
 
-    def _getattr(self, call: Call, body: bytes) -> bytes:
+    def _getattr(self, call: Call, _: bytes) -> bytes:
         node = self._nodes[call.node]
         return self._view.attributes_reply(node)
 

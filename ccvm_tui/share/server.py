@@ -107,7 +107,7 @@ class Server:
     def _destroy(self, _: Call, __: bytes) -> bytes:
         return b""
 
-    def _statfs(self, call: Call, _: bytes) -> bytes:
+    def _statfs(self, _: Call, __: bytes) -> bytes:
         usage = self._tree.usage()
         return fuse.STATFS_OUT.pack(
             usage.f_blocks, usage.f_bfree, usage.f_bavail, usage.f_files, usage.f_ffree,

@@ -16,6 +16,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,10 @@ class Queue:
     def set_addresses(self, descriptors: int, used: int, available: int) -> None:
         """Set the addresses of the three parts of the queue, in QEMU's process. 0 means not set."""
         self._addresses = (descriptors, used, available)
+        self.unmap()
+
+    def unmap(self) -> None:
+        """Have the rings mapped again before the next request."""
         self._descriptors = None
 
     def set_next(self, index: int) -> None:
@@ -283,7 +288,7 @@ class Backend:
         if size > _PAYLOAD_MAX:
             raise VhostError(f"a message of {size} bytes")
         payload = self._exactly(size)
-        handler = _MESSAGES.get(number)
+        handler = self._HANDLERS.get(number)
         if handler is None:
             log.debug("vhost-user message %d is not known", number)
             answer = None
@@ -324,8 +329,8 @@ class Backend:
 
     def _set_mem_table(self, payload: bytes, fds: list[int]) -> None:
         self._memory.replace(payload, fds)
-        for queue in self.queues:  # the rings must be mapped again
-            queue.set_addresses(*queue._addresses)
+        for queue in self.queues:
+            queue.unmap()
 
     def _set_vring_num(self, payload: bytes, _: list[int]) -> None:
         index, size = _STATE.unpack_from(payload)
@@ -369,29 +374,28 @@ class Backend:
             return self._queue(word & 0xFF), -1
         return self._queue(word & 0xFF), fds.pop(0)
 
+    _HANDLERS: ClassVar[dict[int, Callable[[Backend, bytes, list[int]], bytes | None]]] = {
+        1: _get_features,
+        2: _accept,  # SET_FEATURES: no feature that is offered changes the behaviour
+        3: _accept,  # SET_OWNER
+        4: _accept,  # RESET_OWNER
+        5: _set_mem_table,
+        8: _set_vring_num,
+        9: _set_vring_addr,
+        10: _set_vring_base,
+        11: _get_vring_base,
+        12: _set_vring_kick,
+        13: _set_vring_call,
+        14: _accept,  # SET_VRING_ERR
+        15: _get_protocol_features,
+        16: _accept,  # SET_PROTOCOL_FEATURES
+        17: _get_queue_num,
+        18: _set_vring_enable,
+        34: _accept,  # RESET_DEVICE
+    }
+    """The handlers of messages, by the numbers in vhost-user.rst, "Front-end message types"."""
+
 
 def _close(fd: int) -> None:
     if fd >= 0:
         os.close(fd)
-
-
-_MESSAGES: dict[int, Callable[[Backend, bytes, list[int]], bytes | None]] = {
-    1: Backend._get_features,
-    2: Backend._accept,  # SET_FEATURES: no feature that is offered changes the behaviour
-    3: Backend._accept,  # SET_OWNER
-    4: Backend._accept,  # RESET_OWNER
-    5: Backend._set_mem_table,
-    8: Backend._set_vring_num,
-    9: Backend._set_vring_addr,
-    10: Backend._set_vring_base,
-    11: Backend._get_vring_base,
-    12: Backend._set_vring_kick,
-    13: Backend._set_vring_call,
-    14: Backend._accept,  # SET_VRING_ERR
-    15: Backend._get_protocol_features,
-    16: Backend._accept,  # SET_PROTOCOL_FEATURES
-    17: Backend._get_queue_num,
-    18: Backend._set_vring_enable,
-    34: Backend._accept,  # RESET_DEVICE
-}
-"""The handlers of messages, by the numbers in vhost-user.rst, "Front-end message types"."""

@@ -5,8 +5,8 @@ with its five progressive enhancements. Sources: xterm's ctlseqs, "PC-Style Func
 https://sw.kovidgoyal.net/kitty/keyboard-protocol/ ; terminfo's xterm-256color.
 """
 
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, field
+from typing import Final
 
 from ccvm_tui.terminal.cells import Mode, Modes
 
@@ -22,43 +22,18 @@ DISAMBIGUATE, EVENT_TYPES, ALTERNATE_KEYS, ALL_AS_ESCAPES, ASSOCIATED_TEXT = 1, 
 """Bits of ``Modes.kitty``."""
 
 
-class Stroke(Protocol):
-    """A key stroke."""
-
-    @property
-    def key(self) -> str:
-        """A name of ``FUNCTION_KEYS``, or the character that the key types without modifiers."""
-        ...
-
-    @property
-    def modifiers(self) -> int:
-        """The modifiers that were held, such as ``SHIFT`` and ``CTRL``."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """The text that the stroke types; empty if there is none or it is unknown."""
-        ...
-
-    @property
-    def action(self) -> int:
-        """``PRESS``, ``REPEAT`` or ``RELEASE``."""
-        ...
-
-    @property
-    def shifted(self) -> int:
-        """The code point of the key with Shift, or 0 if unknown."""
-        ...
-
-    @property
-    def base(self) -> int:
-        """The code point of the key at this place on a US keyboard, or 0 if unknown."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class KeyPress:
-    """A plain ``Stroke``."""
+class Stroke:
+    """A key stroke, as a terminal reported it.
+
+    ``key`` is a name of ``FUNCTION_KEYS``, or the character that the key types without modifiers. ``modifiers`` are the
+    modifiers that were held, such as ``SHIFT`` and ``CTRL``. ``text`` is the text that the stroke types; empty if there
+    is none or it is unknown. ``action`` is ``PRESS``, ``REPEAT`` or ``RELEASE``. ``shifted`` and ``base`` are the code
+    points of the key with Shift and of the key at this place on a US keyboard, or 0 if unknown.
+
+    ``raw`` are the bytes that the terminal sent, if they depend on no mode: a program expects the sequence that its
+    TERM promises for Home, and an ESC before a character may be Alt, or Escape followed by that character.
+    """
 
     key: str
     modifiers: int = 0
@@ -66,7 +41,29 @@ class KeyPress:
     action: int = PRESS
     shifted: int = 0
     base: int = 0
+    raw: bytes = field(default=b"", compare=False, repr=False)
 
+    @property
+    def character(self) -> str | None:
+        """The text of the stroke, or the control character that it types (ASCII's C0); None if there is neither."""
+        if self.text:
+            return self.text
+        if self.modifiers & ~LOCKS == CTRL and len(self.key) == 1:
+            return _control_character(self.key)
+        if not self.modifiers & ~LOCKS:
+            return _CONTROL_KEYS.get(KEYPAD_PLAIN.get(self.key, self.key))
+        return None
+
+
+def _control_character(key: str) -> str | None:
+    """Return the C0 character of Ctrl and a key (ASCII's upper columns), or None."""
+    if key == " ":
+        return "\0"
+    code = ord(key.upper()) if key.isascii() else 0
+    return chr(code & 0x1F) if 0x40 <= code <= 0x5F else None
+
+
+_CONTROL_KEYS: Final = {"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f"}
 
 _LETTER_KEYS: Final = {
     "up": "A", "down": "B", "right": "C", "left": "D", "begin": "E", "end": "F", "home": "H",
@@ -95,17 +92,24 @@ _ALONE: Final = (
 )  # fmt: skip
 _CODE_KEYS.update({name: 57399 + index for index, name in enumerate(_KEYPAD)})
 _CODE_KEYS.update({name: 57428 + index for index, name in enumerate(_ALONE)})
-_MODIFIER_KEYS: Final = frozenset(_ALONE[13:]) | {"caps_lock", "scroll_lock", "num_lock"}
+
+MODIFIER_KEYS: Final = frozenset(_ALONE[13:]) | {"caps_lock", "scroll_lock", "num_lock"}
+"""The names of the modifier and lock keys."""
 
 FUNCTION_KEYS: Final = frozenset({*_LETTER_KEYS, *_TILDE_KEYS, *_CODE_KEYS})
 """The names of all keys that have one. Any other key is named by its character."""
 
-# The equivalents of keypad keys without the kitty protocol, and their letters after SS3 in application mode (VT220).
-_KEYPAD_PLAIN: Final = {
+CODE_NAMES: Final = {code: name for name, code in _CODE_KEYS.items()}
+"""The names of the keys that the kitty keyboard protocol reports by a number, by that number."""
+
+KEYPAD_PLAIN: Final = {
     "kp_left": "left", "kp_right": "right", "kp_up": "up", "kp_down": "down", "kp_page_up": "pageup",
     "kp_page_down": "pagedown", "kp_home": "home", "kp_end": "end", "kp_insert": "insert", "kp_delete": "delete",
     "kp_begin": "begin", "kp_enter": "enter",
 }  # fmt: skip
+"""The equivalents of the keypad's cursor and editing keys on the main keyboard."""
+
+# The text of keypad keys without the kitty protocol, and their letters after SS3 in application mode (VT220).
 _KEYPAD_TEXT: Final = {
     **{f"kp_{digit}": str(digit) for digit in range(10)}, "kp_decimal": ".", "kp_divide": "/", "kp_multiply": "*",
     "kp_subtract": "-", "kp_add": "+", "kp_equal": "=", "kp_separator": ",",
@@ -190,7 +194,7 @@ def _legacy(stroke: Stroke, modes: Modes) -> bytes:
     key = stroke.key
     if key in _KEYPAD_SS3 and modes.has(Mode.APPLICATION_KEYPAD) and not stroke.modifiers & NUM_LOCK:
         return b"\x1bO" + _KEYPAD_SS3[key].encode()
-    key = _KEYPAD_PLAIN.get(key, key)
+    key = KEYPAD_PLAIN.get(key, key)
     if key in _KEYPAD_TEXT:
         return (b"\x1b" if modifiers & ALT else b"") + _KEYPAD_TEXT[key].encode()
     if len(key) == 1:
@@ -216,7 +220,7 @@ def _legacy_high_function(number: int, modifiers: int) -> bytes:
     extra, base = (SHIFT, number - 12) if number < 25 else (CTRL, number - 24)
     if base > 12:
         return b""
-    return _legacy(KeyPress(f"f{base}", modifiers | extra), Modes())
+    return _legacy(Stroke(f"f{base}", modifiers | extra), Modes())
 
 
 def _legacy_control(key: str, modifiers: int, modes: Modes) -> bytes:
@@ -280,7 +284,7 @@ def _kitty(stroke: Stroke, modes: Modes) -> bytes:
 def _kitty_plain(stroke: Stroke, modifiers: int) -> bytes | None:
     """Return the bytes of a stroke that is not encoded as an escape sequence, or None if it is."""
     key = stroke.key
-    if key in _MODIFIER_KEYS:
+    if key in MODIFIER_KEYS:
         return b""
     if not modifiers and key in ("enter", "tab", "backspace"):
         if stroke.action == RELEASE:

@@ -186,7 +186,7 @@ class RowReader:
         cells &= (1 << (used << 6)) - 1
         odd = cells & lanes.odd
         if odd:
-            return Row(y, self._odd_runs(cells, lanes, used, y), wrapped)
+            return Row(y, self._odd_runs(cells, lanes, y), wrapped)
         text = ((cells >> CellLayout.CONTENT) & lanes.codepoint).to_bytes(lanes.nbytes, "little")
         return Row(
             y,
@@ -213,7 +213,7 @@ class RowReader:
             runs.append(Run(text[start:end], end - start, style))
         return runs
 
-    def _odd_runs(self, cells: int, lanes: _Lanes, used: int, y: int) -> list[Run]:
+    def _odd_runs(self, cells: int, lanes: _Lanes, y: int) -> list[Run]:
         """Return the runs of a row with wide characters, clusters, or cells that have only a background."""
         ones = lanes.ones
         tag = cells >> CellLayout.TAG

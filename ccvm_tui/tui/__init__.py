@@ -1,5 +1,5 @@
-"""The dashboard: a Textual app, client of the keepers.
+"""The dashboard: a Textual app that is a client of the keepers.
 
-Widgets ask with messages that carry data; the screen and the app act. What needs no widget stands in modules of
-its own beside them: `fleet` (which guests run), `attention`, `bindings`, `strokes`, `strips`, `copying`.
+``model`` holds the state, and ``actions`` change it; neither knows a widget. ``terminal_io`` reads from the host
+terminal and writes to it. ``widgets`` and ``dialogs`` draw the model and post messages, which ``screens`` handle.
 """

@@ -1,38 +1,38 @@
-"""The dashboard's app: theme, outer terminal, crash handling. What is on the screen is the main screen's."""
+"""The dashboard's app: its theme, and the routing of input and reports from the host terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import gc
-import os
-import time
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from textual import events
-from textual.app import App, ScreenStackError
+from textual.app import ScreenStackError
 from textual.screen import Screen
 from textual.worker import WorkerFailed
 
+from ccvm_tui import crash
 from ccvm_tui.config import Settings
-from ccvm_tui.paths import state_dir
+from ccvm_tui.terminal.keys import Stroke
+from ccvm_tui.terminal.leader import Verdict
 from ccvm_tui.tui import theme
-from ccvm_tui.tui.driver import OuterDriver
-from ccvm_tui.tui.outer_screen import OuterScreen
+from ccvm_tui.tui.actions.starter import Starter
+from ccvm_tui.tui.actions.table import BY_NAME, shown_key
+from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.screens.main import MainScreen
-from ccvm_tui.tui.starting import Starter
-from ccvm_tui.tui.strokes import Stroke, stroke_of
+from ccvm_tui.tui.terminal_io.app import TerminalApp
 
-COLLECT_AFTER = (10_000, 20, 20)
-"""The garbage collector's thresholds: frames make many objects, and hardly a cycle among them."""
+GC_THRESHOLDS = (10_000, 20, 20)
+"""The garbage collector's thresholds. Frames create many objects, but hardly any cycles."""
 
 
-class Dashboard(App[int]):
-    """``crash_file`` names where the traceback went if the app came to a bad end.
+class Dashboard(TerminalApp):
+    """The app. ``crash_file`` is the file with the traceback if the app has crashed, or None.
 
-    ``configured`` projects are listed whether they run or not, and so is ``here``, on which the cursor begins.
+    ``configured`` projects are listed whether they run or not, and so is ``here``, on which the tree's cursor begins.
     """
 
     CSS_PATH = "app.tcss"
@@ -42,150 +42,135 @@ class Dashboard(App[int]):
     def __init__(
         self, settings: Settings, starter: Starter, *, configured: tuple[str, ...] = (), here: str = ""
     ) -> None:
-        super().__init__(driver_class=OuterDriver)
+        super().__init__()
         self.settings = settings
-        self.starter = starter
-        self.configured = configured
-        self.here = here
-        self.outer = OuterScreen(self)
         self.crash_file: Path | None = None
-        self._follows = settings.theme.name == "ccvm"
+        self._starter = starter
+        self._configured = configured
+        self._here = here
+        self._follows_background = settings.theme.name == "ccvm"
         self.register_theme(theme.DARK)
         self.register_theme(theme.LIGHT)
         self.ansi_theme_dark = theme.PALETTE_DARK
         self.ansi_theme_light = theme.PALETTE_LIGHT
 
     def get_default_screen(self) -> Screen[Any]:
-        return MainScreen(self.settings, self.starter, self.configured, self.here)
+        """Return the main screen."""
+        return MainScreen(self.settings, self._starter, self._configured, self._here)
+
+    @property
+    def main(self) -> MainScreen | None:
+        """The main screen, unless a dialog covers it."""
+        try:
+            return self.screen if isinstance(self.screen, MainScreen) else None
+        except ScreenStackError:  # before the first screen is pushed, and after the last one was removed
+            return None
+
+    def _main_screens(self) -> list[MainScreen]:
+        return [screen for screen in self.screen_stack if isinstance(screen, MainScreen)]
+
+    def on_ready(self) -> None:
+        """Exclude everything that exists so far from garbage collection.
+
+        A full collection over all of Textual takes 50 to 130 ms, and a flood of output causes one every two seconds.
+        That is long enough to be felt between a key and its echo.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        gc.enable()
+
+    def action_help_quit(self) -> None:
+        """Explain how to quit, because Ctrl+C was pressed where no program handles it."""
+        self.notify("Press q in the tree to quit; guests keep running", timeout=4)
+
+    # --- the theme -----------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
+        """Use the theme of the settings."""
         wanted = self.settings.theme.name
         name = {"ccvm": theme.DARK.name, "dark": theme.DARK.name, "light": theme.LIGHT.name}.get(wanted, wanted)
         if name not in self.available_themes:
             near = difflib.get_close_matches(name, self.available_themes, 1)
-            meant = f" (did you mean {near[0]}?)" if near else ""
-            self.notify(f"there is no theme {wanted}{meant}", severity="warning", timeout=10, markup=False)
+            suggestion = f" (did you mean {near[0]}?)" if near else ""
+            self.notify(f"There is no theme {wanted}{suggestion}", severity="warning", timeout=10, markup=False)
             name = theme.DARK.name
         self.theme = name
 
-    def on_ready(self) -> None:
-        """What was imported and built so far stays for good: the garbage collector need not look at it again.
-
-        A full collection over all of Textual takes 50 to 130 ms, and a flood of output brings one every two
-        seconds: long enough to be felt between a key and its echo.
-        """
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECT_AFTER)
-        gc.enable()
-
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Names that only our themes define, so that Textual's work too."""
+        """Return the variables that only this program's themes define, so that Textual's themes can be used too."""
         own = theme.DARK if self.current_theme.dark else theme.LIGHT
         return {name: own.variables[name] for name in theme.EXTRA}
 
-    @property
-    def main(self) -> MainScreen | None:
-        """The main screen while nothing stands above it."""
-        try:
-            return self.screen if isinstance(self.screen, MainScreen) else None
-        except ScreenStackError:  # before the first and after the last
-            return None
+    def on_main_screen_theme_chosen(self, event: MainScreen.ThemeChosen) -> None:
+        """Use a theme that no longer follows the host terminal's background."""
+        self._follows_background = False
+        self.theme = event.name
 
-    def action_help_quit(self) -> None:
-        """Ctrl+C where no program has it: people who press it want out."""
-        self.notify("q in the tree quits; guests go on", timeout=4)
-
-    def use_theme(self, name: str) -> None:
-        self._follows = False
-        self.theme = name
-
-    # --- what the driver offers ----------------------------------------------------------------------------
+    # --- input and reports of the host terminal (InputHandler) ---------------------------------------------
 
     def take_stroke(self, stroke: Stroke) -> bool:
-        """Called for every key before Textual sees it; True takes it."""
-        main = self.main
-        return main is not None and main.take_stroke(stroke)
+        """Handle the leader and the key after it, and keys for the focused session. Return whether it was handled."""
+        if (main := self.main) is None:
+            return False
+        decision = main.which_key.feed(stroke)
+        match decision.verdict:
+            case Verdict.NOT_OURS:
+                return main.main_area.take_input(stroke)
+            case Verdict.LITERAL:
+                main.main_area.take_input(main.which_key.leader_stroke)
+            case Verdict.ACTION if decision.number:
+                main.open_numbered(decision.number)
+            case Verdict.ACTION:
+                main.perform(BY_NAME[decision.action])
+            case Verdict.UNKNOWN:
+                keys = f"{shown_key(self.settings.leader)} {shown_key(decision.action)}"
+                self.notify(f"{keys} has no function", timeout=2, markup=False)
+        return True
+
+    def take_paste(self, data: bytes) -> bool:
+        """Handle a paste for the focused session. Return whether it was handled."""
+        return (main := self.main) is not None and main.main_area.take_input(data)
 
     async def on_event(self, event: events.Event) -> None:
-        """Keys that come as Textual's events (from tests, from other drivers) take the same way as strokes."""
-        if isinstance(event, events.Key) and not event.is_forwarded and self._took(event):
+        """Handle keys that arrive as events of Textual, from tests and from other drivers, like those of the driver."""
+        if isinstance(event, events.Key) and not event.is_forwarded and self._takes(event):
             return
         await super().on_event(event)
 
-    def _took(self, event: events.Key) -> bool:
+    def _takes(self, event: events.Key) -> bool:
         try:
             return self.take_stroke(stroke_of(event.key, event.character))
         except ValueError:
             return False
 
-    def take_paste(self, data: bytes) -> bool:
-        main = self.main
-        return main is not None and main.take_paste(data)
+    def host_focus(self, gained: bool) -> None:
+        """Handle that the host terminal has gained or lost the focus."""
+        for main in self._main_screens():
+            main.host_focus(gained)
 
-    def outer_focus(self, gained: bool) -> None:
-        for screen in self.screen_stack:
-            if isinstance(screen, MainScreen):
-                screen.outer_focus(gained)
-
-    def outer_resized(self, cell: tuple[int, int]) -> None:
-        if self.outer.measured(cell):
-            self._outer_changed()
+    def host_resized(self, cell: tuple[int, int]) -> None:
+        """Handle another size of the host terminal. ``cell`` is the size of a cell in pixels, or zeros."""
+        if self.host.set_cell(cell):
+            self._host_changed()
         if (main := self.main) is not None:
-            main.hold_keys()
+            main.main_area.hold_keys()
 
-    def outer_report(self, kind: str, text: str) -> None:
-        """The outer terminal told of its colours or cells: sessions hear of it, and the theme follows its background
-        unless one was chosen."""
-        if not self.outer.told(kind, text):
+    def host_report(self, kind: str, text: str) -> None:
+        """Handle a report about colours or cells. The theme follows the background, unless one was chosen."""
+        if not self.host.handle_report(kind, text):
             return
-        self._outer_changed()
-        colours = self.outer.colours
-        if colours.background >= 0 and self._follows:
+        self._host_changed()
+        colours = self.host.colours
+        if colours.background >= 0 and self._follows_background:
             self.theme = (theme.DARK if replace(colours, dark=None).is_dark else theme.LIGHT).name
 
-    def _outer_changed(self) -> None:
-        for screen in self.screen_stack:
-            if isinstance(screen, MainScreen):
-                screen.outer_changed()
+    def _host_changed(self) -> None:
+        for main in self._main_screens():
+            main.main_area.host_changed()
 
-    # --- the cursor stays out of the way while Textual draws -------------------------------------------------
-
-    def _begin_update(self) -> None:
-        super()._begin_update()
-        self._tell_terminal(self.outer.hidden())
-
-    def _end_update(self) -> None:
-        self._tell_terminal(self.outer.restored())
-        super()._end_update()
-
-    def _tell_terminal(self, data: str) -> None:
-        if data and self._driver is not None:
-            self._driver.write(data)
-
-    # --- when it goes wrong --------------------------------------------------------------------------------
-
-    def _handle_exception(self, error: Exception) -> None:
-        if self._exit and self._exception is None:  # the user has quit: what still works finds a screen half gone
-            self.log.error(repr(error))
-            return
+    def crashed(self, error: Exception) -> None:
+        """Write a crash report."""
         if self.crash_file is None:
-            self.crash_file = write_crash(error)
-        super()._handle_exception(error)
-
-    def _fatal_error(self) -> None:
-        """Textual would print the whole traceback over the shell; it stands in the file instead."""
-        self._close_messages_no_wait()
-
-
-def write_crash(error: BaseException) -> Path | None:
-    """The traceback, in a file of its own in the state directory; None when that cannot be written."""
-    directory = state_dir()
-    path = directory / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        cause = error.error if isinstance(error, WorkerFailed) else error
-        path.write_text("".join(traceback.format_exception(cause)), encoding="utf-8")
-    except OSError:
-        return None
-    return path
+            with contextlib.suppress(OSError):
+                self.crash_file = crash.write_report(error.error if isinstance(error, WorkerFailed) else error)

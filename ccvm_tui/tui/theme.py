@@ -1,17 +1,13 @@
-"""The dashboard's own looks: two calm themes, and a sign and a word for every state.
-
-A state is told three times, by the shape of its sign, by its word and by its colour, so that it survives
-NO_COLOR, 16 colours and colour blindness.
-"""
+"""The dashboard's two themes, and Rich styles in the colours of any theme."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 
+from rich.style import Style
 from rich.terminal_theme import TerminalTheme
+from textual.color import Color, ColorParseError
 from textual.theme import Theme
-
-from ccvm_tui.guest import Activity, GuestState
 
 DARK = Theme(
     name="ccvm-dark",
@@ -97,42 +93,51 @@ PALETTE_LIGHT = _palette(
     "2b323a", "a93a2d", "3d7030", "8a6500", "2c6590", "7a4a91", "1f6f6a", "b9b5ab",
     "66707a", "c25447", "548a46", "a37d12", "447fac", "9462ab", "37877f", "e7e4dd",
 )  # fmt: skip
-"""Colours 0 to 15 in pictures and dimmed screens; a real terminal draws its own."""
+"""Colours 0 to 15 in pictures and dimmed screens. A real terminal has its own."""
 
 EXTRA = ("muted", "faint", "line", "cursor-row", "mark")
 """Variables that Textual's own themes do not have."""
 
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """``colour`` is a variable of the theme."""
-
-    shape: str
-    word: str
-    colour: str
+_NEAREST = {
+    "muted": "foreground-darken-2", "faint": "foreground-darken-3", "line": "panel-lighten-1",
+    "cursor-row": "panel-lighten-2", "mark": "primary-darken-2",
+}  # fmt: skip
+"""The variables of Textual's own themes that replace them."""
 
 
-GUEST_SIGNS = {
-    GuestState.BOOTING: Sign("◐", "booting", "warning"),
-    GuestState.RUNNING: Sign("●", "running", "success"),
-    GuestState.PAUSED: Sign("‖", "paused", "secondary"),
-    GuestState.STOPPING: Sign("◌", "stopping", "warning"),
-    GuestState.STOPPED: Sign("○", "stopped", "muted"),
-    GuestState.FAILED: Sign("✗", "failed", "error"),
-}
-HUNG = Sign("?", "no answer", "error")
-FOREIGN = Sign("≠", "other version", "warning")
-CONNECTING = Sign("…", "connecting", "muted")
-DIED = Sign("✗", "died", "error")
-STOPPED = GUEST_SIGNS[GuestState.STOPPED]
+class Inks:
+    """Rich styles in the colours of a theme, for widgets that draw their lines themselves.
 
-ACTIVITY_SIGNS = {
-    Activity.WORKING: Sign("▸", "working", "primary"),
-    Activity.WAITING: Sign("!", "waiting", "accent"),
-    Activity.DONE: Sign("✓", "done", "success"),
-    Activity.IDLE: Sign("·", "idle", "muted"),
-    Activity.FAILED: Sign("✗", "failed", "error"),
-}
+    ``variables`` are the theme's colours by name.
+    """
 
-BOOT_FRAMES = "◐◓◑◒"
-"""The booting sign turns; nothing else on the screen moves by itself."""
+    def __init__(self, variables: dict[str, str]) -> None:
+        self.variables = variables
+        self._made: dict[tuple[str, str, bool], Style] = {}
+
+    def ink(self, colour: str, ground: str = "background", *, bold: bool = False) -> Style:
+        """Return the style of text in one colour on another. With an empty ``ground``, the background is unchanged."""
+        key = (colour, ground, bold)
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = Style(
+                color=self._colour(colour, "foreground"),
+                bgcolor=self._colour(ground, "background") if ground else None,
+                bold=bold or None,
+            )
+        return made
+
+    def on(self, ground: str) -> Style:
+        """Return the style of plain text on a colour."""
+        return self.ink("foreground", ground)
+
+    def _colour(self, name: str, default: str) -> str:
+        return _hex(self.variables.get(name) or self.variables.get(_NEAREST.get(name, default), "#808080"))
+
+
+@lru_cache(maxsize=256)
+def _hex(text: str) -> str:
+    try:
+        return Color.parse(text).hex6
+    except ColorParseError:
+        return "#808080"

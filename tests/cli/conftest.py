@@ -1,4 +1,4 @@
-"""The command line as users meet it: a process of its own, in pipes or on a real terminal."""
+"""Fixtures that run the command line in a process, with pipes or on a real terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Open = Callable[..., Pty]
 
 @pytest.fixture
 def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project's directory, which is the current one too."""
+    """A project's directory, which is also the current directory."""
     path = home / "project"
     path.mkdir()
     monkeypatch.chdir(path)
@@ -35,7 +35,7 @@ def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def start(here: Path) -> Start:
-    """``start("cat", "-v")`` starts the project's guest with that session s1; returns the guest's name."""
+    """``start("cat", "-v")`` starts the project's guest with that program as session s1, and returns the guest's name."""
 
     def run(*argv: str, linger: bool = False) -> str:
         place = project.resolve(here)
@@ -49,21 +49,21 @@ def start(here: Path) -> Start:
 
 @pytest.fixture
 def ccvm_tui(here: Path) -> Run:
-    """``ccvm_tui("ls", "--json")`` in pipes, to its end."""
+    """``ccvm_tui("ls", "--json")`` runs a command with pipes until it ends."""
 
-    def run(*words: str, stdin: bytes = b"", within: float = 30) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([*COMMAND, *words], input=stdin, capture_output=True, timeout=within, check=False)
+    def run(*argv: str, stdin: bytes = b"", within: float = 30) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([*COMMAND, *argv], input=stdin, capture_output=True, timeout=within, check=False)
 
     return run
 
 
 @pytest.fixture
 def on_terminal(here: Path) -> Iterator[Open]:
-    """``on_terminal("attach")`` on a terminal of its own, which the test types into and reads."""
+    """``on_terminal("attach")`` runs a command on a new terminal, to which the test can type and which it can read."""
     opened: list[Pty] = []
 
-    def run(*words: str, cols: int = 80, rows: int = 24, width: int = 0, height: int = 0) -> Pty:
-        terminal = Pty([*COMMAND, *words], cols, rows, width, height)
+    def run(*argv: str, cols: int = 80, rows: int = 24, width: int = 0, height: int = 0) -> Pty:
+        terminal = Pty([*COMMAND, *argv], cols, rows, width, height)
         opened.append(terminal)
         return terminal
 

@@ -1,4 +1,4 @@
-"""A program on a real terminal: typed into, read from with deadlines, resized, and looked at when it is gone."""
+"""A program on a real terminal, to which tests type and which they read, resize and inspect after its end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 
 WITHIN = 20.0
+"""Seconds to wait for output and for the end."""
 
 
 class Pty:
-    """``until`` waits for words and remembers where it found them, so that each is seen once."""
+    """A terminal and its program. ``shown`` is all output; ``until`` finds each part of it only once."""
 
     def __init__(self, argv: list[str], cols: int, rows: int, width: int = 0, height: int = 0) -> None:
         self.master, self._slave = pty.openpty()
@@ -31,7 +32,7 @@ class Pty:
 
     @property
     def attributes(self) -> list[object]:
-        """termios attributes, as tcgetattr has them."""
+        """The terminal's attributes, as tcgetattr(3) returns them."""
         return termios.tcgetattr(self._slave)
 
     def type(self, text: str | bytes) -> None:
@@ -40,11 +41,11 @@ class Pty:
             data = data[os.write(self.master, data) :]
 
     def resize(self, cols: int, rows: int, width: int = 0, height: int = 0) -> None:
-        """``width`` and ``height`` are in pixels."""
+        """Set the size of the terminal. ``width`` and ``height`` are in pixels."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, width, height))
 
     def until(self, text: str | bytes, within: float = WITHIN) -> bytes:
-        """Everything shown since the last call up to ``text``."""
+        """Wait for ``text``, and return all output since the last call up to it."""
         wanted = text.encode() if isinstance(text, str) else text
         self._until(lambda: wanted in self.shown[self._read_to :], wanted, within)
         end = self.shown.index(wanted, self._read_to) + len(wanted)
@@ -55,14 +56,14 @@ class Pty:
         self._process.send_signal(number)
 
     def ended(self, within: float = WITHIN) -> int:
-        """Exit status; what it printed last is in ``shown``."""
+        """Wait for the program's end and return its exit status. ``shown`` then contains all output."""
         self._until(lambda: self._process.poll() is not None, "the end", within)
         while self._read(0):
             pass
         return self._process.wait()
 
     def wait(self, within: float = WITHIN) -> int:
-        """Exit status, without reading anything that it prints meanwhile."""
+        """Wait for the program's end without reading its output, and return its exit status."""
         return self._process.wait(within)
 
     def close(self) -> None:
@@ -77,7 +78,7 @@ class Pty:
             if time.monotonic() > deadline or (self._process.poll() is not None and not self._read(0)):
                 if holds():
                     return
-                raise AssertionError(f"{wanted!r} did not come; shown: {self.shown[-2000:]!r}")
+                raise AssertionError(f"{wanted!r} was not shown, but {self.shown[-2000:]!r}")
             self._read(0.02)
 
     def _read(self, within: float) -> bool:

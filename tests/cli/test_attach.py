@@ -1,4 +1,4 @@
-"""``ccvm-tui attach`` on a real terminal, against real keepers."""
+"""``ccvm-tui attach`` on a real terminal, with real keepers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHELL = ("bash", "--norc", "--noediting", "-i")
 ECHO = ("sh", "-c", "stty raw -echo; echo up; exec cat -v")
 
 
-def test_type_detach_and_come_back(start: Start, on_terminal: Open, ccvm_tui: Run) -> None:
+def test_a_session_can_be_detached_and_attached_again(start: Start, on_terminal: Open, ccvm_tui: Run) -> None:
     guest = start(*SHELL)
     first = on_terminal("attach")
     first.until("$ ")
@@ -25,7 +25,7 @@ def test_type_detach_and_come_back(start: Start, on_terminal: Open, ccvm_tui: Ru
     first.until("one2")
     first.type(LEADER + b"d")
     assert first.ended() == 0
-    assert f"detached from {guest}/s1; `ccvm-tui attach {guest}/s1` comes back".encode() in first.shown
+    assert f"detached from {guest}/s1; `ccvm-tui attach {guest}/s1` returns to it".encode() in first.shown
     assert first.attributes == first.before
     second = on_terminal("attach", guest)
     second.until("one2")
@@ -36,7 +36,7 @@ def test_type_detach_and_come_back(start: Start, on_terminal: Open, ccvm_tui: Ru
     assert second.attributes == second.before
 
 
-def test_what_is_typed_just_before_the_leader_arrives(start: Start, on_terminal: Open, here: Path) -> None:
+def test_input_just_before_detaching_reaches_the_program(start: Start, on_terminal: Open, here: Path) -> None:
     start(*SHELL, linger=True)
     terminal = on_terminal("attach")
     terminal.until("$ ")
@@ -46,7 +46,7 @@ def test_what_is_typed_just_before_the_leader_arrives(start: Start, on_terminal:
     again.until("typed")
 
 
-def test_the_leader_twice_sends_itself(start: Start, on_terminal: Open) -> None:
+def test_the_leader_twice_is_sent_to_the_program(start: Start, on_terminal: Open) -> None:
     start(*ECHO)
     terminal = on_terminal("attach")
     terminal.until("up")
@@ -56,7 +56,7 @@ def test_the_leader_twice_sends_itself(start: Start, on_terminal: Open) -> None:
     assert terminal.ended() == 0
 
 
-def test_control_c_is_for_the_program(start: Start, on_terminal: Open) -> None:
+def test_control_characters_are_sent_to_the_program(start: Start, on_terminal: Open) -> None:
     start(*ECHO)
     terminal = on_terminal("attach")
     terminal.until("up")
@@ -64,7 +64,7 @@ def test_control_c_is_for_the_program(start: Start, on_terminal: Open) -> None:
     terminal.until(b"^C^Z^D^Q^Sx")
 
 
-def test_a_paste_with_the_leader_in_it(start: Start, on_terminal: Open) -> None:
+def test_the_leader_in_a_paste_is_sent_to_the_program(start: Start, on_terminal: Open) -> None:
     start(*ECHO)
     terminal = on_terminal("attach")
     terminal.until("up")
@@ -72,7 +72,7 @@ def test_a_paste_with_the_leader_in_it(start: Start, on_terminal: Open) -> None:
     terminal.until(rb"^[[200~a^\d^[[201~z")
 
 
-def test_a_new_size_arrives(start: Start, on_terminal: Open) -> None:
+def test_a_new_size_is_forwarded(start: Start, on_terminal: Open) -> None:
     start("bash", "-c", "trap 'stty size' WINCH; echo up; while :; do read -r -t 0.05; done")
     terminal = on_terminal("attach", cols=100, rows=30)
     terminal.until("30 100")
@@ -80,12 +80,12 @@ def test_a_new_size_arrives(start: Start, on_terminal: Open) -> None:
     terminal.until("27 91")
 
 
-def test_help_and_back(start: Start, on_terminal: Open) -> None:
+def test_the_help_is_shown_until_a_key_is_pressed(start: Start, on_terminal: Open) -> None:
     guest = start(*ECHO)
     terminal = on_terminal("attach")
     terminal.until("up")
     terminal.type(LEADER + b"?")
-    terminal.until(f"`ccvm-tui attach {guest}/s1` comes back")
+    terminal.until(f"`ccvm-tui attach {guest}/s1` returns to the session")
     terminal.until("Press any key")
     terminal.type(b"q")
     terminal.until("up")
@@ -94,7 +94,7 @@ def test_help_and_back(start: Start, on_terminal: Open) -> None:
     assert b"q^" not in terminal.shown
 
 
-def test_a_signal_puts_the_terminal_back(start: Start, on_terminal: Open) -> None:
+def test_a_signal_restores_the_terminal(start: Start, on_terminal: Open) -> None:
     guest = start(*ECHO)
     for number in (signal.SIGTERM, signal.SIGHUP):
         terminal = on_terminal("attach")
@@ -107,7 +107,7 @@ def test_a_signal_puts_the_terminal_back(start: Start, on_terminal: Open) -> Non
     assert listing.ask_once(guest)["state"] == "running"
 
 
-def test_a_keeper_that_is_killed_is_told(start: Start, on_terminal: Open) -> None:
+def test_the_death_of_the_keeper_is_reported(start: Start, on_terminal: Open) -> None:
     guest = start(*ECHO)
     terminal = on_terminal("attach")
     terminal.until("up")
@@ -119,7 +119,7 @@ def test_a_keeper_that_is_killed_is_told(start: Start, on_terminal: Open) -> Non
     assert terminal.attributes == terminal.before
 
 
-def test_a_guest_that_is_stopped_ends_its_sessions(start: Start, on_terminal: Open, ccvm_tui: Run) -> None:
+def test_stopping_the_guest_ends_its_sessions(start: Start, on_terminal: Open, ccvm_tui: Run) -> None:
     guest = start(*ECHO)
     terminal = on_terminal("attach")
     terminal.until("up")
@@ -131,7 +131,7 @@ def test_a_guest_that_is_stopped_ends_its_sessions(start: Start, on_terminal: Op
     assert not claim.alive(GuestPaths(guest).lock)
 
 
-def test_a_terminal_that_takes_no_output_can_still_detach(start: Start, on_terminal: Open) -> None:
+def test_a_terminal_that_accepts_no_output_can_detach(start: Start, on_terminal: Open) -> None:
     start("sh", "-c", "stty -echo; echo up; read x; yes flood")
     terminal = on_terminal("attach")
     terminal.until("up")
@@ -141,7 +141,7 @@ def test_a_terminal_that_takes_no_output_can_still_detach(start: Start, on_termi
     assert terminal.wait() == 0
 
 
-def test_a_large_paste_arrives_whole(start: Start, on_terminal: Open) -> None:
+def test_a_large_paste_is_complete(start: Start, on_terminal: Open) -> None:
     start("sh", "-c", "stty raw -echo; echo up; head -c 1000000 | sha256sum; exec cat")
     terminal = on_terminal("attach")
     terminal.until("up")
@@ -149,7 +149,7 @@ def test_a_large_paste_arrives_whole(start: Start, on_terminal: Open) -> None:
     terminal.until("ec21d6462422")
 
 
-def test_without_a_terminal(start: Start, ccvm_tui: Run) -> None:
+def test_attaching_without_a_terminal_is_refused(start: Start, ccvm_tui: Run) -> None:
     start(*ECHO)
     done = ccvm_tui("attach")
     assert done.returncode == 1
@@ -157,7 +157,7 @@ def test_without_a_terminal(start: Start, ccvm_tui: Run) -> None:
     assert b"ccvm-tui exec" in done.stderr
 
 
-def test_which_session(start: Start, ccvm_tui: Run, on_terminal: Open) -> None:
+def test_a_session_is_selected_by_id_or_name(start: Start, ccvm_tui: Run, on_terminal: Open) -> None:
     guest = start(*ECHO)
     named = on_terminal("run", "--session", "mine", "--command", "sh", "-c", "echo the second; exec cat")
     named.until("the second")
@@ -173,7 +173,7 @@ def test_which_session(start: Start, ccvm_tui: Run, on_terminal: Open) -> None:
     first.until("^A")
     wrong = on_terminal("attach", f"{guest}/s9")
     assert wrong.ended() == 3
-    assert b"no session 's9' (there are: s1, s2)" in wrong.shown
+    assert b"no session 's9' (sessions: s1, s2)" in wrong.shown
     unknown = on_terminal("attach", "nothing-here")
     assert unknown.ended() == 3
     assert b"not running" in unknown.shown

@@ -1,4 +1,4 @@
-"""``ccvm-tui attach`` and the terminal around it: its pixels go in, and nothing of a program stays behind in it."""
+"""``ccvm-tui attach`` forwards the terminal's size in pixels and restores the modes of the terminal."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.leftovers import MESS, leftovers
 LEADER = b"\x1c"
 PIXELS = """\
 import fcntl, signal, struct, termios
-def tell(*_):
+def report(*_):
     rows, cols, width, height = struct.unpack("HHHH", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
     print(f"{cols}x{rows} is {width}x{height}", flush=True)
-signal.signal(signal.SIGWINCH, tell)
+signal.signal(signal.SIGWINCH, report)
 while input() != "q":
-    tell()
+    report()
 """
 
 
-def test_the_pty_has_the_pixels_of_the_terminal(start: Start, on_terminal: Open) -> None:
+def test_the_pty_has_the_size_of_the_terminal_in_pixels(start: Start, on_terminal: Open) -> None:
     start(sys.executable, "-c", PIXELS)
     terminal = on_terminal("attach", width=720, height=504)
     terminal.until("80x24 is 720x504")
@@ -36,7 +36,7 @@ def test_the_pty_has_the_pixels_of_the_terminal(start: Start, on_terminal: Open)
     terminal.until("100x30 is 900x630")
     terminal.resize(100, 30, 1000, 720)  # another font
     terminal.until("100x30 is 1000x720")
-    terminal.resize(90, 30)  # a terminal that does not tell its pixels
+    terminal.resize(90, 30)  # a terminal that does not report pixels
     terminal.until("90x30 is 0x0")
 
 
@@ -52,7 +52,7 @@ def messed(start: Start, on_terminal: Open, then: str = "exec cat") -> tuple[str
     terminal.until("MESSY")
     terminal.type("x")
     emulator = shown_in(terminal)
-    assert len(leftovers(emulator)) > 20  # it can be seen here
+    assert len(leftovers(emulator)) > 20  # the modes are detected
     return guest, terminal
 
 
@@ -84,10 +84,10 @@ def keeper_killed(start: Start, on_terminal: Open) -> Pty:
 
 
 @pytest.mark.parametrize("how", [killed, detached, hung_up, keeper_killed], ids=lambda how: how.__name__)
-def test_nothing_of_a_program_stays_however_it_ends(start: Start, on_terminal: Open, how: object, here: Path) -> None:
+def test_the_modes_are_restored_after_every_end(start: Start, on_terminal: Open, how: object, here: Path) -> None:
     assert callable(how)
     left = leftovers(shown_in(how(start, on_terminal)))
-    # Where a program has ended, the cursor stays, which this mode's own end would move. DECSTR ends it in terminals that
-    # know that; in others, without margins, it means nothing.
+    # Resetting origin mode moves the cursor, which must stay where the program has left it. DECSTR resets the mode in
+    # terminals that support it; in others the mode has no effect without margins.
     assert how is not killed or left.pop("mode 6")
     assert left == {}

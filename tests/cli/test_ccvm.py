@@ -1,4 +1,4 @@
-"""The ``ccvm`` command: which words are its own, and that all others arrive untouched."""
+"""The ``ccvm`` command separates its own flags from the agent's arguments, which it does not change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ccvm_tui import __version__
 from ccvm_tui.cli import ccvm
-from ccvm_tui.cli.ccvm import take_apart
+from ccvm_tui.cli.ccvm import parse
 
 OWN = ("--shell", "--ccvm-debug", "--writable-cwd", "--read-only-cwd", "--ccvm-help", "--ccvm-version")
 
@@ -17,29 +17,29 @@ foreign = st.one_of(
     st.sampled_from(
         ["", "--", "-", "--help", "--version", "--debug", "--shel", "--shell=1", "a b", "*", "'", '"', "--ccvm"]
     ),
-).filter(lambda word: word not in OWN)
+).filter(lambda argument: argument not in OWN)
 
 
 @given(st.lists(st.one_of(foreign, st.sampled_from(OWN))))
-def test_what_is_not_ours_is_the_agents_in_order(words: list[str]) -> None:
-    taken = take_apart(words)
-    assert list(taken.agent) == [word for word in words if word not in OWN]
-    assert taken.shell == ("--shell" in words)
-    assert taken.debug == ("--ccvm-debug" in words)
+def test_other_arguments_are_passed_to_the_agent_in_order(argv: list[str]) -> None:
+    parsed = parse(argv)
+    assert list(parsed.agent) == [argument for argument in argv if argument not in OWN]
+    assert parsed.shell == ("--shell" in argv)
+    assert parsed.debug == ("--ccvm-debug" in argv)
 
 
 @given(st.lists(foreign))
-def test_without_flags_of_ours_nothing_is_touched(words: list[str]) -> None:
-    assert take_apart(words) == ccvm.Words(agent=tuple(words))
+def test_without_flags_all_arguments_are_passed_to_the_agent(argv: list[str]) -> None:
+    assert parse(argv) == ccvm.Arguments(agent=tuple(argv))
 
 
-def test_the_last_word_on_access_wins() -> None:
-    assert take_apart(["--writable-cwd", "x", "--read-only-cwd"]).writable is False
-    assert take_apart(["--read-only-cwd", "x", "--writable-cwd"]).writable is True
-    assert take_apart(["x"]).writable is None
+def test_the_last_access_flag_wins() -> None:
+    assert parse(["--writable-cwd", "x", "--read-only-cwd"]).writable is False
+    assert parse(["--read-only-cwd", "x", "--writable-cwd"]).writable is True
+    assert parse(["x"]).writable is None
 
 
-def test_our_own_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert ccvm.main(["--ccvm-version"]) == 0
     assert capsys.readouterr().out == f"ccvm {__version__}\n"
     assert ccvm.main(["--ccvm-help", "--ccvm-version"]) == 0

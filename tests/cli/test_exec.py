@@ -1,4 +1,4 @@
-"""``ccvm-tui exec``: streams apart, binary, with the program's status, in pipes."""
+"""``ccvm-tui exec`` has separate, binary streams and the program's exit status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.conftest import COMMAND, Run, Start
 LARGE = 5_000_000
 
 
-def test_binary_input_and_output(start: Start, ccvm_tui: Run) -> None:
+def test_input_and_output_are_binary(start: Start, ccvm_tui: Run) -> None:
     start("cat")
     data = os.urandom(LARGE)
     done = ccvm_tui("exec", "project", "--", "cat", stdin=data)
@@ -23,25 +23,25 @@ def test_binary_input_and_output(start: Start, ccvm_tui: Run) -> None:
     assert done.stdout == data
 
 
-def test_streams_apart_and_status_through(start: Start, ccvm_tui: Run) -> None:
+def test_streams_are_separate_and_the_status_is_the_programs(start: Start, ccvm_tui: Run) -> None:
     start("cat")
     done = ccvm_tui("exec", ".", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
 
 
-def test_arguments_arrive_untouched(start: Start, ccvm_tui: Run) -> None:
+def test_arguments_are_not_changed(start: Start, ccvm_tui: Run) -> None:
     start("cat")
-    words = ["two words", "", "*", "$HOME", "--", "-x", "a'b\"c", "é"]
-    done = ccvm_tui("exec", "project", "--", "printf", "%s\\0", *words)
-    assert done.stdout.decode().split("\0")[:-1] == words
+    arguments = ["two words", "", "*", "$HOME", "--", "-x", "a'b\"c", "é"]
+    done = ccvm_tui("exec", "project", "--", "printf", "%s\\0", *arguments)
+    assert done.stdout.decode().split("\0")[:-1] == arguments
 
 
-def test_no_standard_input(start: Start, ccvm_tui: Run) -> None:
+def test_standard_input_can_be_empty(start: Start, ccvm_tui: Run) -> None:
     start("cat")
     assert ccvm_tui("exec", "-n", "project", "--", "cat", stdin=b"unread").stdout == b""
 
 
-def test_a_closed_standard_input_is_an_empty_one(start: Start, here: Path) -> None:
+def test_a_closed_standard_input_is_empty(start: Start, here: Path) -> None:
     start("cat")
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "exec", "project", "--", "sh", "-c", "cat; echo end"],
@@ -50,18 +50,18 @@ def test_a_closed_standard_input_is_an_empty_one(start: Start, here: Path) -> No
     assert (done.returncode, done.stdout) == (0, b"end\n")
 
 
-def test_in_a_pipeline(start: Start, here: Path) -> None:
+def test_a_pipeline_of_archives_works(start: Start, here: Path) -> None:
     start("cat")
     (here / "from").mkdir()
     (here / "from" / "file").write_bytes(os.urandom(300_000))
     (here / "to").mkdir()
-    ours = " ".join(COMMAND)
-    script = f"tar -C from -c . | {ours} exec project -- tar -C to -x"
+    command = " ".join(COMMAND)
+    script = f"tar -C from -c . | {command} exec project -- tar -C to -x"
     assert subprocess.run(["sh", "-c", script], timeout=30, check=False).returncode == 0
     assert (here / "to" / "file").read_bytes() == (here / "from" / "file").read_bytes()
 
 
-def test_a_reader_who_has_seen_enough(start: Start, here: Path) -> None:
+def test_the_exit_of_the_reader_ends_the_program(start: Start, here: Path) -> None:
     start("cat")
     script = f"{{ {' '.join(COMMAND)} exec -n project -- yes; echo $? >status; }} | head -n 1"
     done = subprocess.run(["sh", "-c", script], capture_output=True, timeout=30, check=False)
@@ -69,10 +69,10 @@ def test_a_reader_who_has_seen_enough(start: Start, here: Path) -> None:
     assert (here / "status").read_text() == "141\n"
 
 
-def until_gone(pid: int) -> None:
+def wait_for_end(pid: int) -> None:
     deadline = time.monotonic() + 20
     while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, "the program goes on"
+        assert time.monotonic() < deadline, "the program is still running"
         time.sleep(0.01)
 
 
@@ -88,10 +88,10 @@ def test_a_signal_ends_the_program(start: Start, here: Path, number: int, status
         pid = int(process.stdout.readline())
         process.send_signal(number)
         assert process.wait(20) == status
-    until_gone(pid)
+    wait_for_end(pid)
 
 
-def test_an_interrupt_reaches_the_program_by_its_name(start: Start, here: Path) -> None:
+def test_the_program_can_handle_the_interrupt(start: Start, here: Path) -> None:
     start("cat")
     script = "trap 'echo cleaned; exit 3' INT; echo ready; while :; do sleep 0.1; done"
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
@@ -110,10 +110,10 @@ def test_a_program_that_ignores_the_interrupt_is_killed(start: Start, here: Path
         pid = int(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 137
-    until_gone(pid)
+    wait_for_end(pid)
 
 
-def test_a_second_interrupt_does_not_wait(start: Start, here: Path) -> None:
+def test_a_second_signal_ends_the_wait(start: Start, here: Path) -> None:
     start("cat")
     script = "trap '' INT; trap 'echo; exit' HUP; echo ready; while :; do sleep 0.1; done"
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
@@ -122,11 +122,11 @@ def test_a_second_interrupt_does_not_wait(start: Start, here: Path) -> None:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (130, 143)  # whichever the kernel delivered first
+        assert process.wait(20) in (130, 143)  # the kernel may deliver either signal first
 
 
 @pytest.mark.parametrize("script", ["echo $$; exec sleep 1000", "echo $$; read x; echo $x; exec sleep 1000"])
-def test_it_is_interruptible_while_the_program_does_not_read(start: Start, here: Path, script: str) -> None:
+def test_unread_input_does_not_delay_the_interrupt(start: Start, here: Path, script: str) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
     with (
@@ -137,17 +137,17 @@ def test_it_is_interruptible_while_the_program_does_not_read(start: Start, here:
         pid = int(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-    until_gone(pid)
+    wait_for_end(pid)
 
 
 @pytest.mark.parametrize("script", ["sleep 30 & echo hi", "setsid sleep 30 & echo hi", "(sleep 30 &); echo hi"])
-def test_what_a_program_leaves_behind_is_not_waited_for(start: Start, ccvm_tui: Run, script: str) -> None:
+def test_background_processes_do_not_delay_the_end(start: Start, ccvm_tui: Run, script: str) -> None:
     start("cat")
     done = ccvm_tui("exec", "-n", "project", "--", "sh", "-c", script, within=20)
     assert (done.returncode, done.stdout) == (0, b"hi\n")
 
 
-def test_all_that_was_printed_arrives_before_the_end(start: Start, here: Path) -> None:
+def test_all_output_is_received_before_the_end(start: Start, here: Path) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "-n", "project", "--", "sh", "-c", "head -c 3000000 /dev/zero; sleep 30 & exit 4"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
@@ -161,7 +161,7 @@ def test_arguments_need_not_be_utf8(start: Start, ccvm_tui: Run) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"caf\xe9", b"")
 
 
-def test_a_full_disk_is_told_and_ends_the_program(start: Start, here: Path) -> None:
+def test_a_full_disk_is_reported_and_ends_the_program(start: Start, here: Path) -> None:
     start("cat")
     script = "echo $$ >pid; head -c 300000 /dev/zero; exec sleep 1000"
     with Path("/dev/full").open("wb") as full:
@@ -169,18 +169,18 @@ def test_a_full_disk_is_told_and_ends_the_program(start: Start, here: Path) -> N
         done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
     assert done.returncode == 1
     assert done.stderr == b"ccvm-tui: standard output cannot be written: No space left on device\n"
-    until_gone(int((here / "pid").read_text()))
+    wait_for_end(int((here / "pid").read_text()))
 
 
-def test_a_program_that_reads_nothing_ends_all_the_same(start: Start, here: Path) -> None:
+def test_the_end_does_not_wait_for_input(start: Start, here: Path) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "project", "--", "echo", "done"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.wait(20) == 0
 
 
-def test_a_program_that_ends_while_input_is_on_its_way(start: Start, here: Path) -> None:
-    """The keeper has said the last word and closed; what we still send must not make us miss that word."""
+def test_input_in_transit_does_not_hide_the_end(start: Start, here: Path) -> None:
+    """The keeper closes the connection after its last message, while input is still being sent."""
     start("cat")
     script = f"yes | {' '.join(COMMAND)} exec project -- sh -c 'echo last; exit 7'"
     for _ in range(5):
@@ -188,7 +188,7 @@ def test_a_program_that_ends_while_input_is_on_its_way(start: Start, here: Path)
         assert (done.returncode, done.stdout, done.stderr) == (7, b"last\n", b"")
 
 
-def test_mistakes(start: Start, ccvm_tui: Run) -> None:
+def test_mistakes_are_reported(start: Start, ccvm_tui: Run) -> None:
     start("cat")
     missing = ccvm_tui("exec", "project")
     assert (missing.returncode, missing.stdout) == (2, b"")

@@ -1,4 +1,4 @@
-"""Standard output that is full, closed or no longer read, and standard error likewise: no verb takes it for a bug."""
+"""Errors in writing to standard output and standard error are handled by all verbs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ VERBS = ["ls --json", "config --json", "version", "completion bash", "logs", "--
 
 
 def outcomes(script: str) -> list[tuple[int, bytes]]:
-    """(status, standard error) of each verb, run by a shell ``script`` in which "$@" is the command."""
+    """Return the exit status and standard error of each verb, run by a shell ``script`` in which "$@" is the command."""
     callers = [
         subprocess.Popen(
             ["sh", "-c", script, "sh", *COMMAND, *verb.split()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         for verb in VERBS
     ]
-    return [(caller.wait(), said) for caller in callers for said in [caller.communicate(timeout=60)[1]]]
+    return [(caller.wait(), stderr) for caller in callers for stderr in [caller.communicate(timeout=60)[1]]]
 
 
-def test_a_full_disk_is_told(start: Start) -> None:
+def test_a_full_disk_is_reported(start: Start) -> None:
     start("cat")
-    told = [(status, said.splitlines()[-1]) for status, said in outcomes('"$@" >/dev/full')]
-    assert set(told) == {(1, b"ccvm-tui: standard output cannot be written: No space left on device")}
+    reported = [(status, stderr.splitlines()[-1]) for status, stderr in outcomes('"$@" >/dev/full')]
+    assert set(reported) == {(1, b"ccvm-tui: standard output cannot be written: No space left on device")}
 
 
-def test_a_reader_who_has_gone_ends_it_quietly(start: Start, here: Path) -> None:
+def test_the_exit_of_the_reader_ends_every_verb_silently(start: Start, here: Path) -> None:
     start("cat")
     fifo = here / "pipe"
     os.mkfifo(fifo)
@@ -48,14 +48,14 @@ def test_a_reader_who_has_gone_ends_it_quietly(start: Start, here: Path) -> None
 
 
 @pytest.mark.parametrize("streams", [">&-", "2>/dev/full", ">&- 2>&-", "2>&-"])
-def test_streams_for_nobody_change_nothing(start: Start, streams: str) -> None:
+def test_closed_streams_change_no_status(start: Start, streams: str) -> None:
     start("cat")
     assert {status for status, _ in outcomes(f'"$@" {streams}')} == {0}
 
 
-def test_words_that_standard_error_does_not_take_change_no_status(start: Start, ccvm_tui: Run, here: Path) -> None:
+def test_errors_in_writing_to_standard_error_change_no_status(start: Start, ccvm_tui: Run, here: Path) -> None:
     name = start("cat")
-    for words, status in ((("exec", "other", "--", "true"), 3), (("stop", "--yes", name), 0), (("ls",), 0)):
+    for argv, status in ((("exec", "other", "--", "true"), 3), (("stop", "--yes", name), 0), (("ls",), 0)):
         with Path("/dev/full").open("wb") as full:
-            assert subprocess.run([*COMMAND, *words], stderr=full, timeout=60, check=False).returncode == status
+            assert subprocess.run([*COMMAND, *argv], stderr=full, timeout=60, check=False).returncode == status
     assert ccvm_tui("ls").stdout == b""

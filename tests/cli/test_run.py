@@ -1,4 +1,4 @@
-"""``ccvm-tui run`` and ``ccvm`` with real guests: booting, joining, interrupting, ending."""
+"""``ccvm-tui run`` and ``ccvm`` with real guests: booting, joining, interrupting and ending."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.conftest import COMMAND, Open, Run
 from tests.cli.ptys import Pty
 
 BOOT = 120.0
-"""Seconds that a boot may take on a machine that is busy with others."""
+"""Seconds within which a guest boots on a busy machine."""
 
 LEADER = b"\x1c"
 pytestmark = pytest.mark.usefixtures("image")
@@ -31,20 +31,22 @@ def small(monkeypatch: pytest.MonkeyPatch, image: Image) -> None:
 
 
 def machines_of(guest: str) -> list[str]:
-    """Command lines of processes that run this guest."""
+    """Return the command lines of the processes that run this guest."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                arguments = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if any(f"guest={guest}" in word for word in words):
-                found.append(" ".join(words))
+            if any(f"guest={guest}" in argument for argument in arguments):
+                found.append(" ".join(arguments))
     return found
 
 
-def test_a_read_only_shell_and_what_stopping_it_would_lose(on_terminal: Open, ccvm_tui: Run, here: Path) -> None:
+def test_edits_of_a_read_only_shell_are_listed_before_it_is_stopped(
+    on_terminal: Open, ccvm_tui: Run, here: Path
+) -> None:
     (here / "old").write_text("old\n")
     guest = project.resolve(here).name
     terminal = on_terminal("run", "--shell", "--read-only", cols=90, rows=20)
@@ -59,9 +61,9 @@ def test_a_read_only_shell_and_what_stopping_it_would_lose(on_terminal: Open, cc
     assert ccvm_tui("exec", "-n", guest, "--", "cat", "old").stdout == b"new\n"
     refused = ccvm_tui("stop", guest)
     assert refused.returncode == 1
-    assert b"1 changed files live in the guest only: old" in refused.stderr
+    assert b"1 changed file exists only in the guest: old" in refused.stderr
     asked = on_terminal("stop", guest)
-    asked.until("1 changed files")
+    asked.until("1 changed file")
     asked.until("[y/N]")
     asked.type("y\r")
     assert asked.ended() == 0
@@ -75,9 +77,9 @@ def test_two_runs_at_once_make_one_guest(ccvm_tui: Run, here: Path) -> None:
         subprocess.Popen([*COMMAND, "run", "--detach", "--shell"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    said = sorted(process.communicate(timeout=BOOT)[0].decode().strip() for process in both)
+    printed = sorted(process.communicate(timeout=BOOT)[0].decode().strip() for process in both)
     guest = project.resolve(here).name
-    assert said == [f"{guest}/s1", f"{guest}/s2"]
+    assert printed == [f"{guest}/s1", f"{guest}/s2"]
     assert [process.returncode for process in both] == [0, 0]
     assert listing.names() == [guest]
     assert len(machines_of(guest)) == 1
@@ -97,7 +99,7 @@ def test_an_interrupt_at_any_phase_leaves_nothing(on_terminal: Open, here: Path,
 
 
 def test_ccvm_destroys_its_guest_when_the_agent_exits(here: Path) -> None:
-    """With a shell in place of the agent: what counts is the status, and that nothing is left."""
+    """A shell is run instead of the agent."""
     guest = project.resolve(here).name
     terminal = Pty([sys.executable, "-P", "-c", "import sys; from ccvm_tui.cli.ccvm import main; sys.exit(main())",
                     "--shell", "--ccvm-debug"], 80, 24)  # fmt: skip
@@ -116,8 +118,8 @@ def test_a_command_without_a_terminal_runs_in_pipes(ccvm_tui: Run, here: Path) -
     guest = project.resolve(here).name
     done = ccvm_tui("run", "--command", "sh", "-c", "cat; echo err >&2; exit 3", stdin=b"\0in", within=BOOT)
     assert (done.returncode, done.stdout) == (3, b"\0in")
-    *told, err = done.stderr.decode().splitlines()
-    assert any(line.startswith(f"{guest} is ready after ") for line in told), told
+    *progress, err = done.stderr.decode().splitlines()
+    assert any(line.startswith(f"{guest} is ready after ") for line in progress), progress
     assert err == "err"
     assert not claim.alive(GuestPaths(guest).lock)
     assert machines_of(guest) == []

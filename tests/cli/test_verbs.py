@@ -1,4 +1,4 @@
-"""The verbs that look after guests, as processes of their own against real keepers."""
+"""The verbs that manage guests, with real keepers that have no virtual machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wait_for_text(path: Path, text: str) -> None:
         time.sleep(0.01)
 
 
-def test_ls(start: Start, ccvm_tui: Run, here: Path) -> None:
+def test_ls_lists_guests_and_sessions(start: Start, ccvm_tui: Run, here: Path) -> None:
     empty = ccvm_tui("ls")
     assert (empty.returncode, empty.stdout) == (0, b"")
     assert json.loads(ccvm_tui("ls", "--json").stdout) == {"guests": []}
@@ -39,10 +39,10 @@ def test_ls(start: Start, ccvm_tui: Run, here: Path) -> None:
     shown = ccvm_tui("ls").stdout.decode()
     assert [line.split()[:2] for line in shown.splitlines()] == [["GUEST", "STATE"], [guest, "running"]]
     assert "command cat -v" in shown
-    (told,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
-    assert list(told) == [*ls.GUEST_FIELDS, "sessions"]
-    assert (told["name"], told["project"], told["state"]) == (guest, str(here), "running")
-    (session,) = told["sessions"]
+    (guest_json,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
+    assert list(guest_json) == [*ls.GUEST_FIELDS, "sessions"]
+    assert (guest_json["name"], guest_json["project"], guest_json["state"]) == (guest, str(here), "running")
+    (session,) = guest_json["sessions"]
     assert list(session) == list(ls.SESSION_FIELDS)
     assert (session["id"], session["argv"], session["size"]) == (
         "s1",
@@ -51,7 +51,7 @@ def test_ls(start: Start, ccvm_tui: Run, here: Path) -> None:
     )
 
 
-def test_ls_shows_no_escape_sequences_of_guests(start: Start, ccvm_tui: Run) -> None:
+def test_ls_prints_no_escape_sequences_of_guests(start: Start, ccvm_tui: Run) -> None:
     start("sh", "-c", "printf '\\033]2;evil\\007'; exec cat", "\x1b[2Jx")
     assert b"\x1b" not in ccvm_tui("ls").stdout
 
@@ -65,7 +65,7 @@ def test_ls_imports_neither_textual_nor_asyncio() -> None:
     assert done.stdout.endswith("[]\n")
 
 
-def test_stop_what_is_idle(start: Start, ccvm_tui: Run) -> None:
+def test_an_idle_guest_is_stopped_without_a_question(start: Start, ccvm_tui: Run) -> None:
     guest = start("cat")
     done = ccvm_tui("stop")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", f"stopped {guest}\n".encode())
@@ -75,7 +75,7 @@ def test_stop_what_is_idle(start: Start, ccvm_tui: Run) -> None:
     assert b"no guest is running" in again.stderr
 
 
-def test_stop_refuses_to_lose_work_without_asking(start: Start, ccvm_tui: Run, here: Path) -> None:
+def test_stop_without_a_terminal_refuses_to_lose_work(start: Start, ccvm_tui: Run, here: Path) -> None:
     guest = start("bash", "-c", "set -m; sleep 1000 & echo $! >job; fg")
     wait_for_text(here / "job", "\n")
     refused = ccvm_tui("stop", guest)
@@ -87,7 +87,7 @@ def test_stop_refuses_to_lose_work_without_asking(start: Start, ccvm_tui: Run, h
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
-def test_the_dashboard_is_not_drawn_where_nothing_can_be(
+def test_the_dashboard_refuses_a_terminal_without_a_cursor(
     on_terminal: Open, here: Path, term: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", term)
@@ -97,7 +97,7 @@ def test_the_dashboard_is_not_drawn_where_nothing_can_be(
     assert b"\x1b" not in terminal.shown
 
 
-def test_stop_asks_on_a_terminal(start: Start, on_terminal: Open, here: Path) -> None:
+def test_stop_asks_for_confirmation_on_a_terminal(start: Start, on_terminal: Open, here: Path) -> None:
     guest = start("bash", "-c", "set -m; sleep 1000 & echo $! >job; fg")
     wait_for_text(here / "job", "\n")
     no = on_terminal("stop")
@@ -113,7 +113,7 @@ def test_stop_asks_on_a_terminal(start: Start, on_terminal: Open, here: Path) ->
     assert not claim.alive(GuestPaths(guest).lock)
 
 
-def test_stop_all(start: Start, ccvm_tui: Run) -> None:
+def test_all_guests_can_be_stopped(start: Start, ccvm_tui: Run) -> None:
     guest = start("cat")
     assert ccvm_tui("stop", "--all", guest).returncode != 0
     assert ccvm_tui("stop", "--all").returncode == 0
@@ -121,7 +121,7 @@ def test_stop_all(start: Start, ccvm_tui: Run) -> None:
     assert b"no guest is running" in ccvm_tui("stop", "--all").stderr
 
 
-def test_stop_by_force_ends_a_keeper_that_hangs(start: Start, ccvm_tui: Run) -> None:
+def test_stop_with_force_kills_a_keeper_that_hangs(start: Start, ccvm_tui: Run) -> None:
     guest = start("cat")
     keeper = listing.ask_once(guest)["keeper_pid"]
     os.kill(keeper, signal.SIGSTOP)
@@ -135,7 +135,7 @@ def test_stop_by_force_ends_a_keeper_that_hangs(start: Start, ccvm_tui: Run) -> 
             os.kill(keeper, signal.SIGCONT)
 
 
-def test_pause_and_resume(start: Start, ccvm_tui: Run) -> None:
+def test_a_guest_is_paused_and_resumed(start: Start, ccvm_tui: Run) -> None:
     guest = start("cat")
     assert ccvm_tui("pause").returncode == 0
     assert listing.ask_once(guest)["state"] == "paused"
@@ -146,7 +146,7 @@ def test_pause_and_resume(start: Start, ccvm_tui: Run) -> None:
     assert listing.ask_once(guest)["state"] == "running"
 
 
-def test_logs_while_it_runs_and_afterwards(start: Start, ccvm_tui: Run) -> None:
+def test_logs_are_shown_during_and_after_the_guests_life(start: Start, ccvm_tui: Run) -> None:
     guest = start("cat")
     assert b"session  s1  command started" in ccvm_tui("logs").stdout
     assert ccvm_tui("logs", "--keeper").returncode == 0
@@ -154,10 +154,10 @@ def test_logs_while_it_runs_and_afterwards(start: Start, ccvm_tui: Run) -> None:
         assert following.stdout is not None
         assert b"started" in following.stdout.readline()
         ccvm_tui("stop", guest)
-        _, said = following.communicate(timeout=20)
-    assert f"{guest} ended on ".encode() in said
-    for words in ((guest,), (guest[:-1],), (), (".",)):  # by name, by its beginning, from its project's directory
-        after = ccvm_tui("logs", *words)
+        _, stderr = following.communicate(timeout=20)
+    assert f"{guest} ended on ".encode() in stderr
+    for arguments in ((guest,), (guest[:-1],), (), (".",)):  # by name, by prefix, by directory
+        after = ccvm_tui("logs", *arguments)
         assert after.returncode == 0
         assert after.stderr.startswith(f"{guest} ended on ".encode())
         assert b": stopped" in after.stderr
@@ -166,7 +166,7 @@ def test_logs_while_it_runs_and_afterwards(start: Start, ccvm_tui: Run) -> None:
 
 
 def test_a_keeper_of_another_version_is_listed_and_stopped(ccvm_tui: Run, here: Path) -> None:
-    """Only the greeting is common to all versions; this keeper knows nothing else."""
+    """The keeper of this test supports only the greeting, which is common to all versions."""
     guest = GuestPaths("future")
     script = f"""
 import json, socket, struct, sys
@@ -195,8 +195,8 @@ while True:
     try:
         assert keeper.stdout is not None
         assert keeper.stdout.readline() == b"up\n"
-        (told,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
-        assert (told["name"], told["state"], told["project"]) == ("future", "running", None)
+        (guest_json,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
+        assert (guest_json["name"], guest_json["state"], guest_json["project"]) == ("future", "running", None)
         assert b"future" in ccvm_tui("ls").stdout
         other = ccvm_tui("exec", "future", "--", "true")
         assert other.returncode == 6
@@ -229,10 +229,10 @@ def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
     old.write_text("x")
     os.utime(old, (0, 0))
     tried = ccvm_tui("gc", "--dry-run").stdout.decode()
-    assert f"would remove a dead guest: {dead} (2.0 KiB)" in tried
+    assert f"would remove a dead guest: {dead} (2K)" in tried
     assert dead.exists()
     assert old.exists()
-    assert f"would remove what interrupted builds left: {images} (4.0 KiB)" in tried
+    assert f"would remove the leftovers of interrupted builds: {images} (4K)" in tried
     with (images / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "interrupted" not in ccvm_tui("gc", "--dry-run").stdout.decode()
@@ -244,7 +244,7 @@ def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
     assert ccvm_tui("gc").stdout == b"nothing to remove\n"
 
 
-def test_gc_removes_runtimes_that_were_replaced_and_are_not_in_use(
+def test_gc_removes_replaced_runtimes_that_are_not_in_use(
     ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(here.parent / "cache"))
@@ -257,22 +257,20 @@ def test_gc_removes_runtimes_that_were_replaced_and_are_not_in_use(
     assert f"removed runtime {old.version}: {old.directory}" in ccvm_tui("gc").stdout.decode()
     assert store.runtimes() == [new]
     assert json.loads(ccvm_tui("image", "ls", "--json").stdout)["runtimes"][0]["digest"] == new.digest
-    assert ccvm_tui("image", "verify").stdout.decode() == f"{new.digest[:12]} is as it was built\n"
+    assert ccvm_tui("image", "verify").stdout.decode() == f"{new.digest[:12]} is unchanged since it was built\n"
     assert json.loads(ccvm_tui("version", "--json").stdout)["runtime"] == "10.0.1"
     assert ccvm_tui("gc", "--images").stdout == b"nothing to remove\n"
     assert ccvm_tui("image", "rm", new.digest[:8]).returncode == 0
     assert store.runtimes() == []
 
 
-def test_a_runtime_that_nobody_wants_is_not_updated(ccvm_tui: Run) -> None:
+def test_a_runtime_that_is_not_used_is_not_updated(ccvm_tui: Run) -> None:
     refused = ccvm_tui("image", "build", "--update")
     assert refused.returncode == 2
-    assert b"the host's QEMU runs guests" in refused.stderr
+    assert b"guests run on the host's QEMU" in refused.stderr
 
 
-def test_config_shows_values_and_where_they_come_from(
-    ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_config_shows_values_and_origins(ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = paths.config_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f'# mine\ncores = 2\n[project."{here}"]\nmachine = "q35"\n')
@@ -282,8 +280,8 @@ def test_config_shows_values_and_where_they_come_from(
     assert lines["machine"].split(maxsplit=2)[1:] == ['"q35"', "project section, line 4"]
     assert lines["memory"].split(maxsplit=2)[1:] == ["512", "variable CCVM_MEMORY"]
     assert lines["accel"].split(maxsplit=2)[1:] == ['"auto"', "default"]
-    told = json.loads(ccvm_tui("config", "--json").stdout)
-    assert told["settings"]["cores"] == {"value": 2, "source": "user config", "variable": None, "line": 2}
+    shown = json.loads(ccvm_tui("config", "--json").stdout)
+    assert shown["settings"]["cores"] == {"value": 2, "source": "user config", "variable": None, "line": 2}
     assert ccvm_tui("config", "--file").stdout.decode() == f"{file}\n"
     file.write_text("memroy = 1\n")
     broken = ccvm_tui("config")
@@ -291,10 +289,10 @@ def test_config_shows_values_and_where_they_come_from(
     assert f"{file}:1: unknown key memroy" in broken.stderr.decode()
 
 
-def test_mistakes_in_words(ccvm_tui: Run) -> None:
-    for words in (["lss"], ["run", "--bogus"], ["stop", "--all=1"], ["config", "a", "b"]):
-        done = ccvm_tui(*words)
-        assert done.returncode == 2, words
+def test_invalid_arguments_are_reported(ccvm_tui: Run) -> None:
+    for arguments in (["lss"], ["run", "--bogus"], ["stop", "--all=1"], ["config", "a", "b"]):
+        done = ccvm_tui(*arguments)
+        assert done.returncode == 2, arguments
         assert b"--help" in done.stderr
         assert done.stdout == b""
     assert ccvm_tui("--help").returncode == 0
@@ -303,7 +301,7 @@ def test_mistakes_in_words(ccvm_tui: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "meant"),
+    ("arguments", "suggestion"),
     [
         ("lss", "ccvm-tui ls"),
         ("image bild", "ccvm-tui image build"),
@@ -311,42 +309,42 @@ def test_mistakes_in_words(ccvm_tui: Run) -> None:
         (".", "ccvm-tui run ."),
     ],
 )
-def test_mistakes_name_what_was_meant(ccvm_tui: Run, words: str, meant: str) -> None:
-    done = ccvm_tui(*words.split())
+def test_similar_arguments_are_suggested(ccvm_tui: Run, arguments: str, suggestion: str) -> None:
+    done = ccvm_tui(*arguments.split())
     assert done.returncode == 2
-    assert f"did you mean `{meant}`?" in done.stderr.decode()
+    assert f"did you mean `{suggestion}`?" in done.stderr.decode()
 
 
-def test_run_refuses_what_makes_no_sense(ccvm_tui: Run, here: Path) -> None:
+def test_run_refuses_invalid_requests(ccvm_tui: Run, here: Path) -> None:
     cases = {
         ("run", "/", "--detach"): b"home directory",
         ("run", "--memory", "lots", "--detach"): b"--memory must be a positive integer",
         ("run", "--read-only", "--writable", "--detach"): b"exclude each other",
-        ("run", "--detach", "--command"): b"--command without a command",
-        ("run", "--shell", "--detach", "--", "x"): b"words after --",
+        ("run", "--detach", "--command"): b"--command has no command",
+        ("run", "--shell", "--detach", "--", "x"): b"arguments after --",
         ("run", "--name", "a/b", "--detach"): b"not a guest name",
         ("run", "nowhere", "--detach"): b"No such file",
     }
-    for words, said in cases.items():
-        done = ccvm_tui(*words)
-        assert done.returncode in (1, 2), words
-        assert said in done.stderr, done.stderr
+    for arguments, message in cases.items():
+        done = ccvm_tui(*arguments)
+        assert done.returncode in (1, 2), arguments
+        assert message in done.stderr, done.stderr
     assert listing.names() == []
 
 
-def test_run_joins_the_projects_guest(start: Start, ccvm_tui: Run, on_terminal: Open, here: Path) -> None:
+def test_run_opens_a_session_in_the_running_guest(start: Start, ccvm_tui: Run, on_terminal: Open, here: Path) -> None:
     guest = start("cat")
     done = ccvm_tui("run", "--detach", "--command", "sh", "-c", "echo $COLORTERM-$TERM > there; exec cat")
     assert (done.returncode, done.stdout) == (0, f"{guest}/s2\n".encode())
     wait_for_text(here / "there", "xterm-256color")
     refused = ccvm_tui("run", "--detach", "--read-only", "--shell")
     assert refused.returncode == 1
-    assert b"is running already, and it may write" in refused.stderr
+    assert b"is already running, and it can write" in refused.stderr
     terminal = on_terminal("run", "--command", "sh -c 'exit 9'")
     assert terminal.ended() == 9
 
 
-def test_an_api_key_crosses_to_the_session_and_nowhere_else(
+def test_an_api_key_is_passed_to_the_session_only(
     start: Start, ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guest = start("cat")
@@ -362,8 +360,10 @@ def test_an_api_key_crosses_to_the_session_and_nowhere_else(
             assert secret.encode() not in file.read_bytes(), file
 
 
-def test_an_unexpected_error_is_kept_in_a_file(ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A runtime directory that cannot be listed is nothing that anybody foresaw."""
+def test_the_traceback_of_an_unexpected_error_is_stored(
+    ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No code expects a runtime directory that cannot be listed."""
     runtime = paths.runtime_dir()
     (runtime / "guest").mkdir()
     (runtime / "guest" / "lock").symlink_to("lock")
@@ -377,7 +377,7 @@ def test_an_unexpected_error_is_kept_in_a_file(ccvm_tui: Run, here: Path, monkey
     (runtime / "guest" / "lock").unlink()
 
 
-def test_completion(ccvm_tui: Run) -> None:
+def test_completion_scripts_are_valid(ccvm_tui: Run) -> None:
     for shell in ("bash", "zsh"):
         script = ccvm_tui("completion", shell)
         assert script.returncode == 0
@@ -385,18 +385,18 @@ def test_completion(ccvm_tui: Run) -> None:
         subprocess.run([shell, "-n"], input=script.stdout, check=True)
 
 
-def test_version(ccvm_tui: Run) -> None:
-    told = json.loads(ccvm_tui("version", "--json").stdout)
-    assert set(told) == {"ccvm-tui", "protocol", "python", "qemu", "runtime"}
+def test_version_prints_all_versions(ccvm_tui: Run) -> None:
+    versions = json.loads(ccvm_tui("version", "--json").stdout)
+    assert set(versions) == {"ccvm-tui", "protocol", "python", "qemu", "runtime"}
 
 
-def test_the_socket_of_a_stranger_is_not_asked(ccvm_tui: Run, here: Path) -> None:
-    """Something that listens but says nonsense must not break the listing."""
+def test_a_socket_that_does_not_answer_is_listed_as_hung(ccvm_tui: Run, here: Path) -> None:
+    """A process that listens but does not answer must not break the listing."""
     strange = GuestPaths("strange")
     lock = claim.claim(strange.lock)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(strange.keeper_socket))
         listener.listen()
-        (told,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
-        assert told["state"] == "hung"
+        (guest_json,) = json.loads(ccvm_tui("ls", "--json").stdout)["guests"]
+        assert guest_json["state"] == "hung"
     os.close(lock)

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from ccvm_tui.client import listing
+from ccvm_tui.image import Image
 from ccvm_tui.paths import GuestPaths
 from tests.conftest import XDG, stop_all
 
@@ -126,7 +127,7 @@ def shared_home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def guest(shared_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+def guest(shared_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """The shared guest. A test must leave it unchanged."""
     return at_home(shared_home, shared_home / "a project, it's «shared»", monkeypatch)
 
@@ -138,7 +139,7 @@ def spare_home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def spare(spare_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+def spare(spare_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest with little memory that a test may break. If it survives, the next test uses it: open new sessions."""
     return at_home(spare_home, spare_home / "project", monkeypatch, "--memory", "512")
 
@@ -147,7 +148,7 @@ Starter = Callable[..., RealGuest]
 
 
 @pytest.fixture
-def own_guest(home: Path, image: object) -> Starter:
+def own_guest(home: Path, image: Image) -> Starter:  # noqa: ARG001 - it must exist
     """``own_guest("--read-only")`` boots a guest that the test may break."""
 
     def starter(*options: str) -> RealGuest:

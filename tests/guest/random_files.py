@@ -158,7 +158,7 @@ def expect(own: Own, call: str, got: object, expected: object) -> None:
 
 
 def read_all(fd: int) -> bytes:
-    data, parts = b"", []
+    parts: list[bytes] = []
     while data := os.pread(fd, 1 << 20, sum(map(len, parts))):
         parts.append(data)
     return b"".join(parts)
@@ -249,7 +249,7 @@ def anew(name: str, chance: random.Random, writes: bool) -> Callable[[], None]:
 def perform(role: str, seed: str, until: float) -> int:
     chance = random.Random(seed + role)
     kind, _, name = role.partition(":")
-    steps = {
+    steps: dict[str, Callable[[], Callable[[], None]]] = {
         "own": lambda: Own(name, chance).step,
         "locked": lambda: in_place(name, chance, True),
         "readlocked": lambda: in_place(name, chance, False),

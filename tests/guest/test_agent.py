@@ -16,10 +16,10 @@ from tests.terminals import attached
 
 
 @pytest.fixture
-def agent_guest(home: Path, image: Image) -> Iterator[RealGuest]:
+def agent_guest(home: Path, image: Image) -> Iterator[RealGuest]:  # noqa: ARG001 - it must exist
     """A guest with Claude Code, from the installation on this machine or from the npm registry."""
     assert shutil.which("claude") or shutil.which("npm"), "the layer needs claude or npm on this machine"
-    images.build(Store(), images.load_recipe(), ("claude",), lambda progress: None)
+    images.build(Store(), images.load_recipe(), ("claude",), lambda _: None)
     project = home / "agent"
     project.mkdir()
     result = ccvm_tui("run", "--detach", "--memory", "2048", "--network", "none", str(project), within=240)

@@ -17,7 +17,8 @@ from tests.terminals import attached, eventually
 AWKWARD = 'it\'s "a" project, with=all,, «kinds» of ünïcödé 文字 $HOME *;&|<>(){}[]\\ %s ~#!? ,readonly=on'
 
 
-async def test_any_path_can_be_a_project(home: Path, image: object) -> None:
+@pytest.mark.usefixtures("image")
+async def test_any_path_can_be_a_project(home: Path) -> None:
     """QEMU's options, the guest's mount and the shells in between all have different special characters."""
     project = home / AWKWARD / "sub,dir"
     project.mkdir(parents=True)
@@ -36,9 +37,8 @@ async def test_any_path_can_be_a_project(home: Path, image: object) -> None:
     assert listing.names() == []
 
 
-def test_a_runtime_directory_is_created_if_the_system_has_none(
-    home: Path, image: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("image")
+def test_a_runtime_directory_is_created_if_the_system_has_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     project = home / "no runtime directory"
     project.mkdir()
@@ -95,7 +95,8 @@ print(json.dumps(results))
 """
 
 
-def test_a_guest_survives_a_full_runtime_directory_but_its_logs_are_lost(home: Path, image: object) -> None:
+@pytest.mark.usefixtures("image")
+def test_a_guest_survives_a_full_runtime_directory_but_its_logs_are_lost(home: Path) -> None:
     """The runtime directory is a tmpfs of a few pages, in a separate mount namespace."""
     result = subprocess.run(
         ["unshare", "--user", "--map-current-user", "--mount", "--keep-caps", sys.executable, "-P", "-c", FULL],

@@ -14,6 +14,7 @@ import pytest
 from ccvm_tui import paths, project
 from ccvm_tui.client import listing
 from ccvm_tui.errors import UserError
+from ccvm_tui.image import Image
 from tests.cli.ptys import Pty
 from tests.guest.conftest import BOOT_WITHIN, COMMAND, ccvm_tui, start
 from tests.terminals import eventually
@@ -22,7 +23,7 @@ INTERRUPTED = 130
 
 
 @pytest.fixture
-def here(home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001 - it must exist
     monkeypatch.setenv("TERM", "xterm-256color")
     path = home / "project"
     path.mkdir()

@@ -6,6 +6,9 @@ import asyncio
 import json
 import subprocess
 import sys
+from functools import partial
+
+import psutil
 
 from ccvm_tui import protocol
 from ccvm_tui.client import connection, listing
@@ -35,8 +38,12 @@ async def test_clients_that_attach_during_a_flood_leak_nothing(spare: RealGuest)
     before = [(process.num_fds(), process.memory_info().rss) for process in (keeper, screen)]
     for _ in range(20):
         await attach()
+
+    def has_closed(process: psutil.Process, descriptors: int) -> bool:
+        return process.num_fds() <= descriptors
+
     for process, (descriptors, memory) in zip((keeper, screen), before, strict=True):
-        await eventually(lambda process=process, descriptors=descriptors: process.num_fds() <= descriptors)
+        await eventually(partial(has_closed, process, descriptors))
         assert process.memory_info().rss - memory < 16 << 20
     async with await connection.connect(spare.name) as control:
         await control.end_session(session, force=True)
@@ -94,7 +101,7 @@ async def test_edits_to_a_read_only_project_stay_in_the_guest(own_guest: Starter
         assert (guest.project / "later").read_text() == "from the host\n"
         refused = await asyncio.to_thread(ccvm_tui, "stop", guest.name)
         assert refused.returncode == 1
-        assert b"3 changed files live in the guest only" in refused.stderr
+        assert b"3 changed files exist only in the guest" in refused.stderr
         assert guest.info["state"] == "running"
         directory = guest.directory
         async with attached(guest.name, "s1") as terminal:

@@ -55,7 +55,7 @@ def test_a_guest_runs_on_a_host_without_qemu(
     assert not runtime.in_use
 
 
-def test_the_runtimes_qemu_can_be_selected(home: Path, image: Image, runtime: Runtime, own_guest: Starter) -> None:
+def test_the_runtimes_qemu_can_be_selected(image: Image, runtime: Runtime, own_guest: Starter) -> None:
     guest = own_guest("--runtime", "own", "--machine", "q35")
     assert_runs_on(guest, image, runtime)
     assert os.getsid(guest.qemu.pid) == guest.qemu.pid

@@ -13,10 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ccvm_tui.image import Image
 from tests.guest.conftest import COMMAND, RealGuest, Starter, at_home, lasting_home
 
 APPEND = """
@@ -125,13 +127,13 @@ def read_only_home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def shared(share_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+def shared(share_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest for these tests, with an empty, writable project."""
     return _emptied(at_home(share_home, share_home / "project", monkeypatch))
 
 
 @pytest.fixture
-def read_only(read_only_home: Path, image: object, monkeypatch: pytest.MonkeyPatch) -> RealGuest:
+def read_only(read_only_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest with a read-only project, in which each test uses its own directory."""
     return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only")
 
@@ -381,16 +383,17 @@ def test_changes_on_the_host_are_visible_in_a_read_only_project(read_only: RealG
 
 
 def test_lines_that_the_guest_writes_are_immediately_visible_on_the_host(shared: RealGuest) -> None:
+    log = shared.project / "log"
+
+    def logged(line: str) -> bool:
+        return log.exists() and line in log.read_text()
+
     with running(
         shared, "python3", "-uc", "f = open('log', 'w', 1)\nfor l in iter(input, ''): f.write(l + '\\n')"
     ) as writer:
         for number in range(3):
             writer.send(f"line {number}")
-            eventually(
-                lambda n=number: (
-                    (shared.project / "log").exists() and f"line {n}" in (shared.project / "log").read_text()
-                )
-            )  # type: ignore[misc]
+            eventually(partial(logged, f"line {number}"))
 
 
 # --- read-only ----------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ class RunningProgram:
     def output(self, data: bytes, stream: int) -> None:
         self.printed[stream] += data
 
-    def ended(self, status: int, reason: str) -> None:
+    def ended(self, status: int, _: str) -> None:
         self.status.set_result(status)
 
 
@@ -110,7 +110,7 @@ async def booted(
         initrd=image.initrd,
         drives=tuple(Drive(path, serial) for serial, path in image.drives(layer)),
         cmdline=image.cmdline,
-        machine=machine,  # type: ignore[arg-type]
+        machine=machine,
         accel="tcg",
         memory_mib=memory,
         cores=2,

@@ -116,18 +116,19 @@ Packages|http://s.example/sec/|bookworm-security|Debian|Debian-Security
 
 
 def test_mirrors_are_taken_from_the_machines_apt() -> None:
-    assert mirrors._mirrors(TARGETS) == ("http://a.example/debian/", "http://s.example/sec/")
+    assert mirrors.parse_mirrors(TARGETS) == ("http://a.example/debian/", "http://s.example/sec/")
 
 
 def test_a_machine_without_debian_mirrors_gets_a_hint() -> None:
     with pytest.raises(PrerequisiteError) as caught:
-        mirrors._mirrors("Packages|http://u.example/ubuntu/|noble|Ubuntu|Ubuntu\n")
+        mirrors.parse_mirrors("Packages|http://u.example/ubuntu/|noble|Ubuntu|Ubuntu\n")
     assert "mirror" in caught.value.hint
 
 
 def test_the_configuration_of_this_machines_apt_is_sufficient() -> None:
     lines = mirrors.source_lines(load_recipe())
-    assert lines[0].startswith("deb ") and lines[0].endswith(" trixie main")
+    assert lines[0].startswith("deb ")
+    assert lines[0].endswith(" trixie main")
     assert all(option.startswith("Acquire::") and option.endswith('";') for option in mirrors.apt_options())
 
 
@@ -175,13 +176,13 @@ def test_a_program_that_fails_is_quoted() -> None:
 
 def test_cancelling_terminates_the_program_and_its_children() -> None:
     cancel = threading.Event()
+    grandchild: list[str] = []
+
+    def line(text: str) -> None:
+        grandchild.append(text)
+        cancel.set()
+
     with pytest.raises(BuildCancelled), BuildProcess(["sh", "-c", "sleep 300 & echo $!; wait"]) as process:
-        grandchild: list[str] = []
-
-        def line(text: str) -> None:
-            grandchild.append(text)
-            cancel.set()
-
         process.follow(line, lambda: None, cancel)
     deadline = time.monotonic() + 10
     while Path(f"/proc/{grandchild[0]}/cwd").exists():

@@ -50,7 +50,7 @@ def test_invalid_json_is_rejected_like_in_the_standard_library(text: str) -> Non
     try:
         expected = json.loads(text)
     except ValueError:
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError):  # noqa: PT011 - with any text
             jsontext.loads(text)
     else:
         assert jsontext.loads(text) == expected or expected != expected
@@ -80,9 +80,9 @@ def test_ports_are_found_by_name(tmp_path: Path) -> None:
         (tmp_path / f"vport0p{number}").mkdir()
         (tmp_path / f"vport0p{number}" / "name").write_text(name + "\n")
     (tmp_path / "vport0p9").mkdir()
-    assert ports._find("ccvm.control", str(tmp_path)) == "vport0p1"
-    assert ports._find("ccvm.other", str(tmp_path)) is None
-    assert ports._find("x", str(tmp_path / "missing")) is None
+    assert ports.find("ccvm.control", str(tmp_path)) == "vport0p1"
+    assert ports.find("ccvm.other", str(tmp_path)) is None
+    assert ports.find("x", str(tmp_path / "missing")) is None
 
 
 def test_the_user_is_the_first_account_and_not_duplicated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_a_terminal_description_is_installed_only_if_it_is_unknown(
 
 @pytest.mark.parametrize("name", ["", "../x", "/x", "a/b", ".x", "a\nb"])
 def test_a_terminal_name_cannot_be_a_path(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not a terminal's name"):
         install(name, "", (str(tmp_path),))
 
 

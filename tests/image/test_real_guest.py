@@ -8,10 +8,11 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ccvm_tui.cli.timezone import rules
+from ccvm_tui.boot.timezone import rules
 from ccvm_tui.errors import UserError
 from ccvm_tui.image import Image
 from tests.image.guest import RealGuest, booted
@@ -165,7 +166,12 @@ async def requests_are_answered(guest: RealGuest) -> None:
         assert (reply["installed"], reply["known"]) == (installed, known)
     await guest.agent.request("time", time_ns=1_900_000_000 * 10**9)
     assert 1_900_000_000 <= int(await guest.run("date +%s")) < 1_900_000_600
-    for op, arguments in [("no-such", {}), ("terminfo", {"name": "../x", "data": ""}), ("terminfo", {})]:
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("no-such", {}),
+        ("terminfo", {"name": "../x", "data": ""}),
+        ("terminfo", {}),
+    ]
+    for op, arguments in wrong:
         with pytest.raises(UserError):
             await guest.agent.request(op, **arguments)
 

@@ -234,8 +234,12 @@ def test_a_missing_store_is_empty(tmp_path: Path, recipe: Recipe) -> None:
 
 
 def test_the_workdir_of_a_failed_build_is_removed(store: Store) -> None:
-    with pytest.raises(RuntimeError), store.locked(), store.workdir() as workdir:
-        (workdir / "x").mkdir()
-        raise RuntimeError
+    def fail() -> None:
+        with store.locked(), store.workdir() as workdir:
+            (workdir / "x").mkdir()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert leftovers(store) == []
     shutil.rmtree(store.root)

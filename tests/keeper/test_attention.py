@@ -51,7 +51,7 @@ def test_output_that_stops_means_that_the_agent_probably_waits(agent: Scenario) 
 def test_looking_clears_a_guess_but_not_the_report_of_a_hook(agent: Scenario) -> None:
     agent.prints(5).wait(10).attention.seen()
     assert agent.state == (Activity.IDLE, "")
-    agent.attention.hook(Activity.WAITING, "may I run rm?", agent.now)
+    agent.attention.hook(Activity.WAITING, "may I run rm?")
     agent.attention.seen()
     assert agent.state == (Activity.WAITING, "")
 
@@ -68,35 +68,35 @@ def test_titles_indicate_work_its_end_and_waiting() -> None:
     attention.title("⠋ refactoring", 63.0)
     attention.title("my agent", 90.0)
     assert (attention.activity, attention.text) == (Activity.DONE, "finished")
-    attention.notification("merge?", 91.0)
+    attention.notification("merge?")
     attention.title("⠋ more", 92.0)
     assert (attention.activity, attention.text) == (Activity.WAITING, "merge?")
 
 
 def test_hooks_take_precedence_over_titles(agent: Scenario) -> None:
-    agent.attention.hook(Activity.WORKING, "", agent.now)
+    agent.attention.hook(Activity.WORKING, "")
     agent.attention.title("✋ waiting", agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
 def test_hooks_take_precedence_over_guesses(agent: Scenario) -> None:
-    agent.attention.hook(Activity.WORKING, "", agent.now)
+    agent.attention.hook(Activity.WORKING, "")
     assert agent.prints(5).wait(60).state == (Activity.WORKING, "")
-    agent.attention.hook(Activity.WAITING, "may I run rm?", agent.now)
-    agent.attention.notification("something else", agent.now)
+    agent.attention.hook(Activity.WAITING, "may I run rm?")
+    agent.attention.notification("something else")
     assert agent.state == (Activity.WAITING, "may I run rm?")
     agent.attention.typed(agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
 def test_an_answer_clears_the_mark(agent: Scenario) -> None:
-    agent.attention.notification("look here", agent.now)
+    agent.attention.notification("look here")
     agent.attention.typed(agent.now)
     assert agent.state == (Activity.WORKING, "")
 
 
 def test_looking_clears_the_mark_but_the_agent_still_waits(agent: Scenario) -> None:
-    agent.attention.notification("look here", agent.now)
+    agent.attention.notification("look here")
     agent.attention.seen()
     assert agent.state == (Activity.WAITING, "")
 

@@ -182,7 +182,8 @@ async def test_the_environment_of_a_session_is_in_no_process_and_no_file(local: 
             assert secret.encode() not in file.read_bytes()
 
 
-async def test_a_full_disk_stops_only_the_logs(home: Path) -> None:
+@pytest.mark.usefixtures("home")
+async def test_a_full_disk_stops_only_the_logs() -> None:
     """The runtime directory is a full tmpfs of a few pages in its own mount namespace."""
     script = f"""
 import asyncio, json, os, subprocess, sys

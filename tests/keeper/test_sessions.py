@@ -179,9 +179,13 @@ async def test_sessions_are_independent(local: Launch) -> None:
         await keeper.end_session("s2")
         await terminal.ended()
     await eventually(lambda: listing.ask_once(keeper.name)["sessions"][-1]["id"] == "s1")
-    with pytest.raises(NoSuchSession, match="s1"):
+
+    async def attach_to_ended_session() -> None:
         stream = await connection.attach(keeper.name, "s2", TermSize())
         await stream.receive()
+
+    with pytest.raises(NoSuchSession, match="s1"):
+        await attach_to_ended_session()
 
 
 async def test_a_view_receives_only_the_newest_frames(local: Launch) -> None:
@@ -249,7 +253,8 @@ async def test_a_notification_asks_for_attention_until_the_user_types(local: Lau
         await eventually(lambda: not listing.ask_once(keeper.name)["sessions"][0]["attention"])
 
 
-async def test_an_unknown_guest_is_named_in_the_error(local: Launch) -> None:
+@pytest.mark.usefixtures("home")
+async def test_an_unknown_guest_is_named_in_the_error() -> None:
     with pytest.raises(NoSuchGuest, match="nothing"):
         await connection.connect("nothing")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import StartMachine
-from tiny_kernel import Then, tiny_kernel
 
 from ccvm_tui.machine.process import Machine
 from ccvm_tui.machine.spec import MachineSpec
 from ccvm_tui.paths import GuestPaths
+from tests.machine.machines import StartMachine
+from tests.machine.tiny_kernel import Then, tiny_kernel
 
 
 @pytest.fixture

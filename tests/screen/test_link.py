@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -62,7 +63,7 @@ class Watcher:
             self.acknowledge()
 
     def acknowledge(self) -> None:
-        self._link.ack_view(self._session, self._name)
+        self._link.ack_view(self._name)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -90,7 +91,8 @@ async def test_output_is_sent_as_frames(link: ScreenLink) -> None:
     link.feed("s1", "a\x1b[31mb\x1b[0m漢\r\nc".encode())
     await until(lambda: view.rows.get(1) == "c")
     first = view.frames[0]
-    assert first.full and (first.cols, first.rows) == (80, 24)
+    assert first.full
+    assert (first.cols, first.rows) == (80, 24)
     assert view.rows[0] == "ab漢"
     link.feed("s1", b"d")
     await until(lambda: view.rows[1] == "cd")
@@ -155,7 +157,7 @@ async def test_views_of_a_session_are_independent(link: ScreenLink) -> None:
     assert len(slow.frames) == 1
     slow.acknowledge()
     await until(lambda: slow.rows.get(0) == "one" and slow.rows.get(1) == "two")
-    link.close_view("s1", "fast")
+    link.close_view("fast")
     seen = len(fast.frames)
     link.feed("s1", b"three")
     await link.sync()
@@ -168,7 +170,7 @@ async def test_a_window_of_another_size_follows_the_cursor(link: ScreenLink) -> 
 
     def draw(data: bytes) -> None:
         terminal.feed(data)
-        link.ack_view("s1", "w")
+        link.ack_view("w")
 
     link.open_window("s1", "w", terminal.size, draw)
     link.feed("s1", b"\x1b[24;70Hhere")
@@ -235,10 +237,12 @@ async def test_an_abort_does_not_affect_other_sessions(recorder: Recorder) -> No
     link.feed("bad", b"\r\nKILLER" + KILLER)
     await until(lambda: link.restarts == 1 and not link.want_pause)
     await until(lambda: len(view.frames) > seen)
-    assert view.frames[-1].full and view.rows[0] == "still here"
+    assert view.frames[-1].full
+    assert view.rows[0] == "still here"
     assert recorder.lost == ["bad"]
     text = await link.text("bad", 0, 100)
-    assert text.startswith("before") and "KILLER" not in text
+    assert text.startswith("before")
+    assert "KILLER" not in text
     # The keeper makes the program redraw.
     link.feed("bad", b"\x1b[2J\x1b[Hdrawn again")
     assert "drawn again" in await link.text("bad", 0, 100)
@@ -254,9 +258,13 @@ async def test_a_session_that_crashes_the_process_repeatedly_is_filtered_strictl
     link.open("bad", SIZE)
     link.feed("good", b"safe")
     await link.sync(checkpoint=True)
+
+    def restarted(times: int) -> bool:
+        return link.restarts == times and not link.want_pause
+
     for crash in range(1, 4):
         link.feed("bad", KILLER)
-        await until(lambda crash=crash: link.restarts == crash and not link.want_pause)
+        await until(partial(restarted, crash))
     # After the third crash, the session's links are dropped.
     link.feed("bad", KILLER + b"\x1b[H\x1b[2Jalive")
     assert "alive" in await link.text("bad", 0, 1 << 40)

@@ -14,10 +14,12 @@ def test_three_crashes_restrict_a_session_and_three_more_disable_it() -> None:
     session = record()
     first = [session.record_crash(now) for now in (0.0, 1.0, 2.0)]
     assert first == [CrashAction.CONTINUE, CrashAction.CONTINUE, CrashAction.RESTRICT]
-    assert session.strict and not session.failed
+    assert session.strict
+    assert not session.failed
     second = [session.record_crash(now) for now in (3.0, 4.0, 5.0)]
     assert second == [CrashAction.CONTINUE, CrashAction.CONTINUE, CrashAction.DISABLE]
-    assert session.failed and not session.lost
+    assert session.failed
+    assert not session.lost
 
 
 def test_crashes_far_apart_have_no_consequences() -> None:
@@ -52,4 +54,5 @@ def test_output_is_kept_up_to_a_limit() -> None:
     assert not session.lost
     session.keep(b"y")
     session.keep(b"z")
-    assert session.lost and session.begin() == []
+    assert session.lost
+    assert session.begin() == []

@@ -49,7 +49,8 @@ def test_the_first_frame_after_a_pause_is_sent_at_once_and_the_next_waits() -> N
     harness.feed(b"b")
     assert len(harness.sent) == 1
     due = harness.session.due()
-    assert due is not None and abs(due - harness.now - INTERVAL) < 1e-9
+    assert due is not None
+    assert abs(due - harness.now - INTERVAL) < 1e-9
     harness.wait(INTERVAL + 1e-6)
     assert harness.line() == "ab"
     assert harness.session.due() is None
@@ -95,19 +96,22 @@ def test_output_without_visible_effect_sends_no_frame() -> None:
     harness.wait(1)
     assert len(harness.sent) == count
     harness.feed(b"\x1b[?2004h")
-    assert len(harness.sent) == count + 1 and harness.sent[-1].lines == []
+    assert len(harness.sent) == count + 1
+    assert harness.sent[-1].lines == []
 
 
 def test_checkpoints_wait_for_a_change_and_for_the_interval() -> None:
     harness = Harness()
     harness.feed(b"a")
     due = harness.session.checkpoint_due()
-    assert due is not None and due <= harness.now
+    assert due is not None
+    assert due <= harness.now
     assert harness.session.checkpoint(lambda: harness.now)
     assert harness.session.checkpoint_due() is None
     harness.feed(b"b")
     due = harness.session.checkpoint_due()
-    assert due is not None and due >= harness.now + 1
+    assert due is not None
+    assert due >= harness.now + 1
 
 
 def test_a_checkpoint_in_the_middle_of_a_sequence_continues_it() -> None:

@@ -51,7 +51,7 @@ class NoCaches:
         self.refreshed: list[Node] = []
         self.dropped: list[Node] = []
 
-    def cacheable(self, node: Node) -> bool:
+    def cacheable(self, _: Node) -> bool:
         return False
 
     def expect_event(self, parent: Node, name: bytes, mask: int) -> None:
@@ -65,13 +65,13 @@ class NoCaches:
         self.dropped.append(node)
         then()
 
-    def settled(self, node: Node, then: Callable[[], None]) -> None:
+    def settled(self, _: Node, then: Callable[[], None]) -> None:
         then()
 
-    def flush(self, node: Node, then: Callable[[], None]) -> None:
+    def flush(self, _: Node, then: Callable[[], None]) -> None:
         then()
 
-    def answer(self, call: Call, body: bytes) -> Reply | None:
+    def answer(self, _: Call, __: bytes) -> Reply | None:
         return None
 
 
@@ -138,7 +138,7 @@ class Client:
         for node in self.tree.nodes:
             self.tree.close_directory(node)
         if isinstance(self.tree, EditsTree):
-            os.close(self.tree._store)
+            os.close(self.tree._store)  # noqa: SLF001 - the file server keeps it until it exits
 
     # --- paths --------------------------------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class Client:
         self.request(Op.RENAME2, parent, fuse.RENAME2_IN.pack(new_parent, flags, 0) + names)
 
     def open(self, path: bytes, flags: int, mode: int = 0o644) -> tuple[int, int]:
-        """Open a file as open(2) does with O_NOFOLLOW, and return its node and handle."""
+        """Open a file like the system call with O_NOFOLLOW, and return its node and handle."""
         parent, name = self._parent(path)
         found = self.lookup(parent, name)
         if found is None:

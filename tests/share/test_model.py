@@ -231,7 +231,8 @@ class Machine(RuleBasedStateMachine):
     def _note(self, actual: Any, model: Any, flags: int) -> None:
         if isinstance(model, int) and stat.S_ISREG(os.fstat(model).st_mode):
             assert isinstance(actual, tuple), actual
-            self.opened.append(Opened(*actual, model, flags))
+            node, handle = actual
+            self.opened.append(Opened(node, handle, model, flags))
         elif isinstance(model, int):
             os.close(model)  # a directory or FIFO, which Linux opens without a request
         elif errno.ENXIO not in (model.number, actual.number):  # a FIFO
@@ -304,8 +305,8 @@ class Machine(RuleBasedStateMachine):
         os.fchmod(opened.fd, mode & 0o1777)
 
     @precondition(lambda self: self.opened)
-    @rule(number=st.integers(0, 99), forget=st.booleans())
-    def close(self, number: int, forget: bool) -> None:
+    @rule(number=st.integers(0, 99))
+    def close(self, number: int) -> None:
         opened = self.opened.pop(number % len(self.opened))
         self.client.release(opened.node, opened.handle)
         os.close(opened.fd)

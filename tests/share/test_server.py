@@ -87,7 +87,7 @@ def hostile(draw: st.DrawFn) -> bytes:
     numbers = [draw(NUMBERS) for _ in range(count)]
     masks = {"Q": (1 << 64) - 1, "I": (1 << 32) - 1, "H": (1 << 16) - 1}
     letters = [letter for letter in kind.format if letter in masks]
-    body = kind.pack(*(number & masks[letter] for number, letter in zip(numbers, letters, strict=True)))
+    body: bytes = kind.pack(*(number & masks[letter] for number, letter in zip(numbers, letters, strict=True)))
     body += draw(st.sampled_from((b"", b"a\0", b"..\0", b".\0", b"../secret\0", b"a\0b\0", b"\0", b"x" * 300 + b"\0")))
     return header(int(operation), draw(NUMBERS | st.just(ROOT_ID)), 40 + len(body)) + body
 
@@ -281,8 +281,8 @@ def test_a_set_user_id_program_of_the_host_loses_the_bit_when_the_guest_changes_
         "write": lambda node, handle: client.write(node, handle, b"x", 0),
         "truncate": lambda node, handle: client.set(node, size=1, handle=handle),
         "allocate": lambda node, handle: client.allocate(node, handle, 0, 0, 100),
-        "chmod": lambda node, handle: client.set(node, mode=0o6755),
-        "time": lambda node, handle: client.set(node, times=(1, 1)),
+        "chmod": lambda node, _: client.set(node, mode=0o6755),
+        "time": lambda node, _: client.set(node, times=(1, 1)),
     }
     for name, change in changes.items():
         (root / name).write_bytes(b"program")

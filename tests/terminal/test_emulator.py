@@ -148,7 +148,8 @@ def test_line_numbers_do_not_change_when_old_lines_are_dropped() -> None:
     for number in range(20_000):
         emulator.feed(b"line %d\r\n" % number)
     history, top = emulator.position()
-    assert top == 19_996 and history < 20_000
+    assert top == 19_996
+    assert history < 20_000
     lines = emulator.lines(19_990, 3)
     assert [(row.y, row_text(row)) for row in lines.rows] == [(n, f"line {n}") for n in range(19_990, 19_993)]
     assert emulator.lines(0, 10).rows == []
@@ -181,7 +182,8 @@ def test_search_finds_wrapped_text_and_ignores_case() -> None:
 def test_text_joins_wrapped_lines() -> None:
     emulator = screen(b"a" * 50 + b"\r\nsecond   \r\n")
     assert emulator.text(0, 10) == "a" * 50 + "\nsecond"
-    assert emulator.rows[0].wrapped and not emulator.rows[1].wrapped
+    assert emulator.rows[0].wrapped
+    assert not emulator.rows[1].wrapped
     assert emulator.text(5, 2) == ""
 
 
@@ -231,7 +233,9 @@ def test_replies_and_events_are_bounded() -> None:
 def test_modes_and_cursor_are_read() -> None:
     emulator = screen(b"\x1b[?1h\x1b[?2004h\x1b[?1002h\x1b[?1006h\x1b[>5u\x1b[?1049h\x1b[5 q\x1b[2;3H")
     modes = emulator.modes()
-    assert modes.has(Mode.APPLICATION_CURSOR) and modes.has(Mode.BRACKETED_PASTE) and modes.has(Mode.ALTERNATE_SCREEN)
+    assert modes.has(Mode.APPLICATION_CURSOR)
+    assert modes.has(Mode.BRACKETED_PASTE)
+    assert modes.has(Mode.ALTERNATE_SCREEN)
     # Each screen has its own keyboard flags.
     assert (modes.kitty, modes.mouse, modes.mouse_encoding) == (0, 1002, 1006)
     cursor = emulator.cursor()

@@ -12,7 +12,7 @@ from ccvm_tui.terminal import mouse
 from ccvm_tui.terminal.cells import Mode, Modes
 from ccvm_tui.terminal.mouse import encode_mouse
 from ccvm_tui.terminal.paste import encode_paste
-from ccvm_tui.terminal.reports import HELD_MAX, ReportSplitter, is_report, without_reports
+from ccvm_tui.terminal.reports import ReportSplitter, without_reports
 
 BRACKETED = Modes(flags=Mode.BRACKETED_PASTE)
 
@@ -60,7 +60,9 @@ def test_a_paste_cannot_end_its_brackets(data: bytes, controls: bool) -> None:
     if controls:
         data = data.replace(b"a", b"\x1b[201~").replace(b"b", b"\xc2\xc2\x9b\x9b201~").replace(b"c", b"\x1b\x1b[201~")
     inside = encode_paste(data, BRACKETED)[len(b"\x1b[200~") : -len(b"\x1b[201~")]
-    assert b"\x1b" not in inside and b"\xc2\x9b" not in inside and b"\x03" not in inside
+    assert b"\x1b" not in inside
+    assert b"\xc2\x9b" not in inside
+    assert b"\x03" not in inside
 
 
 REPORTS = [
@@ -79,14 +81,12 @@ TYPED = [
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_reports_are_recognized(report: bytes) -> None:
-    assert is_report(report)
-    assert is_report(report * 3)
+    assert without_reports(report * 3) == b""
     assert without_reports(b"a" + report + b"b") == b"ab"
 
 
 @pytest.mark.parametrize("typed", TYPED)
 def test_typing_is_not_a_report(typed: bytes) -> None:
-    assert not is_report(typed)
     assert without_reports(typed) == typed
 
 
@@ -126,4 +126,4 @@ def test_held_bytes_are_bounded_and_returned_by_flush() -> None:
     splitter.feed(b"\x1b]11;")
     for _ in range(30):
         splitter.feed(b"x" * 10_000)
-    assert len(splitter.flush()) <= HELD_MAX
+    assert len(splitter.flush()) <= 1 << 16

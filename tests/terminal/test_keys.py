@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ccvm_tui.terminal.cells import Mode, Modes
 from ccvm_tui.terminal.engine import ffi, lib
-from ccvm_tui.terminal.keys import ALT, CTRL, NUM_LOCK, PRESS, RELEASE, REPEAT, SHIFT, SUPER, KeyPress, encode_key
+from ccvm_tui.terminal.keys import ALT, CTRL, NUM_LOCK, PRESS, RELEASE, REPEAT, SHIFT, SUPER, Stroke, encode_key
 
 PLAIN = Modes()
 APPLICATION = Modes(flags=Mode.APPLICATION_CURSOR | Mode.APPLICATION_KEYPAD)
@@ -19,83 +19,83 @@ APPLICATION = Modes(flags=Mode.APPLICATION_CURSOR | Mode.APPLICATION_KEYPAD)
 @pytest.mark.parametrize(
     ("stroke", "normal", "application"),
     [
-        (KeyPress("a", text="a"), b"a", b"a"),
-        (KeyPress("é", text="é"), "é".encode(), "é".encode()),
-        (KeyPress("a", SHIFT, "A"), b"A", b"A"),
-        (KeyPress("a", CTRL), b"\x01", b"\x01"),
-        (KeyPress("a", CTRL | SHIFT), b"\x01", b"\x01"),
-        (KeyPress("\\", CTRL), b"\x1c", b"\x1c"),
-        (KeyPress(" ", CTRL), b"\0", b"\0"),
-        (KeyPress("/", CTRL), b"\x1f", b"\x1f"),
-        (KeyPress("2", CTRL | SHIFT), b"\0", b"\0"),
-        (KeyPress("c", CTRL | ALT), b"\x1b\x03", b"\x1b\x03"),
-        (KeyPress("x", ALT, ""), b"\x1bx", b"\x1bx"),
-        (KeyPress("x", ALT | SHIFT, ""), b"\x1bX", b"\x1bX"),
-        (KeyPress("с", CTRL, base=ord("c")), b"\x03", b"\x03"),  # Cyrillic es, where c is on a US keyboard
-        (KeyPress("up"), b"\x1b[A", b"\x1bOA"),
-        (KeyPress("up", NUM_LOCK), b"\x1b[A", b"\x1bOA"),
-        (KeyPress("up", SHIFT), b"\x1b[1;2A", b"\x1b[1;2A"),
-        (KeyPress("home"), b"\x1b[H", b"\x1bOH"),
-        (KeyPress("end", CTRL), b"\x1b[1;5F", b"\x1b[1;5F"),
-        (KeyPress("delete"), b"\x1b[3~", b"\x1b[3~"),
-        (KeyPress("pageup", ALT), b"\x1b[5;3~", b"\x1b[5;3~"),
-        (KeyPress("f1"), b"\x1bOP", b"\x1bOP"),
-        (KeyPress("f3", SHIFT), b"\x1b[1;2R", b"\x1b[1;2R"),
-        (KeyPress("f5"), b"\x1b[15~", b"\x1b[15~"),
-        (KeyPress("f13"), b"\x1b[1;2P", b"\x1b[1;2P"),
-        (KeyPress("f17"), b"\x1b[15;2~", b"\x1b[15;2~"),
-        (KeyPress("enter"), b"\r", b"\r"),
-        (KeyPress("enter", SHIFT), b"\r", b"\r"),
-        (KeyPress("enter", ALT), b"\x1b\r", b"\x1b\r"),
-        (KeyPress("tab"), b"\t", b"\t"),
-        (KeyPress("tab", SHIFT), b"\x1b[Z", b"\x1b[Z"),
-        (KeyPress("escape"), b"\x1b", b"\x1b"),
-        (KeyPress("backspace"), b"\x7f", b"\x7f"),
-        (KeyPress("backspace", CTRL), b"\x08", b"\x08"),
-        (KeyPress("backspace", ALT), b"\x1b\x7f", b"\x1b\x7f"),
-        (KeyPress("kp_5"), b"5", b"\x1bOu"),
-        (KeyPress("kp_5", NUM_LOCK, "5"), b"5", b"5"),
-        (KeyPress("kp_enter"), b"\r", b"\x1bOM"),
-        (KeyPress("kp_left"), b"\x1b[D", b"\x1bOD"),
-        (KeyPress("left_shift"), b"", b""),
-        (KeyPress("a", text="a", action=RELEASE), b"", b""),
-        (KeyPress("a", text="a", action=REPEAT), b"a", b"a"),
+        (Stroke("a", text="a"), b"a", b"a"),
+        (Stroke("é", text="é"), "é".encode(), "é".encode()),
+        (Stroke("a", SHIFT, "A"), b"A", b"A"),
+        (Stroke("a", CTRL), b"\x01", b"\x01"),
+        (Stroke("a", CTRL | SHIFT), b"\x01", b"\x01"),
+        (Stroke("\\", CTRL), b"\x1c", b"\x1c"),
+        (Stroke(" ", CTRL), b"\0", b"\0"),
+        (Stroke("/", CTRL), b"\x1f", b"\x1f"),
+        (Stroke("2", CTRL | SHIFT), b"\0", b"\0"),
+        (Stroke("c", CTRL | ALT), b"\x1b\x03", b"\x1b\x03"),
+        (Stroke("x", ALT, ""), b"\x1bx", b"\x1bx"),
+        (Stroke("x", ALT | SHIFT, ""), b"\x1bX", b"\x1bX"),
+        (Stroke("с", CTRL, base=ord("c")), b"\x03", b"\x03"),  # Cyrillic es, where c is on a US keyboard
+        (Stroke("up"), b"\x1b[A", b"\x1bOA"),
+        (Stroke("up", NUM_LOCK), b"\x1b[A", b"\x1bOA"),
+        (Stroke("up", SHIFT), b"\x1b[1;2A", b"\x1b[1;2A"),
+        (Stroke("home"), b"\x1b[H", b"\x1bOH"),
+        (Stroke("end", CTRL), b"\x1b[1;5F", b"\x1b[1;5F"),
+        (Stroke("delete"), b"\x1b[3~", b"\x1b[3~"),
+        (Stroke("pageup", ALT), b"\x1b[5;3~", b"\x1b[5;3~"),
+        (Stroke("f1"), b"\x1bOP", b"\x1bOP"),
+        (Stroke("f3", SHIFT), b"\x1b[1;2R", b"\x1b[1;2R"),
+        (Stroke("f5"), b"\x1b[15~", b"\x1b[15~"),
+        (Stroke("f13"), b"\x1b[1;2P", b"\x1b[1;2P"),
+        (Stroke("f17"), b"\x1b[15;2~", b"\x1b[15;2~"),
+        (Stroke("enter"), b"\r", b"\r"),
+        (Stroke("enter", SHIFT), b"\r", b"\r"),
+        (Stroke("enter", ALT), b"\x1b\r", b"\x1b\r"),
+        (Stroke("tab"), b"\t", b"\t"),
+        (Stroke("tab", SHIFT), b"\x1b[Z", b"\x1b[Z"),
+        (Stroke("escape"), b"\x1b", b"\x1b"),
+        (Stroke("backspace"), b"\x7f", b"\x7f"),
+        (Stroke("backspace", CTRL), b"\x08", b"\x08"),
+        (Stroke("backspace", ALT), b"\x1b\x7f", b"\x1b\x7f"),
+        (Stroke("kp_5"), b"5", b"\x1bOu"),
+        (Stroke("kp_5", NUM_LOCK, "5"), b"5", b"5"),
+        (Stroke("kp_enter"), b"\r", b"\x1bOM"),
+        (Stroke("kp_left"), b"\x1b[D", b"\x1bOD"),
+        (Stroke("left_shift"), b"", b""),
+        (Stroke("a", text="a", action=RELEASE), b"", b""),
+        (Stroke("a", text="a", action=REPEAT), b"a", b"a"),
     ],
 )
-def test_xterm_encoding(stroke: KeyPress, normal: bytes, application: bytes) -> None:
+def test_xterm_encoding(stroke: Stroke, normal: bytes, application: bytes) -> None:
     assert encode_key(stroke, PLAIN) == normal
     assert encode_key(stroke, APPLICATION) == application
 
 
 def test_enter_and_backspace_follow_their_modes() -> None:
-    assert encode_key(KeyPress("enter"), Modes(flags=Mode.NEWLINE)) == b"\r\n"
-    assert encode_key(KeyPress("backspace"), Modes(flags=Mode.BACKARROW_SENDS_BS)) == b"\x08"
+    assert encode_key(Stroke("enter"), Modes(flags=Mode.NEWLINE)) == b"\r\n"
+    assert encode_key(Stroke("backspace"), Modes(flags=Mode.BACKARROW_SENDS_BS)) == b"\x08"
 
 
 @pytest.mark.parametrize(
     ("stroke", "flags", "data"),
     [
-        (KeyPress("a", text="a"), 1, b"a"),
-        (KeyPress("escape"), 1, b"\x1b[27u"),
-        (KeyPress("enter"), 1, b"\r"),
-        (KeyPress("enter", SHIFT), 1, b"\x1b[13;2u"),
-        (KeyPress("a", CTRL), 1, b"\x1b[97;5u"),
-        (KeyPress("a", CTRL | SHIFT), 5, b"\x1b[97:65;6u"),
-        (KeyPress("tab", SHIFT), 1, b"\x1b[9;2u"),
-        (KeyPress("up"), 1, b"\x1b[A"),
-        (KeyPress("up", NUM_LOCK), 1, b"\x1b[1;129A"),
-        (KeyPress("a", text="a", action=RELEASE), 3, b"\x1b[97;1:3u"),
-        (KeyPress("a", text="a"), 8, b"\x1b[97u"),
-        (KeyPress("a", SHIFT, "A"), 31, b"\x1b[97:65;2;65u"),
-        (KeyPress("left_shift", SHIFT), 8, b"\x1b[57441;2u"),
-        (KeyPress("left_shift", SHIFT), 1, b""),
-        (KeyPress("f3"), 1, b"\x1b[13~"),
-        (KeyPress("kp_5", NUM_LOCK, "5"), 1, b"5"),
-        (KeyPress("kp_left"), 1, b"\x1b[57417u"),
-        (KeyPress("s", SUPER), 1, b"\x1b[115;9u"),
+        (Stroke("a", text="a"), 1, b"a"),
+        (Stroke("escape"), 1, b"\x1b[27u"),
+        (Stroke("enter"), 1, b"\r"),
+        (Stroke("enter", SHIFT), 1, b"\x1b[13;2u"),
+        (Stroke("a", CTRL), 1, b"\x1b[97;5u"),
+        (Stroke("a", CTRL | SHIFT), 5, b"\x1b[97:65;6u"),
+        (Stroke("tab", SHIFT), 1, b"\x1b[9;2u"),
+        (Stroke("up"), 1, b"\x1b[A"),
+        (Stroke("up", NUM_LOCK), 1, b"\x1b[1;129A"),
+        (Stroke("a", text="a", action=RELEASE), 3, b"\x1b[97;1:3u"),
+        (Stroke("a", text="a"), 8, b"\x1b[97u"),
+        (Stroke("a", SHIFT, "A"), 31, b"\x1b[97:65;2;65u"),
+        (Stroke("left_shift", SHIFT), 8, b"\x1b[57441;2u"),
+        (Stroke("left_shift", SHIFT), 1, b""),
+        (Stroke("f3"), 1, b"\x1b[13~"),
+        (Stroke("kp_5", NUM_LOCK, "5"), 1, b"5"),
+        (Stroke("kp_left"), 1, b"\x1b[57417u"),
+        (Stroke("s", SUPER), 1, b"\x1b[115;9u"),
     ],
 )
-def test_kitty_encoding(stroke: KeyPress, flags: int, data: bytes) -> None:
+def test_kitty_encoding(stroke: Stroke, flags: int, data: bytes) -> None:
     assert encode_key(stroke, Modes(kitty=flags)) == data
 
 
@@ -110,7 +110,7 @@ class LibraryEncoder:
         assert not lib.ghostty_key_event_new(ffi.NULL, event)
         self._event = event[0]
 
-    def encode(self, stroke: KeyPress, key: int, flags: int) -> bytes:
+    def encode(self, stroke: Stroke, key: int, flags: int) -> bytes:
         lib.ghostty_key_encoder_setopt(
             self._encoder, lib.GHOSTTY_KEY_ENCODER_OPT_KITTY_FLAGS, ffi.new("uint8_t*", flags)
         )
@@ -155,7 +155,7 @@ def test_the_kitty_encoding_matches_the_library(key: tuple[str, str], modifiers:
     text = ""
     if len(name) == 1 and not modifiers & ~SHIFT:
         text = name.upper() if modifiers & SHIFT else name
-    stroke = KeyPress(name, modifiers, text if action != RELEASE else "", action)
+    stroke = Stroke(name, modifiers, text if action != RELEASE else "", action)
     if len(name) == 1 and not stroke.text:
         flags &= ~4  # the library does not get the shifted character
     if action == PRESS:

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from ccvm_tui.guest import TermSize
 from ccvm_tui.terminal.cells import Modes
 from ccvm_tui.terminal.emulator import Emulator
-from ccvm_tui.terminal.keys import ALT, CTRL, SHIFT, KeyPress, encode_key
+from ccvm_tui.terminal.input import InputParser
+from ccvm_tui.terminal.keys import ALT, CTRL, SHIFT, Stroke, encode_key
 from ccvm_tui.terminal.other_keys import OtherKeys
 from ccvm_tui.terminal.restore import restore_bytes
-from ccvm_tui.tui.outer_input import InputParser
-from ccvm_tui.tui.strokes import Stroke
 
 OUTPUT = st.lists(
     st.sampled_from([b"\x1b[>4;1m", b"\x1b[>4;2m", b"\x1b[>4m", b"\x1b[>4;0m", b"\x1b[>4n", b"\x1b[>m", b"\x1b[>1;2m",
@@ -64,27 +63,27 @@ def test_level_2_is_part_of_a_snapshot() -> None:
 @pytest.mark.parametrize(
     ("stroke", "none", "first", "second"),
     [
-        (KeyPress("enter"), b"\r", b"\r", b"\r"),
-        (KeyPress("enter", SHIFT), b"\r", b"\x1b[27;2;13~", b"\x1b[27;2;13~"),
-        (KeyPress("enter", CTRL), b"\r", b"\x1b[27;5;13~", b"\x1b[27;5;13~"),
-        (KeyPress("enter", ALT), b"\x1b\r", b"\x1b[27;3;13~", b"\x1b[27;3;13~"),
-        (KeyPress("tab", SHIFT), b"\x1b[Z", b"\x1b[Z", b"\x1b[Z"),
-        (KeyPress("tab", CTRL), b"\t", b"\x1b[27;5;9~", b"\x1b[27;5;9~"),
-        (KeyPress("escape", ALT), b"\x1b\x1b", b"\x1b\x1b", b"\x1b[27;3;27~"),
-        (KeyPress("backspace", CTRL), b"\x08", b"\x08", b"\x1b[27;5;127~"),
-        (KeyPress("i", CTRL), b"\t", b"\t", b"\x1b[27;5;105~"),
-        (KeyPress("m", CTRL), b"\r", b"\r", b"\x1b[27;5;109~"),
-        (KeyPress("[", CTRL), b"\x1b", b"\x1b", b"\x1b[27;5;91~"),
-        (KeyPress("a", CTRL | SHIFT), b"\x01", b"\x1b[27;6;65~", b"\x1b[27;6;65~"),
-        (KeyPress("a", ALT), b"\x1ba", b"\x1ba", b"\x1b[27;3;97~"),
-        (KeyPress(";", CTRL), b";", b"\x1b[27;5;59~", b"\x1b[27;5;59~"),
-        (KeyPress("a", SHIFT, "A"), b"A", b"A", b"A"),
-        (KeyPress(" ", SHIFT, " "), b" ", b" ", b"\x1b[27;2;32~"),
-        (KeyPress("ä", CTRL), "ä".encode(), b"\x1b[27;5;228~", b"\x1b[27;5;228~"),
-        (KeyPress("up", CTRL), b"\x1b[1;5A", b"\x1b[1;5A", b"\x1b[1;5A"),
+        (Stroke("enter"), b"\r", b"\r", b"\r"),
+        (Stroke("enter", SHIFT), b"\r", b"\x1b[27;2;13~", b"\x1b[27;2;13~"),
+        (Stroke("enter", CTRL), b"\r", b"\x1b[27;5;13~", b"\x1b[27;5;13~"),
+        (Stroke("enter", ALT), b"\x1b\r", b"\x1b[27;3;13~", b"\x1b[27;3;13~"),
+        (Stroke("tab", SHIFT), b"\x1b[Z", b"\x1b[Z", b"\x1b[Z"),
+        (Stroke("tab", CTRL), b"\t", b"\x1b[27;5;9~", b"\x1b[27;5;9~"),
+        (Stroke("escape", ALT), b"\x1b\x1b", b"\x1b\x1b", b"\x1b[27;3;27~"),
+        (Stroke("backspace", CTRL), b"\x08", b"\x08", b"\x1b[27;5;127~"),
+        (Stroke("i", CTRL), b"\t", b"\t", b"\x1b[27;5;105~"),
+        (Stroke("m", CTRL), b"\r", b"\r", b"\x1b[27;5;109~"),
+        (Stroke("[", CTRL), b"\x1b", b"\x1b", b"\x1b[27;5;91~"),
+        (Stroke("a", CTRL | SHIFT), b"\x01", b"\x1b[27;6;65~", b"\x1b[27;6;65~"),
+        (Stroke("a", ALT), b"\x1ba", b"\x1ba", b"\x1b[27;3;97~"),
+        (Stroke(";", CTRL), b";", b"\x1b[27;5;59~", b"\x1b[27;5;59~"),
+        (Stroke("a", SHIFT, "A"), b"A", b"A", b"A"),
+        (Stroke(" ", SHIFT, " "), b" ", b" ", b"\x1b[27;2;32~"),
+        (Stroke("ä", CTRL), "ä".encode(), b"\x1b[27;5;228~", b"\x1b[27;5;228~"),
+        (Stroke("up", CTRL), b"\x1b[1;5A", b"\x1b[1;5A", b"\x1b[1;5A"),
     ],
 )
-def test_keys_at_every_level(stroke: KeyPress, none: bytes, first: bytes, second: bytes) -> None:
+def test_keys_at_every_level(stroke: Stroke, none: bytes, first: bytes, second: bytes) -> None:
     assert [encode_key(stroke, Modes(other_keys=level)) for level in (0, 1, 2)] == [none, first, second]
     assert encode_key(stroke, Modes(kitty=1, other_keys=2)) == encode_key(stroke, Modes(kitty=1))
 
@@ -94,7 +93,7 @@ def test_keys_at_every_level(stroke: KeyPress, none: bytes, first: bytes, second
     st.integers(0, 7).filter(lambda held: held & (ALT | CTRL)),
 )
 def test_encoded_keys_are_parsed_back(key: str, held: int) -> None:
-    (stroke,) = InputParser().feed(encode_key(KeyPress(key, held), Modes(other_keys=2)))
+    (stroke,) = InputParser().feed(encode_key(Stroke(key, held), Modes(other_keys=2)))
     assert isinstance(stroke, Stroke)
     assert stroke.modifiers == held
     if not held & SHIFT:

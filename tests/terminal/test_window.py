@@ -37,7 +37,8 @@ def test_a_window_shows_its_part_of_the_screen(size: TermSize, seen: TermSize, p
     assert cursor.visible == inner.visible
     left, top = (inner.x - cursor.x, inner.y - cursor.y) if inner.visible else (0, 0)
     if inner.visible:
-        assert 0 <= left <= max(0, size.cols - 1) and 0 <= top <= max(0, size.rows - 1)
+        assert 0 <= left <= max(0, size.cols - 1)
+        assert 0 <= top <= max(0, size.rows - 1)
         got = [cells_of(row, terminal.table(terminal.rows)) for row in terminal.rows]
         for y in range(seen.rows):
             wanted = []

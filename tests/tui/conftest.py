@@ -15,9 +15,9 @@ from ccvm_tui import config
 from ccvm_tui.client import connection, spawn
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import Info, LaunchSpec, SessionSpec
+from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.app import Dashboard
 from ccvm_tui.tui.screens.main import MainScreen
-from ccvm_tui.tui.starting import Starter
 from ccvm_tui.tui.widgets.terminal import Terminal
 from tests.tui.local import LocalStarter
 
@@ -46,7 +46,7 @@ class Driven:
 
     @property
     def terminal(self) -> Terminal:
-        terminal = self.main.focused_terminal
+        terminal = self.main.main_area.focused_terminal
         assert terminal is not None, f"the focus is in {self.app.focused}"
         return terminal
 
@@ -98,7 +98,7 @@ class Driven:
         await self.shows("Sessions")
         await self.type(title)
         await self.press("enter")
-        await self.until(lambda: self.main.focused_terminal is not None, "a session in focus")
+        await self.until(lambda: self.main.main_area.focused_terminal is not None, "a session in focus")
 
 
 Launch = Callable[..., "asyncio.Future[None]"]
@@ -144,7 +144,7 @@ async def drive(home: Path) -> AsyncIterator[Callable[..., contextlib.AbstractAs
         async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.pause()
             main = next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))
-            await main.fleet.looked()
+            await main.model.fleet.scanned()
             yield Driven(app, pilot)
         if app._exception is not None:
             raise app._exception

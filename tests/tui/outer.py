@@ -154,7 +154,7 @@ class OuterTerminal:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            crashes = "".join(file.read_text() for file in self.home.glob("state/ccvm/crash-*.log"))
+            crashes = "".join(file.read_text() for file in self.home.glob("state/ccvm/crashes/*.txt"))
             raise AssertionError(
                 f"not within {within} s: {condition!r}; the terminal shows\n{self.text}\n{crashes}"
             ) from None

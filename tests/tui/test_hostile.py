@@ -22,7 +22,7 @@ STATES = {"·", "▸", "!", "✓", "✗", "◐", "◓", "◑", "◒"}
 
 
 def chrome(cells: list[list[Cell]], rows: range = range(1, ROWS - 1)) -> list[list[Cell]]:
-    """The sidebar with the line beside it. What is said of the hostile session itself is not in it."""
+    """Return the sidebar with the line beside it, without what describes the hostile session itself."""
     return [(cells[y] + [(" ", PLAIN)] * SIDEBAR)[:SIDEBAR] if y < len(cells) else [] for y in rows]
 
 
@@ -66,11 +66,11 @@ def _words(row: list[Cell]) -> list[tuple[str, object]]:
 
 
 async def test_answers_go_to_the_session_that_asked(home: Path) -> None:
-    """Two sessions in tiles; one asks for the cursor's place and the terminal's name, the other hears nothing."""
+    """Two sessions in tiles: one queries the cursor's position and the terminal's name, the other receives nothing."""
     await start_guest(
         home, "asks", "sh", "-c", "stty raw -echo; printf '\\033[5;5H\\033[6n\\033[c'; cat -v", title="asks"
     )
-    await start_guest(home, "hears", "sh", "-c", "stty raw -echo; printf ready; cat -v", title="hears")
+    await start_guest(home, "quiet", "sh", "-c", "stty raw -echo; printf ready; cat -v", title="quiet")
     async with OuterTerminal(home, 160, 30) as outer:
         await outer.until("2 sessions")
         await outer.type(LEADER + "2")

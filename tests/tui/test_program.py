@@ -19,7 +19,7 @@ from tests.tui.outer import OuterTerminal
 LEADER = "\x1c"
 
 
-async def test_vim_is_worked_in_left_and_found_again(home: Path) -> None:
+async def test_vim_is_used_left_and_found_again(home: Path) -> None:
     await start_guest(home, "work", "/bin/sh", sessions=2, title="sh")
     async with OuterTerminal(home) as outer:
         await outer.until("2 sessions")
@@ -45,7 +45,7 @@ async def test_vim_is_worked_in_left_and_found_again(home: Path) -> None:
         await outer.type("q")
         assert await outer.ended() == 0
         assert outer.attributes == outer.before
-        assert "1 guest goes on without the dashboard: work" in outer.text
+        assert "1 guest keeps running: work" in outer.text
     assert (home / "work" / "note.txt").read_text() == "hello from vim\n" * 2
     async with OuterTerminal(home, 120, 40) as outer:
         await outer.until("2 sessions")
@@ -163,7 +163,7 @@ async def test_zoom_hands_over_the_whole_terminal_and_comes_back(home: Path) -> 
 
 
 @pytest.mark.parametrize("policy", ["allow", "refuse", "ask"])
-async def test_what_a_guest_copies_is_as_the_settings_say(home: Path, policy: str) -> None:
+async def test_the_settings_decide_whether_a_guest_may_copy(home: Path, policy: str) -> None:
     config = home / "config" / "ccvm"
     config.mkdir(parents=True)
     (config / "config.toml").write_text(f'osc52 = "{policy}"\n')
@@ -178,11 +178,11 @@ async def test_what_a_guest_copies_is_as_the_settings_say(home: Path, policy: st
         await outer.type("\r")
         await outer.until("done")
         if policy == "ask":
-            await outer.until("Let it use your clipboard?")
+            await outer.until("Allow it to use your clipboard?")
             await outer.until("  copied ")
             await outer.type("y\x1b\r")  # meant for the program, the question is only just there
             await outer.quiet(0.8)
-            assert "Let it use your clipboard?" in outer.text
+            assert "Allow it to use your clipboard?" in outer.text
             assert b"\x1b]52" not in outer.received
             await outer.type("y")
         if policy == "refuse":
@@ -239,7 +239,7 @@ async def test_killed_by_a_signal_it_leaves_the_terminal_as_it_was(home: Path) -
     assert listing.names() == ["goes-on"]
 
 
-async def test_a_crash_names_the_file_that_tells_of_it(home: Path) -> None:
+async def test_a_crash_names_the_file_with_the_traceback(home: Path) -> None:
     await start_guest(home, "goes-on", "cat", title="program")
     async with OuterTerminal(home, 100, 30, *_crashing()) as outer:
         await outer.until("goes-on")
@@ -249,10 +249,10 @@ async def test_a_crash_names_the_file_that_tells_of_it(home: Path) -> None:
         assert outer.attributes == outer.before
         assert not outer.emulator.alternate
         text = outer.text.replace("\n", "")
-        found = re.search(r"stands in (\S+?\.log)", text)
+        found = re.search(r"the traceback is in (\S+?\.txt)", text)
         assert found is not None, outer.text
         assert "ZeroDivisionError" in Path(found[1]).read_text()
-        assert "1 guest goes on" in text
+        assert "1 guest keeps running" in text
     async with await connection.connect("goes-on") as keeper:
         assert (await keeper.info()).sessions
 

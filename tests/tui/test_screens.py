@@ -12,7 +12,7 @@ from ccvm_tui.client.ends import End
 from ccvm_tui.guest import Activity, GuestInfo, GuestState, Phase, SessionKind, TermSize, Usage
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Happened, SessionSpec
-from ccvm_tui.tui.fleet import Contact, Guest
+from ccvm_tui.tui.model.guests import Contact, Guest
 from tests.tui.conftest import WITHIN, Driven, start_guest
 from tests.tui.snapshot import WRITING, check, kept, picture
 
@@ -32,8 +32,7 @@ class Album:
     async def take(self, name: str) -> None:
         dashboard = self.dashboard
         dashboard.app.clear_notifications()
-        dashboard.main._load = "load 1.0  cpu 10%  mem 2.0G/8.0G "
-        dashboard.main.refresh_header()
+        dashboard.main.header.freeze_load("load 1.0  cpu 10%  mem 2.0G/8.0G ")
         try:
             check(f"{name}-{self.size}", await self._settled(f"{name}-{self.size}"))
         except AssertionError as error:
@@ -57,7 +56,7 @@ def _booting(project: str) -> Guest:
         4, True, "user", "0123456789abcdef", "claude", "0.1.0", phases=phases,
         usage=Usage(187.0, 512 << 20, 4 << 30, 3 << 30, 1.25, 7530.0), warnings=("less memory than asked for",),
     )  # fmt: skip
-    guest = Guest("boots-1a2b", Contact.GOOD, info, project=project, version="0.1.0")
+    guest = Guest("boots-1a2b", Contact.CONNECTED, info, project=project, version="0.1.0")
     guest.console = "[    0.0] Linux version 6.12\n[    3.1] overlayfs: stacked\n"
     guest.cpu.extend(range(0, 200, 9))
     guest.memory.extend(float(n << 20) for n in range(10, 500, 20))
@@ -76,8 +75,7 @@ async def test_screens(drive, home: Path, size: str) -> None:
     History().remember(str(home / "rests"), "rests-0", time.time() - 90_000)
     async with drive(size=SIZES[size]) as dashboard:
         main = dashboard.main
-        main._details_wanted = False
-        main.load_timer.stop()
+        main.body.want_details(False)
         album = Album(dashboard, home, size)
         death = End(
             "died-9f9f",
@@ -87,7 +85,7 @@ async def test_screens(drive, home: Path, size: str) -> None:
             "Kernel panic\nlast line",
             time.time() - 7530,
         )
-        main.fleet.ends[death.guest] = death
+        main.model.fleet.ends[death.guest] = death
         await dashboard.shows("2 sessions")
         await dashboard.until(lambda: _at_rest(dashboard), "both at rest")
         await dashboard.shows("line 9")
@@ -102,13 +100,13 @@ async def test_screens(drive, home: Path, size: str) -> None:
 
 
 def _at_rest(dashboard: Driven) -> bool:
-    return {info.activity for info in dashboard.main.infos.values()} == {Activity.IDLE}
+    return {info.activity for info in dashboard.main.model.sessions.values()} == {Activity.IDLE}
 
 
 async def _pages(dashboard: Driven, album: Album, home: Path) -> None:
     main = dashboard.main
     for name, kind in (("rests", "project"), ("died", "project")):
-        main.fleet_tree.move_to(f"{kind}:{home / name}::")
+        main.tree_view.move_to(f"{kind}:{home / name}::")
         await dashboard.shows("start again" if name == "died" else "start with a shell")
         await album.take(name)
     await dashboard.press("e")
@@ -116,7 +114,7 @@ async def _pages(dashboard: Driven, album: Album, home: Path) -> None:
     await album.take("settings")
     await dashboard.press("escape", "slash")
     await dashboard.type("res")
-    await dashboard.until(lambda: main.fleet_tree.row is not None and main.fleet_tree.row.label == "rests")
+    await dashboard.until(lambda: main.model.tree.row is not None and main.model.tree.row.label == "rests")
     await dashboard.shows("start with a shell")
     await dashboard.hides("start again")
     await album.take("filter")
@@ -125,32 +123,29 @@ async def _pages(dashboard: Driven, album: Album, home: Path) -> None:
     await dashboard.type(str(home / "no"))
     await album.take("add")
     await dashboard.press("escape")
-    main.fleet.guests["boots-1a2b"] = _booting(str(home / "rests"))
+    main.model.fleet.guests["boots-1a2b"] = _booting(str(home / "rests"))
     main.refresh_all()
-    main.fleet_tree.move_to(f"guest:{home / 'rests'}:boots-1a2b:")
+    main.tree_view.move_to(f"guest:{home / 'rests'}:boots-1a2b:")
     await dashboard.shows("overlayfs: stacked")
-    main._boot_timer.stop()  # it turns; a picture needs it still
-    main.fleet_tree._turn = 0
-    main.fleet_tree.refresh()
+    main.tree_view.freeze_boot_sign()
     await album.take("boot")
     await dashboard.press("i")
-    await dashboard.shows("its load")
+    await dashboard.shows("load in guest")
     await album.take("details")
     await dashboard.press("i")
     for contact, words in ((Contact.FOREIGN, "v0.1.0"), (Contact.HUNG, "no answer")):
-        main.fleet.guests["boots-1a2b"].contact = contact
+        main.model.fleet.guests["boots-1a2b"].contact = contact
         main.refresh_all()
         await dashboard.shows(words)
         await album.take(contact.value)
-    del main.fleet.guests["boots-1a2b"]
-    main._boot_timer = None
-    main._details_wanted = False
+    del main.model.fleet.guests["boots-1a2b"]
+    main.body.want_details(False)
     main.refresh_all()
 
 
 async def _above(dashboard: Driven, album: Album) -> None:
     for key, words, name in (("question_mark", "Keys", "help"), ("x", "End this session?", "confirm"),
-                             ("space", "Sessions", "switcher"), ("colon", "type a few letters of what", "palette")):  # fmt: skip
+                             ("space", "Sessions", "switcher"), ("colon", "type a few letters of a command", "palette")):  # fmt: skip
         await dashboard.leader(key)
         await dashboard.shows(words)
         if name == "switcher":
@@ -159,24 +154,24 @@ async def _above(dashboard: Driven, album: Album) -> None:
         await dashboard.press("escape")
         await dashboard.hides(words)
     await dashboard.press("ctrl+backslash")
-    await dashboard.shows("send it to the program")
+    await dashboard.shows("Send it to the program")
     await album.take("which-key")
     await dashboard.press("escape")
-    await dashboard.hides("send it to the program")
+    await dashboard.hides("Send it to the program")
     await dashboard.leader("left_square_bracket")
     await dashboard.press("slash")
     await dashboard.type("colour")
     await dashboard.press("enter")
     await dashboard.shows("of 9")
     await dashboard.press("v", "w", "w")
-    await album.take("reading")
+    await album.take("copy-mode")
     await dashboard.press("escape", "q")
-    await dashboard.hides("reading")
+    await dashboard.hides("copy mode")
 
 
 async def _tiles_and_themes(dashboard: Driven, album: Album) -> None:
     await dashboard.leader("t")
-    await dashboard.until(lambda: len(dashboard.main.stage.panes()) == 2)
+    await dashboard.until(lambda: len(dashboard.main.main_area.panes()) == 2)
     await dashboard.until(lambda: dashboard.text().count("line 9") == 1)
     await dashboard.until(lambda: _at_rest(dashboard), "all at rest")
     await album.take("tiles")
@@ -188,8 +183,7 @@ async def _tiles_and_themes(dashboard: Driven, album: Album) -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_first_screen_of_all(drive, home: Path, size: str) -> None:
     async with drive(size=SIZES[size]) as dashboard:
-        await dashboard.shows("Nothing here yet")
-        dashboard.main.load_timer.stop()
+        await dashboard.shows("No projects yet")
         album = Album(dashboard, home, size)
         await album.take("welcome")
     assert not album.different, "\n\n".join(album.different)

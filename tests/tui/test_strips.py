@@ -12,9 +12,10 @@ from rich.color import ColorSystem
 from rich.console import Console
 
 from ccvm_tui.terminal.cells import Attribute, Colours, Style, Underline
-from ccvm_tui.tui.grid import Line, Mark, Painter
-from ccvm_tui.tui.plain import cell_text
-from ccvm_tui.tui.strips import CellStrip, StyleBook, safe_link
+from ccvm_tui.text import cell_text, plain
+from ccvm_tui.tui.model.grid import Line, Mark
+from ccvm_tui.tui.terminal_io.strips import CellStrip, Painter, fit
+from ccvm_tui.tui.terminal_io.style_book import StyleBook, safe_link
 
 console = Console()
 
@@ -79,10 +80,10 @@ def test_a_colour_that_is_none_is_the_default(colour: int) -> None:
 
 def test_the_programs_own_colours_hold() -> None:
     book = StyleBook(ColorSystem.TRUECOLOR)
-    assert book.program_colours(Colours(foreground=0x010203, palette={1: 0x040506}))
-    assert book.resolve(Style())._ansi == "38;2;1;2;3"
-    assert book.resolve(Style(foreground=1))._ansi == "38;2;4;5;6"
-    assert not book.program_colours(Colours(foreground=0x010203, palette={1: 0x040506}))
+    assert book.set_program_colours(Colours(foreground=0x010203, palette={1: 0x040506}))
+    assert book.resolve(Style()).sgr == "38;2;1;2;3"
+    assert book.resolve(Style(foreground=1)).sgr == "38;2;4;5;6"
+    assert not book.set_program_colours(Colours(foreground=0x010203, palette={1: 0x040506}))
 
 
 def test_doubtful_widths_are_fenced_by_columns() -> None:
@@ -103,7 +104,7 @@ def test_a_strip_is_exactly_as_wide_as_it_says(
     line = Line(tuple((cell_text(text), cells, Style()) for text, cells in runs))
     strip = painter(width).strip(line, left, [Mark(min(pair), max(pair), "match") for pair in marks])
     assert strip.cell_length == width
-    assert sum(cell.width for cell in strip._cells) == width
+    assert sum(cell.width for cell in strip.cells) == width
     assert cell_len(strip.text) == width
     for start, end in ((0, width), (0, width // 2), (width // 3, width)):
         piece = strip.crop(start, end)
@@ -129,3 +130,8 @@ def test_links_that_are_not_passed_on(bad: str) -> None:
 def test_links_that_are() -> None:
     assert safe_link("https://example.org/a?b=c#d") == "https://example.org/a?b=c#d"
     assert isinstance(painter().strip(Line()), CellStrip)
+
+
+@given(st.text(max_size=60), st.integers(0, 40))
+def test_text_is_fitted_to_exactly_its_width(text: str, width: int) -> None:
+    assert cell_len(fit(plain(text), width)) == width

@@ -1,4 +1,5 @@
-"""One module per verb: ``configure(parser)`` and ``run(args) -> exit status``.
+"""One module per verb, with the functions ``configure(parser)`` and ``run(args)``, which returns the exit status.
 
-A verb that passes words on untouched also has ``split(words) -> (ours, theirs)``; theirs come as ``args.rest``.
+A verb whose last arguments are not parsed also has ``split(arguments)``, which returns the arguments to parse and the
+others. The others become ``args.rest``.
 """

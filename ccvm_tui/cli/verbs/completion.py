@@ -1,24 +1,27 @@
-"""``ccvm-tui completion``: a script that makes the shell complete verbs, flags and guests."""
+"""``ccvm-tui completion``: print a script by which a shell completes verbs, options and guests."""
 
 from __future__ import annotations
 
 import argparse
 
 SHELLS = ("bash", "zsh", "tcsh")
+"""The shells for which shtab can write a script."""
 
-DESCRIPTION = """\
+_EXAMPLES = """\
 bash: ccvm-tui completion bash > ~/.local/share/bash-completion/completions/ccvm-tui
 zsh:  ccvm-tui completion zsh > ~/.zfunc/_ccvm-tui   (a directory of your fpath)
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = DESCRIPTION
+    parser.epilog = _EXAMPLES
     parser.add_argument("shell", choices=SHELLS)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print the script."""
     import shtab
 
     from ccvm_tui.cli.parser import complete_parser
@@ -33,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    """The parsers of the verbs, which argparse keeps to itself."""
+    """Return the parsers of the verbs, which are private in argparse."""
     return [
         verb
         for action in parser._actions
@@ -45,7 +48,7 @@ def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
 _GUESTS = {"bash": "_ccvm_tui_guests", "zsh": "_ccvm_tui_guests"}
 _DIRECTORIES = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
 _CHOICES = {"guest": _GUESTS, "target": _GUESTS, "path": _DIRECTORIES}
-"""How shtab completes an argument, by its name."""
+"""The completion of an argument in each shell, by the argument's name."""
 
 _PREAMBLE = {
     "bash": r"""
@@ -61,4 +64,4 @@ _ccvm_tui_guests() {
 }
 """,
 }
-"""Guests by name. In ``ls --json`` the name of each stands on a line of its own, six columns in."""
+"""Functions that complete the names of guests. In ``ls --json`` each name is on a separate line, indented by six."""

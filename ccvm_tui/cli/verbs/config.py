@@ -1,4 +1,4 @@
-"""``ccvm-tui config``: the settings in effect, and where each comes from."""
+"""``ccvm-tui config``: show the settings in effect and their origins."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", nargs="?", default=".", metavar="PATH", help="of the project (default: this directory)")
+    """Add the verb's arguments."""
+    parser.add_argument("path", nargs="?", default=".", metavar="PATH", help="the project (default: this directory)")
     parser.add_argument("--json", action="store_true", help="print JSON, as documented in docs/commands.md")
-    parser.add_argument("--file", action="store_true", help="print the path of the configuration file and nothing else")
+    parser.add_argument("--file", action="store_true", help="print only the path of the configuration file")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print the settings. Raises UserError if the path is not a directory, ConfigError if a setting is invalid."""
     from ccvm_tui import config, paths
-    from ccvm_tui.cli import format
+    from ccvm_tui.cli.table import table
     from ccvm_tui.errors import UserError
 
     if args.file:
@@ -29,16 +31,18 @@ def run(args: argparse.Namespace) -> int:
         return 0
     project = Path(os.path.realpath(args.path))
     if not project.is_dir():
-        raise UserError(f"{args.path} is not a directory, so it has no settings", "see `ccvm-tui config --help`")
+        raise UserError(f"{args.path} is not a directory", "see `ccvm-tui config --help`")
     found = config.resolve(project, os.environ)
     if args.json:
         print(json.dumps(_as_json(found), indent=2))
         return 0
     rows = [["SETTING", "VALUE", "FROM"]]
-    rows += [[name, json.dumps(value, ensure_ascii=False), _from(found, name)] for name, value in found.values.items()]
-    print(format.table(rows))
-    there = "" if found.file.path.exists() else " (does not exist)"
-    print(f"\nfile: {found.file.path}{there}\nproject: {project}", file=sys.stderr)
+    rows += [
+        [name, json.dumps(value, ensure_ascii=False), _origin(found, name)] for name, value in found.values.items()
+    ]
+    print(table(rows))
+    missing = "" if found.file.path.exists() else " (does not exist)"
+    print(f"\nfile: {found.file.path}{missing}\nproject: {project}", file=sys.stderr)
     return 0
 
 
@@ -55,7 +59,7 @@ def _as_json(found: Effective) -> dict[str, object]:
     return {"file": str(found.file.path), "settings": settings}
 
 
-def _from(found: Effective, name: str) -> str:
+def _origin(found: Effective, name: str) -> str:
     origin = found.origins[name]
     line = _line(found, origin)
     return f"{origin.source}, line {line}" if line else f"{origin.source} {origin.detail}".rstrip()

@@ -1,4 +1,4 @@
-"""``ccvm-tui gc``: remove what dead guests, interrupted builds and old images left behind."""
+"""``ccvm-tui gc``: remove the leftovers of dead guests, of interrupted builds and of old images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 
 KEPT_DAYS = 30
-"""Days that reports of crashes and records of ended guests are kept."""
+"""Days for which crash reports and records of ended guests are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something that nobody needs. ``size`` in bytes."""
+    """Files that are no longer used. ``size`` is in bytes; ``remove`` deletes them."""
 
     what: str
     path: Path
@@ -26,25 +26,28 @@ class Leftover:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, remove nothing")
-    parser.add_argument("--images", action="store_true", help="also images and runtimes of other recipes")
+    """Add the verb's arguments."""
+    parser.add_argument("--dry-run", action="store_true", help="print what would be removed, but remove nothing")
+    parser.add_argument("--images", action="store_true", help="also remove the images and runtimes of other recipes")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ccvm_tui.cli.format import size
+    """Remove the leftovers and print them."""
+    from ccvm_tui.text import size_text
 
     leftovers = [*dead_guests(), *_old_records(time.time()), *_images(all_others=args.images)]
     verb = "would remove" if args.dry_run else "removed"
     for leftover in leftovers:
         if not args.dry_run:
             leftover.remove()
-        print(f"{verb} {leftover.what}: {leftover.path} ({size(leftover.size)})")
-    print(f"{verb} {size(sum(leftover.size for leftover in leftovers))} in all" if leftovers else "nothing to remove")
+        print(f"{verb} {leftover.what}: {leftover.path} ({size_text(leftover.size)})")
+    total = size_text(sum(leftover.size for leftover in leftovers))
+    print(f"{verb} {total} in total" if leftovers else "nothing to remove")
     return 0
 
 
 def dead_guests() -> list[Leftover]:
-    """Runtime directories whose keeper is gone."""
+    """Return the runtime directories whose keeper is dead."""
     from ccvm_tui import claim
     from ccvm_tui.paths import runtime_dir
 
@@ -56,12 +59,13 @@ def dead_guests() -> list[Leftover]:
 
 
 def _old_records(now: float) -> list[Leftover]:
-    """Crash reports, and records of how guests ended."""
+    """Return the crash reports and the records of ended guests that are too old."""
+    from ccvm_tui import crash
     from ccvm_tui.paths import state_dir
 
     found = []
-    for kind, what in (("crashes", "an old crash report"), ("last", "an old record")):
-        for file in sorted((state_dir() / kind).glob("*")):
+    for directory, what in ((crash.directory(), "an old crash report"), (state_dir() / "last", "an old record")):
+        for file in sorted(directory.glob("*")):
             info = file.lstat()
             if now - info.st_mtime > KEPT_DAYS * 86400:
                 found.append(Leftover(what, file, info.st_size, file.unlink))
@@ -69,9 +73,9 @@ def _old_records(now: float) -> list[Leftover]:
 
 
 def _images(*, all_others: bool) -> list[Leftover]:
-    """Replaced layers and runtimes, what killed builds left, and if asked what other recipes made."""
+    """Return replaced layers and runtimes, leftovers of builds, and with ``all_others`` those of other recipes."""
     from ccvm_tui import config
-    from ccvm_tui.cli import images
+    from ccvm_tui.boot import images
     from ccvm_tui.image import Store
     from ccvm_tui.image.images import current_layers
 
@@ -86,7 +90,7 @@ def _images(*, all_others: bool) -> list[Leftover]:
     ]
     stale = sum(_size(path) for path in store.root.glob(".building-*"))
     if stale and not _building(store.root / ".lock"):
-        found.append(Leftover("what interrupted builds left", store.root, stale, store.clean_stale))
+        found.append(Leftover("the leftovers of interrupted builds", store.root, stale, store.clean_stale))
     recipes = [images.recipe_of(config.resolve(None, os.environ).settings)] if all_others else []
     found += [
         Leftover(f"runtime {runtime.version}", runtime.directory, runtime.size, partial(store.remove, runtime.digest))
@@ -101,7 +105,7 @@ def _images(*, all_others: bool) -> list[Leftover]:
 
 
 def _building(lock: Path) -> bool:
-    """Whether a build holds the store's lock right now: then what looks left over is its work."""
+    """Return whether a running build holds the store's lock. What looks like a leftover then belongs to it."""
     try:
         with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""``ccvm-tui image``: build, list, describe, verify and remove guest images."""
+"""``ccvm-tui image``: build, list, show, verify and remove guest images."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's actions and their arguments."""
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
-    build = actions.add_parser("build", help="build what is missing of the image, the agent's layer and the runtime")
+    build = actions.add_parser("build", help="build the image, the agent's layer and the runtime, if they are missing")
     build.add_argument("--agent", metavar="NAME", help='the agent\'s layer, or "none" (default: as configured)')
     build.add_argument("--recipe", metavar="FILE", help="default: as configured")
-    build.add_argument("--update", action="store_true", help="fetch the runtime's QEMU anew")
-    build.add_argument("--force", action="store_true", help="build all of it again")
+    build.add_argument("--update", action="store_true", help="update the runtime's QEMU")
+    build.add_argument("--force", action="store_true", help="rebuild all of them")
     actions.add_parser("ls", help="list images, layers and runtimes").add_argument("--json", action="store_true")
-    show = actions.add_parser("show", help="describe an image")
-    show.add_argument("digest", nargs="?", metavar="DIGEST", help="or the beginning of it (default: the one in use)")
-    verify = actions.add_parser("verify", help="compare every byte with what was built")
+    show = actions.add_parser("show", help="show an image as JSON")
+    show.add_argument("digest", nargs="?", metavar="DIGEST", help="or a prefix of it (default: the configured image)")
+    verify = actions.add_parser("verify", help="compare all files with those that were built")
     verify.add_argument("digest", nargs="?", metavar="DIGEST", help="default: all images and runtimes")
     actions.add_parser("rm", help="remove images, layers or runtimes").add_argument(
         "digest", nargs="+", metavar="DIGEST"
@@ -33,12 +34,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Perform the action and return the exit status. Raises ImageError if it fails."""
     actions = {"build": _build, "ls": _ls, "show": _show, "verify": _verify, "rm": _rm}
     return actions[args.action](args)
 
 
 def _recipe(file: str | None) -> tuple[Recipe, Settings]:
-    """The recipe that holds here, and the settings."""
+    """Return the recipe in ``file``, or else the configured one, and the settings."""
     from ccvm_tui import config
     from ccvm_tui.image import load_recipe
 
@@ -48,18 +50,18 @@ def _recipe(file: str | None) -> tuple[Recipe, Settings]:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from ccvm_tui.cli import images
+    from ccvm_tui.boot import images
     from ccvm_tui.errors import ConfigError
     from ccvm_tui.image import Store, build
 
     recipe, settings = _recipe(args.recipe)
     layers = [args.agent if args.agent is not None else settings.agent]
-    runtime = images.wants_runtime(settings)
+    runtime = images.uses_runtime(settings)
     if args.update and not runtime:
         raise ConfigError(
-            "there is no runtime to update: the host's QEMU runs guests", '`CCVM_RUNTIME=own`, or runtime = "own"'
+            "there is no runtime to update: guests run on the host's QEMU", 'set CCVM_RUNTIME=own, or runtime = "own"'
         )
-    line = _Line()
+    line = _ProgressLine()
     give_up = threading.Event()
     try:
         image = build(
@@ -71,8 +73,8 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Line:
-    """Progress on one line of a terminal; elsewhere a line for each phase."""
+class _ProgressLine:
+    """Progress on one line of a terminal, or elsewhere one line for each phase."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
@@ -92,33 +94,35 @@ class _Line:
 
 
 def _ls(args: argparse.Namespace) -> int:
-    from ccvm_tui.cli import format
+    from ccvm_tui.cli.table import table
     from ccvm_tui.image import Store
+    from ccvm_tui.text import size_text
 
     store = Store()
     images, layers, runtimes = store.list(), store.layers(), store.runtimes()
     if args.json:
-        told = {
+        found = {
             "images": [_image_json(image) for image in images],
             "layers": [_layer_json(layer) for layer in layers],
             "runtimes": [_runtime_json(runtime) for runtime in runtimes],
         }
-        print(json.dumps(told, indent=2))
+        print(json.dumps(found, indent=2))
         return 0
     if not images and not runtimes:
-        print("no image is built yet; `ccvm-tui image build` does it", file=sys.stderr)
+        print("no image has been built yet; `ccvm-tui image build` builds one", file=sys.stderr)
         return 0
-    rows = [["DIGEST", "WHAT", "CREATED", "SIZE"]]
+    rows = [["DIGEST", "CONTENT", "CREATED", "SIZE"]]
     for image in images:
-        known = image.manifest
-        rows.append([image.digest[:12], f"{known.recipe} ({known.suite})", known.created[:19], format.size(image.size)])
+        manifest = image.manifest
+        content = f"{manifest.recipe} ({manifest.suite})"
+        rows.append([image.digest[:12], content, manifest.created[:19], size_text(image.size)])
     for layer in layers:
-        what = f"agent {layer.name} {layer.version}"
-        rows.append([layer.digest[:12], what, layer.manifest.created[:19], format.size(layer.size)])
+        content = f"agent {layer.name} {layer.version}"
+        rows.append([layer.digest[:12], content, layer.manifest.created[:19], size_text(layer.size)])
     for runtime in runtimes:
-        what = f"runtime QEMU {runtime.version}"
-        rows.append([runtime.digest[:12], what, runtime.manifest.created[:19], format.size(runtime.size)])
-    print(format.table(rows))
+        content = f"runtime QEMU {runtime.version}"
+        rows.append([runtime.digest[:12], content, runtime.manifest.created[:19], size_text(runtime.size)])
+    print(table(rows))
     return 0
 
 
@@ -132,7 +136,7 @@ def _verify(args: argparse.Namespace) -> int:
     from ccvm_tui.image import Store, verify
 
     store = Store()
-    runtimes = [one for one in store.runtimes() if not args.digest or one.digest.startswith(args.digest)]
+    runtimes = [item for item in store.runtimes() if not args.digest or item.digest.startswith(args.digest)]
     images = store.list() if not args.digest else [] if runtimes else [_chosen(args.digest)]
     status = 0
     for digest, problems in [
@@ -143,7 +147,7 @@ def _verify(args: argparse.Namespace) -> int:
             status = 1
             print(f"{problem}\n  → `{problem.fix}`", file=sys.stderr)
         if not problems:
-            print(f"{digest[:12]} is as it was built")
+            print(f"{digest[:12]} is unchanged since it was built")
     return status
 
 
@@ -156,7 +160,7 @@ def _rm(args: argparse.Namespace) -> int:
 
 
 def _chosen(digest: str | None) -> Image:
-    """Raises ImageError when there is no such image, or more than one."""
+    """Return the image with that digest, or the configured one. Raises ImageError unless there is exactly one."""
     from ccvm_tui.errors import ImageError
     from ccvm_tui.image import Store
 
@@ -164,7 +168,7 @@ def _chosen(digest: str | None) -> Image:
         recipe, _ = _recipe(None)
         image = Store().find(recipe)
         if image is None:
-            raise ImageError("the image is not built yet", "`ccvm-tui image build`")
+            raise ImageError("the image has not been built yet", "`ccvm-tui image build` builds it")
         return image
     found = [image for image in Store().list() if image.digest.startswith(digest)]
     if len(found) != 1:
@@ -174,17 +178,17 @@ def _chosen(digest: str | None) -> Image:
 
 
 def _image_json(image: Image) -> dict[str, object]:
-    known = image.manifest
+    manifest = image.manifest
     return {
         "digest": image.digest,
         "directory": str(image.directory),
-        "recipe": known.recipe,
-        "suite": known.suite,
-        "created": known.created,
-        "kernel_release": known.kernel_release,
+        "recipe": manifest.recipe,
+        "suite": manifest.suite,
+        "created": manifest.created,
+        "kernel_release": manifest.kernel_release,
         "cmdline": image.cmdline,
         "size": image.size,
-        "files": {name: {"size": file.size, "sha256": file.sha256} for name, file in known.files.items()},
+        "files": {name: {"size": file.size, "sha256": file.sha256} for name, file in manifest.files.items()},
         "layers": [_layer_json(layer) for layer in image.layers],
     }
 

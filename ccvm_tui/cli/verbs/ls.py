@@ -1,4 +1,7 @@
-"""``ccvm-tui ls``: guests and their sessions. Typed all day, so standard library only."""
+"""``ccvm-tui ls``: list running guests and their sessions.
+
+The verb is used all the time, so it imports little and only from the standard library.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,21 @@ GUEST_FIELDS = (
     "name", "project", "state", "started", "accel", "machine", "memory_mib", "cores", "read_only", "network",
     "agent", "version", "keeper_pid", "qemu_pid", "reason",
 )  # fmt: skip
-"""What ``--json`` has for each guest, with its sessions. Fields may be added, never renamed or removed."""
+"""The fields of a guest in ``--json``, besides its sessions. Fields can be added, but not renamed or removed."""
 
 SESSION_FIELDS = (
     "id", "name", "kind", "title", "argv", "size", "created", "activity", "attention", "clients", "last_output", "cwd",
 )  # fmt: skip
+"""The fields of a session in ``--json``."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("--json", action="store_true", help="print JSON, as documented in docs/commands.md")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print the guests."""
     from ccvm_tui.client import listing
 
     guests = listing.running()
@@ -39,30 +45,32 @@ def run(args: argparse.Namespace) -> int:
 
 def _as_json(guest: dict[str, Any]) -> dict[str, Any]:
     chosen = {field: guest.get(field) for field in GUEST_FIELDS}
-    chosen["sessions"] = [{field: one.get(field) for field in SESSION_FIELDS} for one in guest.get("sessions", [])]
+    sessions = guest.get("sessions", [])
+    chosen["sessions"] = [{field: session.get(field) for field in SESSION_FIELDS} for session in sessions]
     return chosen
 
 
 def _as_table(guests: list[dict[str, Any]]) -> str:
-    from ccvm_tui.cli import format
+    from ccvm_tui.cli.table import table
+    from ccvm_tui.text import time_text
 
-    rows = [["GUEST", "STATE", "AGE", "SESSION", "WHAT", "PROJECT"]]
+    rows = [["GUEST", "STATE", "AGE", "SESSION", "PROGRAM", "PROJECT"]]
     now = time.time()
     for guest in guests:
-        age = format.age(now - guest["started"]) if "started" in guest else "-"
-        sessions = [(one["id"], _what(one)) for one in guest.get("sessions", [])] or [("-", "-")]
-        for number, (id_, what) in enumerate(sessions):
+        age = time_text(now - guest["started"]) if "started" in guest else "-"
+        sessions = [(session["id"], _program(session)) for session in guest.get("sessions", [])] or [("-", "-")]
+        for number, (id_, program) in enumerate(sessions):
             first = [guest["name"], str(guest["state"]), age] if number == 0 else ["", "", ""]
-            rows.append([*first, id_, what, str(guest.get("project", "-")) if number == 0 else ""])
-    return format.table(rows)
+            rows.append([*first, id_, program, str(guest.get("project", "-")) if number == 0 else ""])
+    return table(rows)
 
 
-def _what(session: dict[str, Any]) -> str:
-    """Kind and title of a session, and whether it waits for somebody."""
+def _program(session: dict[str, Any]) -> str:
+    """Return the kind and the title of a session, and whether it is waiting for the user or attached."""
     title = session.get("name") or session.get("title") or " ".join(session.get("argv", ()))
-    words = [str(session.get("kind", "")), title[:40]]
+    parts = [str(session.get("kind", "")), title[:40]]
     if session.get("activity") == "waiting":
-        words.append("(waits for you)")
+        parts.append("(waiting for you)")
     if session.get("clients"):
-        words.append("(attached)")
-    return " ".join(word for word in words if word)
+        parts.append("(attached)")
+    return " ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""``ccvm-tui pause``: freeze guests. They keep their memory and use no processor time."""
+"""``ccvm-tui pause``: pause guests. They keep their memory and use no processor time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("guest", nargs="*", metavar="GUEST", help="default: this directory's guest")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Pause the guests. Raises UserError if one of them cannot be paused."""
     import asyncio
 
     from ccvm_tui.cli import target

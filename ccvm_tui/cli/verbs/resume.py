@@ -1,4 +1,4 @@
-"""``ccvm-tui resume``: let paused guests go on."""
+"""``ccvm-tui resume``: resume paused guests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("guest", nargs="*", metavar="GUEST", help="default: this directory's guest")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Resume the guests. Raises UserError if one of them cannot be resumed."""
     import asyncio
 
     from ccvm_tui.cli import target

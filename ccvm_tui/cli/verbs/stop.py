@@ -1,40 +1,53 @@
-"""``ccvm-tui stop``: end guests, after a question when that would lose something.
+"""``ccvm-tui stop``: stop guests, after a question if something would be lost.
 
-With somebody to ask, what would be lost is listed and confirmed. Without (a script, a pipe) nothing that
-would lose work is stopped unless ``--yes`` or ``--force`` says so.
+Without a terminal no question can be asked. A guest whose stop would lose something is then stopped only with ``--yes``
+or ``--force``.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
 import sys
+import time
 
-LISTED = 10
-"""Names of edited files shown in the question."""
+FILES_SHOWN = 10
+"""Names of edited files in the question."""
+
+FORCED_WITHIN = 5.0
+"""Seconds within which a keeper must stop its guest by force, and a killed keeper must end."""
+
+_ANSWER_TIMEOUT = 5.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("guest", nargs="*", metavar="GUEST", help="default: this directory's guest")
-    parser.add_argument("--all", action="store_true", help="stop every guest")
+    parser.add_argument("--all", action="store_true", help="stop all guests")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask, even if something would be lost")
-    parser.add_argument("--force", action="store_true", help="do not ask, do not wait for the guest, end it now")
+    parser.add_argument("--force", action="store_true", help="do not ask, and end the guest without a clean shutdown")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Stop the guests, and return 1 if the user has refused to stop one of them, or else the status of an error."""
     from ccvm_tui.cli import target
     from ccvm_tui.client import listing
     from ccvm_tui.errors import UserError
 
     if args.all and args.guest:
-        raise UserError("name guests or say --all, not both", "see `ccvm-tui stop --help`")
+        raise UserError("--all cannot be combined with names of guests", "see `ccvm-tui stop --help`")
     names = listing.names() if args.all else [target.guest(wanted) for wanted in args.guest or [None]]
     if not names:
         print("no guest is running", file=sys.stderr)
     status = 0
     for name in dict.fromkeys(names):
         try:
-            if args.yes or args.force or _agreed(name):
+            if args.yes or args.force or _confirmed(name):
                 _stop(name, force=args.force)
                 print(f"stopped {name}", file=sys.stderr)
             else:
@@ -48,53 +61,99 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _stop(name: str, *, force: bool) -> None:
-    from ccvm_tui.cli import hung
     from ccvm_tui.client import listing
     from ccvm_tui.errors import KeeperLost
 
     try:
-        listing.stop_any(name, force=force, within=5.0 if force else listing.STOP_TIMEOUT)
+        listing.stop_any(name, force=force, within=FORCED_WITHIN if force else listing.STOP_TIMEOUT)
     except KeeperLost:
         if not force:
             raise
-        hung.kill_keeper(name)
+        _kill_keeper(name)
 
 
-def _agreed(name: str) -> bool:
-    """Whether nothing would be lost, or the user lets it go. Raises UserError when nobody can be asked."""
-    from ccvm_tui.cli import ask, format
+def _confirmed(name: str) -> bool:
+    """Return whether nothing would be lost or the user agrees. Raises UserError if the user cannot be asked."""
     from ccvm_tui.errors import UserError
+    from ccvm_tui.text import printable
 
-    losses = [format.printable(loss) for loss in asyncio.run(_losses(name))]
+    losses = [printable(loss) for loss in asyncio.run(_losses(name))]
     if not losses:
         return True
-    if not ask.can_ask():
-        raise UserError(f"stopping {name} would lose work: {'; '.join(losses)}", "say --yes if that is meant")
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        raise UserError(f"stopping {name} would lose work: {'; '.join(losses)}", "use --yes to stop it anyway")
     for loss in losses:
         print(f"  {loss}", file=sys.stderr)
-    return ask.confirmed(f"Stop {name} all the same?")
+    print(f"Stop {name} anyway? [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        print(file=sys.stderr)
+    return answer.strip().lower() in ("y", "yes")
 
 
 async def _losses(name: str) -> list[str]:
-    """What stopping would lose, in words. A keeper of another version, or one that hangs, cannot tell."""
+    """Return descriptions of what stopping the guest would lose.
+
+    A keeper of another version and a keeper that hangs cannot be asked, which is reported as a loss.
+    """
     from ccvm_tui.client import connection
     from ccvm_tui.errors import UserError, VersionMismatch
 
     try:
-        async with asyncio.timeout(5), await connection.connect(name) as keeper:
+        async with asyncio.timeout(_ANSWER_TIMEOUT), await connection.connect(name) as keeper:
             info = await keeper.info()
             if info.state not in ("running", "paused"):
                 return []
             if info.state == "paused":
-                return [f"{len(info.sessions)} sessions; it is paused and cannot be asked what they do"]
+                return [f"{len(info.sessions)} sessions; the guest is paused, so their programs are unknown"]
             losses = [f"{session} is running {command}" for session, command in await keeper.busy()]
             if info.read_only:
                 edits = await keeper.edits()
                 if edits.files:
-                    names = ", ".join(edits.names[:LISTED]) + (", …" if edits.files > LISTED else "")
-                    losses.append(f"{edits.files} changed files live in the guest only: {names}")
+                    names = ", ".join(edits.names[:FILES_SHOWN]) + (", …" if edits.files > FILES_SHOWN else "")
+                    files = "1 changed file exists" if edits.files == 1 else f"{edits.files} changed files exist"
+                    losses.append(f"{files} only in the guest: {names}")
             return losses
     except VersionMismatch as error:
         return [error.message]
     except (UserError, TimeoutError):
-        return ["it does not say what its sessions do"]
+        return ["the guest does not report what its sessions are running"]
+
+
+def _kill_keeper(name: str) -> None:
+    """Kill a keeper that holds its lock but does not respond. Its QEMU dies with it.
+
+    The kernel reports which process listens on the socket (unix(7), SO_PEERCRED), because process numbers in files may
+    be outdated. Raises KeeperLost if the process is unknown or cannot be killed.
+    """
+    from ccvm_tui import claim
+    from ccvm_tui.errors import KeeperLost
+    from ccvm_tui.paths import GuestPaths
+
+    paths = GuestPaths(name)
+    pid = _listener(str(paths.keeper_socket))
+    if not claim.alive(paths.lock):
+        claim.remove_if_dead(paths.dir)
+        return
+    if pid <= 0:
+        raise KeeperLost(f"the keeper of {name} hangs and has no socket", f"`fuser {paths.lock}` shows its process")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + FORCED_WITHIN
+    while claim.alive(paths.lock):
+        if time.monotonic() > deadline:
+            raise KeeperLost(f"process {pid}, the keeper of {name}, cannot be killed", "it may hang in the kernel")
+        time.sleep(0.02)
+    claim.remove_if_dead(paths.dir)
+
+
+def _listener(path: str) -> int:
+    """Return the number of the process that listens on the socket ``path``, or -1."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(2.0)
+        try:
+            sock.connect(path)
+        except OSError:
+            return -1
+        pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return int(pid)

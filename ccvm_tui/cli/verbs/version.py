@@ -1,4 +1,4 @@
-"""``ccvm-tui version``: of the program, of its protocol, and of what it runs on."""
+"""``ccvm-tui version``: print the versions of the program, its protocol, Python and QEMU."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import platform
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print the versions."""
     from ccvm_tui import __version__
     from ccvm_tui.protocol import PROTOCOL
 
@@ -31,27 +33,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _qemu_version() -> str:
-    """Of the host's QEMU; empty when there is none."""
+    """Return the version of the host's QEMU, or an empty string if it is not installed."""
     import re
     import subprocess
 
+    from ccvm_tui.boot import images
+
+    if (program := images.host_qemu()) is None:
+        return ""
     try:
-        said = subprocess.run(
-            [f"qemu-system-{platform.machine()}", "--version"], capture_output=True, text=True, timeout=10, check=False
-        ).stdout
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    found = re.search(r"version (\S+)", said)
+    found = re.search(r"version (\S+)", done.stdout)
     return found[1] if found else ""
 
 
 def _runtime_version() -> str:
-    """Of our own QEMU; empty when none is unpacked."""
+    """Return the version of the QEMU in the runtime, or an empty string if there is no runtime."""
     import os
     from pathlib import Path
 
     from ccvm_tui import config
-    from ccvm_tui.cli import images
+    from ccvm_tui.boot import images
     from ccvm_tui.errors import UserError
     from ccvm_tui.image import Store
 

@@ -1,1 +1,1 @@
-"""Questions and lists that stand above the main screen for a moment and return an answer."""
+"""Questions and lists that cover the main screen and return an answer."""

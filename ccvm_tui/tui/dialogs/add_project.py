@@ -1,4 +1,4 @@
-"""Adding a project by its path, with completion of directories."""
+"""The dialog for adding a project by its path, with completion of directories."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from textual.widgets import Input, Static
 
 from ccvm_tui.errors import UserError
 from ccvm_tui.project import resolve
+from ccvm_tui.text import plain
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
-from ccvm_tui.tui.inks import inks_of
-from ccvm_tui.tui.plain import plain
-from ccvm_tui.tui.widgets.line import Line
+from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.widgets.controls import LineInput
 
 SHOWN = 10
+"""The number of completions that are shown."""
 
 
 def completions(typed: str) -> list[str]:
-    """Directories that begin as typed, with ``/`` at the end; hidden ones only when asked for."""
+    """Return the directories that begin with what was typed, each with a final ``/``.
+
+    Hidden directories are included only if the last component begins with a dot.
+    """
     text = typed or "~/"
     expanded = Path(text).expanduser()
     parent, begin = (expanded, "") if text.endswith("/") else (expanded.parent, expanded.name)
@@ -35,48 +39,56 @@ def completions(typed: str) -> list[str]:
 
 
 class AddProject(DialogScreen[str]):
+    """The dialog. Its answer is the path of the project."""
+
     title_text = "Add a project"
 
-    def __init__(self, start: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._input = Line(value=start or str(Path.cwd()), placeholder="a directory")
-        self._list = Static("", classes="note", markup=False)
+        self._path = LineInput(value=str(Path.cwd()), placeholder="a directory")
+        self._completions = Static("", classes="note", markup=False)
         self._error = Static("", classes="error", markup=False)
 
     def inside(self) -> list[Widget]:
-        note = Text("Its guest will see this directory and nothing else. Tab completes, Enter adds.")
-        return [self._input, Static(note, classes="note"), self._error, self._list]
+        """Return the input line, an explanation, and the completions."""
+        note = Text("Its guest can access this directory and nothing else. Tab completes, Enter adds it.")
+        return [self._path, Static(note, classes="note"), self._error, self._completions]
 
     def on_mount(self) -> None:
-        self._input.focus()
+        """Let the user type."""
+        self._path.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """Show the completions."""
         at = max(event.value.rfind("//"), event.value.rfind("/~"))
-        if at >= 0:  # a whole path typed behind the beginning of another: it is the one that is meant
-            self._input.value = event.value[at + 1 :]
-            self._input.cursor_position = len(self._input.value)
+        if at >= 0:  # the user has typed a whole path after the initial one
+            self._path.value = event.value[at + 1 :]
+            self._path.cursor_position = len(self._path.value)
             return
         found = completions(event.value)
+        inks = inks_of(self)
         text = Text()
         for name in found[:SHOWN]:
-            text.append(f"  {plain(name, 200)}\n", inks_of(self).ink("muted", "panel"))
+            text.append(f"  {plain(name, 200)}\n", inks.ink("muted", "panel"))
         if len(found) > SHOWN:
-            text.append(f"  … {len(found) - SHOWN} more", inks_of(self).ink("faint", "panel"))
-        self._list.update(text)
+            text.append(f"  … {len(found) - SHOWN} more", inks.ink("faint", "panel"))
+        self._completions.update(text)
         self._error.update("")
 
     def on_key(self, event: events.Key) -> None:
+        """Complete the path with Tab."""
         if event.key != "tab":
             return
         event.stop()
         event.prevent_default()
-        found = completions(self._input.value)
+        found = completions(self._path.value)
         if found:
             common = os.path.commonprefix(found)  # noqa: RUF071 - characters are what is typed
-            self._input.value = found[0] if len(found) == 1 or common == self._input.value else common
-            self._input.cursor_position = len(self._input.value)
+            self._path.value = found[0] if len(found) == 1 or common == self._path.value else common
+            self._path.cursor_position = len(self._path.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Answer the path, or show why it cannot be a project."""
         try:
             found = resolve(event.value.rstrip("/") or "/")
         except UserError as error:

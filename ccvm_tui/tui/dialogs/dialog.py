@@ -1,4 +1,4 @@
-"""The frame of all dialogs: a titled box in the middle, Escape leaves."""
+"""The frame of all dialogs: a box with a title in the middle of the screen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Dialog(Vertical):
 
 
 class DialogScreen(ModalScreen[Answer | None], Generic[Answer]):
-    """``title_text`` stands in the border; ``inside`` yields the content. None is the answer of Escape."""
+    """A dialog with the title ``title_text`` and the widgets of ``inside``. Escape answers None."""
 
     BINDINGS: ClassVar = [("escape", "leave", "leave")]
 
@@ -40,12 +40,15 @@ class DialogScreen(ModalScreen[Answer | None], Generic[Answer]):
     title_text = ""
 
     def compose(self) -> ComposeResult:
+        """Yield the box."""
         box = Dialog(*self.inside())
         box.border_title = self.title_text
         yield box
 
     def inside(self) -> list[Widget]:
+        """Return the widgets in the box."""
         return []
 
     def action_leave(self) -> None:
+        """Answer None."""
         self.dismiss(None)

@@ -1,33 +1,28 @@
-"""A line to type in, and the entries that match it: what the switcher and the command palette have in common."""
+"""An input line and the entries that match it, which the switcher and the command palette have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.fuzzy import FuzzySearch
 from textual.widget import Widget
-from textual.widgets import Input, OptionList
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
-from ccvm_tui.tui.fuzzy import positions, score
-from ccvm_tui.tui.inks import inks_of
-from ccvm_tui.tui.widgets.line import Line
+from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.widgets.controls import LineInput
 
 Entry = TypeVar("Entry")
 
-MOVES = {
-    "down": "cursor_down", "up": "cursor_up", "ctrl+n": "cursor_down", "ctrl+p": "cursor_up", "ctrl+j": "cursor_down",
-    "ctrl+k": "cursor_up", "pagedown": "page_down", "pageup": "page_up",
-}  # fmt: skip
-
 
 class Finder(DialogScreen[Entry], Generic[Entry]):
-    """Answers the chosen entry. What an entry is searched by and looks like is the subclass's."""
+    """The dialog. Its answer is the entry that the user has chosen."""
 
     placeholder = ""
 
@@ -44,77 +39,106 @@ class Finder(DialogScreen[Entry], Generic[Entry]):
     def __init__(self, entries: Sequence[Entry]) -> None:
         super().__init__()
         self._entries = list(entries)
-        self._shown: list[Entry] = []
-        self.list = OptionList(markup=False)
+        self._found: list[Entry] = []
+        self._search = FuzzySearch()
+        self._input = LineInput(placeholder=self.placeholder)
+        self._list = OptionList(markup=False)
+        self._moves: dict[str, Callable[[], None]] = {
+            "down": self._list.action_cursor_down, "ctrl+n": self._list.action_cursor_down,
+            "ctrl+j": self._list.action_cursor_down, "pagedown": self._list.action_page_down,
+            "up": self._list.action_cursor_up, "ctrl+p": self._list.action_cursor_up,
+            "ctrl+k": self._list.action_cursor_up, "pageup": self._list.action_page_up,
+        }  # fmt: skip
 
-    def compose(self) -> ComposeResult:
-        box = Vertical(classes="box")
-        box.border_title = self.title_text
-        with box:
-            yield Line(placeholder=self.placeholder)
-            yield Horizontal(self.list, *self.beside())
+    # --- for subclasses ------------------------------------------------------------------------------------
 
     def beside(self) -> list[Widget]:
-        """What stands to the right of the list."""
+        """Return the widgets to the right of the list."""
         return []
 
-    def searched(self, entry: Entry) -> str:
-        """The text that is matched."""
+    def searchable(self, entry: Entry) -> str:
+        """Return the text of an entry that is searched."""
         raise NotImplementedError
 
-    def line(self, entry: Entry, needle: str, room: int) -> Text:
-        """The entry's line, ``room`` cells wide at most."""
+    def line(self, entry: Entry, needle: str, width: int) -> Text:
+        """Return the line of an entry, at most ``width`` cells wide."""
         raise NotImplementedError
 
-    def under_cursor(self, entry: Entry | None) -> None:
-        """The cursor came to ``entry``."""
+    def highlighted(self, entry: Entry | None) -> None:
+        """Handle that the cursor is on an entry, or that there is none."""
 
     def matched(self, needle: str, text: str) -> Text:
-        """``text`` with the letters that the needle hit."""
+        """Return ``text`` with the letters highlighted that match ``needle``."""
         inks = inks_of(self)
         out = Text(text, inks.ink("foreground", ""))
-        for position in positions(needle, text):
+        score, positions = self._search.match(needle, text) if needle else (0.0, ())
+        for position in positions if score else ():
             out.stylize(inks.ink("accent", "", bold=True), position, position + 1)
         return out
 
+    # --- the dialog ----------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Yield the box."""
+        box = Vertical(classes="box")
+        box.border_title = self.title_text
+        with box:
+            yield self._input
+            yield Horizontal(self._list, *self.beside())
+
     def on_mount(self) -> None:
-        self.call_after_refresh(self._find, "")
+        """Show all entries."""
+        self.call_after_refresh(self._find)
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._find, self.query_one(Line).value.strip())
+        """Draw the lines in the new width."""
+        self.call_after_refresh(self._find)
 
-    def _find(self, needle: str) -> None:
-        scored = [(score(needle, self.searched(one)), index, one) for index, one in enumerate(self._entries)]
-        scored.sort(key=lambda found: (-found[0] if needle else 0, found[1]))
-        self._shown = [one for points, _, one in scored if points]
-        room = max(20, self.list.size.width - 3 or 40)
-        self.list.clear_options()
-        self.list.add_options([Option(self.line(one, needle, room)) for one in self._shown])
-        if self._shown:
-            self.list.highlighted = 0
+    def _find(self) -> None:
+        needle = self._input.value.strip()
+        self._found = self._matching(needle)
+        width = max(20, self._list.size.width - 3 or 40)
+        self._list.clear_options()
+        self._list.add_options([Option(self.line(entry, needle, width)) for entry in self._found])
+        if self._found:
+            self._list.highlighted = 0
         else:
-            self.under_cursor(None)
+            self.highlighted(None)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self._find(event.value.strip())
+    def _matching(self, needle: str) -> list[Entry]:
+        """Return the entries that match, the best ones first."""
+        if not needle:
+            return self._entries
+        scored = [(self._search.match(needle, self.searchable(entry))[0], entry) for entry in self._entries]
+        return [entry for score, entry in sorted(scored, key=lambda pair: -pair[0]) if score]
+
+    def _entry_at(self, index: int | None) -> Entry | None:
+        return self._found[index] if index is not None and 0 <= index < len(self._found) else None
+
+    def on_input_changed(self) -> None:
+        """Show the entries that match."""
+        self._find()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        if 0 <= event.option_index < len(self._shown):
-            self.under_cursor(self._shown[event.option_index])
+        """Handle that the cursor is on an entry."""
+        if (entry := self._entry_at(event.option_index)) is not None:
+            self.highlighted(entry)
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+    def on_option_list_option_selected(self) -> None:
+        """Answer the entry that was clicked."""
         self._choose()
 
     def on_input_submitted(self) -> None:
+        """Answer the entry under the cursor."""
         self._choose()
 
     def _choose(self) -> None:
-        index = self.list.highlighted
-        if index is not None and 0 <= index < len(self._shown):
-            self.dismiss(self._shown[index])
+        if (entry := self._entry_at(self._list.highlighted)) is not None:
+            self.dismiss(entry)
 
     def on_key(self, event: events.Key) -> None:
-        if (move := MOVES.get(event.key)) is not None:
+        """Move the cursor."""
+        if (move := self._moves.get(event.key)) is not None:
             event.stop()
             event.prevent_default()
-            getattr(self.list, f"action_{move}")()
+            move()

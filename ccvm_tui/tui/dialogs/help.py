@@ -1,4 +1,4 @@
-"""All keys with their present bindings, and the few things worth knowing."""
+"""The help: all keys as they are set now."""
 
 from __future__ import annotations
 
@@ -9,31 +9,24 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ccvm_tui.tui.bindings import TREE_KEYS, LeaderKeys, shown_key
+from ccvm_tui.config import Keys
+from ccvm_tui.tui.actions.table import leader_keys, shown_key, tree_keys
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
-from ccvm_tui.tui.inks import inks_of
-from ccvm_tui.tui.widgets.which_key import SHORT
+from ccvm_tui.tui.model import scrollback
+from ccvm_tui.tui.terminal_io.app import inks_of
 
-READING_KEYS = (
-    ("↑ ↓ PageUp PageDown", "move; j k Ctrl+U Ctrl+D as in vi"),
-    ("g G", "first and last line"),
-    ("/ ?", "search forwards, backwards"),
-    ("n N", "older, newer match"),
-    ("v V Ctrl+V", "select characters, lines, a block"),
-    ("y or Enter", "copy"),
-    ("s", "save the scrollback to a file"),
-    ("q or Esc", "back to the program"),
-)
 MOUSE = (
-    ("drag", "select and copy; with Shift where the program has the mouse"),
-    ("double, triple click", "select a word, a line"),
-    ("Alt+drag", "select a block"),
+    ("drag", "select and copy; with Shift if the program uses the mouse"),
+    ("double, triple click", "select and copy a word, a line"),
+    ("Alt+drag", "select and copy a block"),
     ("Ctrl+click", "open a link"),
-    ("wheel", "scroll back; typing goes back to the program"),
+    ("wheel", "scroll back; typing returns to the program"),
 )
 
 
-class Help(DialogScreen[str]):
+class Help(DialogScreen[None]):
+    """The help for a leader and the keys after it."""
+
     title_text = "Keys"
     DEFAULT_CSS = """
     Help Dialog { width: 78; }
@@ -41,17 +34,20 @@ class Help(DialogScreen[str]):
     """
     BINDINGS: ClassVar = [("q,question_mark,enter", "leave"), ("j,down", "down"), ("k,up", "up")]
 
-    def __init__(self, leader: LeaderKeys) -> None:
+    def __init__(self, leader: str, keys: Keys) -> None:
         super().__init__()
         self._leader = leader
-        self._scroll = VerticalScroll(Static(markup=False), can_focus=True)
+        self._settings = keys
+        self._scroll_area = VerticalScroll(Static(markup=False), can_focus=True)
 
     def inside(self) -> list[Widget]:
-        return [self._scroll]
+        """Return the text."""
+        return [self._scroll_area]
 
     def on_mount(self) -> None:
-        self._scroll.query_one(Static).update(self._text())
-        self._scroll.focus()
+        """Draw the text in the theme's colours."""
+        self._scroll_area.query_one(Static).update(self._text())
+        self._scroll_area.focus()
 
     def _text(self) -> Text:
         inks = inks_of(self)
@@ -64,27 +60,27 @@ class Help(DialogScreen[str]):
             text.append(f"  {key:<21}", inks.ink("accent", "panel"))
             text.append(f"{about}\n", inks.ink("foreground", "panel"))
 
-        leader = shown_key(self._leader.leader)
+        leader = shown_key(self._leader)
         section("In a session")
         text.append(f"  Every key goes to the program, except {leader}. After {leader}:\n", inks.ink("muted", "panel"))
-        for binding in self._leader.bindings:
-            pair(shown_key(binding.key), SHORT.get(binding.action, binding.about))
-        pair("1 to 9", "session by its number in the tree")
-        pair(leader, "send it to the program")
+        for key, title, _ in leader_keys(self._leader, self._settings):
+            pair(key, title)
         section("In the tree")
-        for key, about in TREE_KEYS:
-            pair(key, about)
-        section("Reading the scrollback")
-        for key, about in READING_KEYS:
+        for key, title in tree_keys():
+            pair(key, title)
+        section("In copy mode")
+        for key, about in scrollback.KEYS:
             pair(key, about)
         section("Mouse")
         for key, about in MOUSE:
             pair(key, about)
-        text.append("\n  Keys after the leader are set in config.toml, section [keys].\n", inks.ink("muted", "panel"))
+        text.append("\n  Set the keys after the leader in config.toml, section [keys].\n", inks.ink("muted", "panel"))
         return text
 
     def action_down(self) -> None:
-        self._scroll.scroll_down(animate=False)
+        """Scroll down."""
+        self._scroll_area.scroll_down(animate=False)
 
     def action_up(self) -> None:
-        self._scroll.scroll_up(animate=False)
+        """Scroll up."""
+        self._scroll_area.scroll_up(animate=False)

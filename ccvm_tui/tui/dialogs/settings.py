@@ -1,9 +1,10 @@
-"""A project's settings in effect, and where each comes from. They are changed in config.toml, by its editor."""
+"""The settings of a project and their sources. They are changed in config.toml, with the user's editor."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import ClassVar
@@ -18,14 +19,32 @@ from ccvm_tui import config
 from ccvm_tui.config import SCHEMA, Effective
 from ccvm_tui.errors import ConfigError
 from ccvm_tui.paths import config_file
-from ccvm_tui.tui import workers
+from ccvm_tui.text import plain
 from ccvm_tui.tui.dialogs.dialog import DialogScreen
-from ccvm_tui.tui.inks import inks_of
-from ccvm_tui.tui.plain import plain
-from ccvm_tui.tui.toml_section import with_section
+from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.widgets.controls import run_in_background
+
+_SECTION = re.compile(r'^\s*\[\s*project\s*\.\s*(?:"((?:[^"\\]|\\.)*)"|\'([^\']*)\')\s*\]')
+"""The header of a project's section in config.toml."""
+
+
+def with_section(text: str, project: str) -> tuple[str, int]:
+    """Return a configuration with a section for ``project``, and the line of its first setting, counted from 1."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if (match := _SECTION.match(line)) is not None:
+            name = match[2] if match[2] is not None else re.sub(r"\\(.)", r"\1", match[1])
+            if os.path.realpath(Path(name).expanduser()) == project:
+                return text, number + 1
+    quoted = project.replace("\\", "\\\\").replace('"', '\\"')
+    gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+    section = f'[project."{quoted}"]\n# memory = 4096\n# cores = 4\n# writable_cwd = true\n# agent = "claude"\n'
+    new = text + gap + section
+    return new, new[: -len(section)].count("\n") + 2
 
 
 class ProjectSettings(DialogScreen[None]):
+    """The settings of one project."""
+
     DEFAULT_CSS = """
     ProjectSettings Dialog { width: 100; }
     ProjectSettings VerticalScroll { height: auto; max-height: 100%; }
@@ -35,51 +54,46 @@ class ProjectSettings(DialogScreen[None]):
     def __init__(self, project: str) -> None:
         super().__init__()
         self._project = project
-        self._text = Static(markup=False)
-        self._scroll = VerticalScroll(self._text, can_focus=True)
+        self._lines = Static(markup=False)
+        self._scroll_area = VerticalScroll(self._lines, can_focus=True)
         self.title_text = f"Settings of {plain(Path(project).name, 60)}"
 
     def inside(self) -> list[Widget]:
-        return [self._scroll]
+        """Return the table."""
+        return [self._scroll_area]
 
     def on_mount(self) -> None:
+        """Show the table."""
         self._show()
-        self._scroll.focus()
+        self._scroll_area.focus()
 
     def _show(self) -> None:
         inks = inks_of(self)
         text = Text()
         text.append("e", inks.ink("accent", "panel", bold=True))
-        text.append(f" edits {config_file()} at this project's section.\n", inks.ink("muted", "panel"))
-        text.append("A running guest keeps what it was started with.\n\n", inks.ink("muted", "panel"))
+        text.append(f" edits this project's section of {config_file()}.\n", inks.ink("muted", "panel"))
+        text.append("Changes take effect when the guest is started the next time.\n\n", inks.ink("muted", "panel"))
         try:
-            self._rows(text, config.resolve(Path(self._project), os.environ))
+            self._write_rows(text, config.resolve(Path(self._project), os.environ))
         except ConfigError as error:
             text.append(f"✗ {error.message}\n", inks.ink("error", "panel"))
-        self._text.update(text)
+        self._lines.update(text)
 
-    def _rows(self, text: Text, effective: Effective) -> None:
+    def _write_rows(self, text: Text, effective: Effective) -> None:
         inks = inks_of(self)
         for name, row in SCHEMA.items():
             if not row.per_project:
                 continue
             value, origin = effective.values[name], effective.origins[name]
             own = origin.source is not config.Source.DEFAULT
-            shown = (
-                ", ".join(map(str, value))
-                if isinstance(value, tuple | list)
-                else str(value).lower()
-                if isinstance(value, bool)
-                else str(value) or "—"
-            )
             text.append(f"{name:<20}", inks.ink("foreground", "panel", bold=own))
-            text.append(f"{plain(shown, 28):<30}", inks.ink("accent" if own else "foreground", "panel"))
+            text.append(f"{plain(_shown(value), 28):<30}", inks.ink("accent" if own else "foreground", "panel"))
             detail = f" {origin.detail}" if origin.detail else ""
             text.append(f"{origin.source.value}{detail}\n", inks.ink("muted", "panel"))
 
     def action_edit(self) -> None:
-        """Open the user's editor on the file, which gets a section for the project if it has none."""
-        workers.start(self, self._edit, "edit the settings", "edit", exclusive=True)
+        """Open the user's editor with the configuration."""
+        run_in_background(self, self._edit, "edit the settings", group="edit", exclusive=True)
 
     async def _edit(self) -> None:
         path = config_file()
@@ -93,17 +107,27 @@ class ProjectSettings(DialogScreen[None]):
             with self.app.suspend():
                 process = await asyncio.create_subprocess_exec(*editor, f"+{line}", str(path))
                 await process.wait()
-            if new != old and path.read_text(encoding="utf-8") == new:  # nothing was written: leave no trace
+            if new != old and path.read_text(encoding="utf-8") == new:  # the user has changed nothing
                 path.write_text(old, encoding="utf-8") if old else path.unlink()
         except SuspendNotSupported:
             self.notify("There is no terminal for an editor", timeout=3)
         except (OSError, ValueError) as error:
-            self.notify(f"{path} could not be edited: {error}", severity="error", markup=False)
+            self.notify(f"Cannot edit {path}: {error}", severity="error", markup=False)
         self._show()
         self.app.refresh(layout=True)
 
     def action_down(self) -> None:
-        self._scroll.scroll_down(animate=False)
+        """Scroll down."""
+        self._scroll_area.scroll_down(animate=False)
 
     def action_up(self) -> None:
-        self._scroll.scroll_up(animate=False)
+        """Scroll up."""
+        self._scroll_area.scroll_up(animate=False)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) or "—"

@@ -1,1 +1,1 @@
-"""Whole screens of the dashboard."""
+"""The screens of the dashboard. Dialogs, which cover a screen, have a package of their own."""

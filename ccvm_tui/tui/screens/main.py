@@ -1,17 +1,14 @@
-"""The main screen: sidebar, stage, details, and the two lines around them.
-
-It turns what widgets ask for into deeds (`GuestActs`, `Views`) and what the fleet tells into what is shown.
-"""
+"""The main screen: it owns the model, shows it in widgets, and carries out actions."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
 
-from textual import events, on, work
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual import on
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.fuzzy import Matcher
 from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
@@ -19,373 +16,552 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from ccvm_tui.config import Settings
-from ccvm_tui.guest import Activity, SessionInfo
-from ccvm_tui.project.history import History, KnownProject
+from ccvm_tui.errors import UserError
+from ccvm_tui.guest import SessionKind, TermColours, TermSize
 from ccvm_tui.protocol import Happened
-from ccvm_tui.tui import attention, workers
-from ccvm_tui.tui.attention import SessionKey
-from ccvm_tui.tui.bindings import LeaderKeys, leader_bindings
-from ccvm_tui.tui.fleet import Contact, Fleet, Guest
-from ccvm_tui.tui.projects import ProjectEntry, gather
-from ccvm_tui.tui.screens.acts import GuestActs
-from ccvm_tui.tui.screens.deeds import Deeds
-from ccvm_tui.tui.screens.keyboard import Keyboard
-from ccvm_tui.tui.screens.lines_around import LinesAround
-from ccvm_tui.tui.screens.pages import Pages
-from ccvm_tui.tui.screens.session_events import SessionEvents
-from ccvm_tui.tui.starting import Starter
-from ccvm_tui.tui.strokes import Stroke
-from ccvm_tui.tui.tree_rows import RowKind, TreeRow, project_row_id, rows
-from ccvm_tui.tui.widgets.bars import Bar, Divider, FooterBar, HeaderBar
+from ccvm_tui.text import plain
+from ccvm_tui.tui.actions import guests, sessions, table
+from ccvm_tui.tui.actions.clipboard import Clipboard, GuestClipboard
+from ccvm_tui.tui.actions.guests import SessionLauncher
+from ccvm_tui.tui.actions.starter import Starter
+from ccvm_tui.tui.actions.table import ACTIONS, Action, KeyHint, shown_key
+from ccvm_tui.tui.dialogs.add_project import AddProject
+from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
+from ccvm_tui.tui.dialogs.help import Help
+from ccvm_tui.tui.dialogs.logs import Logs
+from ccvm_tui.tui.dialogs.palette import Command, Palette, StartProject, UseTheme, commands
+from ccvm_tui.tui.dialogs.settings import ProjectSettings
+from ccvm_tui.tui.dialogs.switcher import Candidate, Switcher, candidates
+from ccvm_tui.tui.model import attention
+from ccvm_tui.tui.model.guests import Guest
+from ccvm_tui.tui.model.model import Model
+from ccvm_tui.tui.model.selection import Subject
+from ccvm_tui.tui.model.sessions import SessionKey, session_title
+from ccvm_tui.tui.model.text_selection import TextSelection
+from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
+from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
+from ccvm_tui.tui.terminal_io.style_book import safe_link
+from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
+from ccvm_tui.tui.widgets.body import Body
+from ccvm_tui.tui.widgets.controls import ActionRequested, CancellableInput, run_in_background, show_error, start
 from ccvm_tui.tui.widgets.details import Details
-from ccvm_tui.tui.widgets.line import Line
-from ccvm_tui.tui.widgets.panes import Pane
-from ccvm_tui.tui.widgets.stage import Stage
+from ccvm_tui.tui.widgets.main_area import MainArea
+from ccvm_tui.tui.widgets.session_pane import SessionPane
 from ccvm_tui.tui.widgets.terminal import Terminal
-from ccvm_tui.tui.widgets.tree import FleetTree
+from ccvm_tui.tui.widgets.tree import TreeView
 from ccvm_tui.tui.widgets.which_key import WhichKey
 
-if TYPE_CHECKING:
-    from ccvm_tui.tui.app import Dashboard
+PREVIEW_DELAY = 0.04
+"""Seconds that the tree's cursor must stay on a row until the row's session or page is shown."""
 
-LOAD_EVERY = 3.0
-
-SIDEBAR_MIN, SIDEBAR_MAX = 18, 70
-SIDEBAR, SIDEBAR_SMALL, SMALL = 32, 26, 100
-"""Columns of the sidebar unless the user wants others, and the columns below which it has fewer."""
-
-WIDE = 150
-"""Columns from which the details have room of their own."""
-
-NARROW = 110
-"""Columns below which they take the place of the session."""
+SIDEBAR_STEP = 4
+"""The number of columns by which the sidebar is made wider or narrower."""
 
 
-class FilterLine(Line):
-    """Typing narrows the tree; Escape takes the filter off."""
+class MainScreen(Screen[None]):
+    """The screen with tree, main area and details.
+
+    ``configured`` projects are listed whether they run or not, and so is ``here``, on which the tree's cursor begins.
+    """
 
     @dataclass
-    class Left(Message):
-        pass
+    class ThemeChosen(Message):
+        """The user has chosen a theme."""
 
-    def key_escape(self, event: events.Key) -> None:
-        event.stop()
-        self.post_message(self.Left())
+        name: str
 
-
-class MainScreen(SessionEvents, LinesAround, Keyboard, Screen[None]):
-    def __init__(self, settings: Settings, starter: Starter, configured: tuple[str, ...], here: str = "") -> None:
+    def __init__(self, settings: Settings, starter: Starter, configured: Sequence[str], here: str = "") -> None:
         super().__init__()
         self.settings = settings
-        self.starter = starter
-        self.configured = configured
-        self.history = History()
-        self.fleet = Fleet(self._fleet_changed, self._heard)
-        self.leader = LeaderKeys(settings.leader, leader_bindings(settings.keys))
-        self.current: SessionKey | None = None
-        self.before: SessionKey | None = None
-        self.added = {here} if here else set[str]()
-        self.projects: list[ProjectEntry] = []
-        self.infos: dict[SessionKey, SessionInfo] = {}
-        self.focused_outside = False
-        self.focus_wanted: SessionKey | None = None
-        self.holding: Timer | None = None
-        self.held: list[Stroke | bytes] = []
-        self.load_timer: Timer | None = None
-        self.popup: Timer | None = None
-        self._preview: Timer | None = None
-        self._boot_timer: Timer | None = None
-        self._composed = False
-        self._sidebar_wanted = 0
-        self._seen_at = 0
-        self._seen_before: tuple[KnownProject, ...] = ()
-        self._details_wanted: bool | None = None
-        self.fleet_tree = FleetTree(id="tree")
-        self.fleet_tree.start = project_row_id(here)
-        self.stage = Stage(id="stage")
+        self.model = Model(configured, here, self.refresh_all, self._guest_event)
+        self.header = HeaderBar(id="header")
+        self.tree_view = TreeView(self.model.tree, id="tree")
+        self.main_area = MainArea(self.model, id="main-area")
         self.details = Details(id="details")
-        self.acts = GuestActs(self)
-        self.pages = Pages(self)
-        self.deeds = Deeds(self)
-
-    @property
-    def dashboard(self) -> Dashboard:
-        from ccvm_tui.tui.app import Dashboard
-
-        assert isinstance(self.app, Dashboard)
-        return self.app
+        self.body = Body(self.tree_view, self.main_area, self.details, id="body")
+        self.which_key = WhichKey(settings.leader, settings.keys, id="which-key")
+        self.footer = FooterBar(id="footer")
+        self._launcher = SessionLauncher(
+            self.model, starter, self._terminal_state, self.refresh_all, self._show_guest, self.open_session
+        )
+        self._clipboard = Clipboard(
+            lambda text: host_of(self).write(text), lambda text: terminal_app(self).set_clipboard(text)
+        )
+        self._guest_clipboard = GuestClipboard(
+            settings.osc52, self._ask_unexpected, self._clipboard, self._notify_briefly
+        )
+        self._methods: dict[str, Callable[[], None]] = {
+            action.name: getattr(self, f"action_{action.name}") for action in ACTIONS
+        }
+        self._composed = False
+        self._host_focused = True
+        self._host_title = ""
+        self._preview_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        yield HeaderBar(id="header")
-        with Horizontal(id="body"):
-            with Vertical(id="sidebar"):
-                yield FilterLine(placeholder="filter", id="filter")
-                yield self.fleet_tree
-            yield Divider(id="divider")
-            yield self.stage
-            yield self.details
-        yield WhichKey(id="which-key")
-        yield FooterBar(id="footer")
+        """Yield the parts from top to bottom."""
+        yield self.header
+        yield self.body
+        yield self.which_key
+        yield self.footer
 
     def on_mount(self) -> None:
+        """Start watching the guests."""
         self._composed = True
-        workers.start(self, self.fleet.run, "fleet", "fleet")
-        self.load_timer = self.set_interval(LOAD_EVERY, self.read_load)
-        self.read_load()
-        self.fleet_tree.focus()
+        run_in_background(self, self.model.fleet.run, "fleet", group="fleet")
+        self.tree_view.focus()
         self.app.theme_changed_signal.subscribe(self, self._theme_changed)
         self.refresh_all()
 
-    def _theme_changed(self, _: Theme) -> None:
-        """What was made with the old theme's colours is made again."""
-        self.details.forget()
-        self.stage.page.forget()
-        for pane in self.stage.panes():
-            pane.terminal.new_theme()
-        self.refresh_all()
-
-    # --- what the fleet tells ------------------------------------------------------------------------------
-
-    @property
-    def composed(self) -> bool:
-        """Whether all that the screen consists of is there: not before, and no more once the app shuts down."""
-        return self._composed and self.app.is_running
-
-    def _fleet_changed(self) -> None:
-        if self.composed:
-            self.refresh_all()
+    # --- showing the model ---------------------------------------------------------------------------------
 
     def refresh_all(self) -> None:
-        """Show what is known now."""
-        if not self.composed:
+        """Update the model and show it, unless the app is starting or quitting."""
+        if not self._composed or not self.app.is_running:
             return
-        before = self.infos
-        self.infos = dict(self.fleet.sessions())
-        self.projects = gather(
-            {*self.configured, *self.added}, self._history(), self.fleet.guests.values(), self.fleet.ends.values()
-        )
-        self.refresh_tree()
-        self.refresh_titles()
-        self._drop_ended()
-        row = self.fleet_tree.row
-        if self.stage.showing_page:
-            self.pages.show(row)
-        self.refresh_header()
-        self.refresh_footer()
+        changes = self.model.update()
+        self._refresh_around()
+        self.main_area.update()
         self._refresh_details()
-        self._boot_motion()
-        for change in attention.changes(before, self.infos):
-            self._wanted(change)
-        self._seen()
+        for change in changes:
+            self._announce(change)
+        self._mark_seen()
 
-    def _history(self) -> tuple[KnownProject, ...]:
-        """The projects used before; read again only when the file changed."""
-        try:
-            changed = self.history.file.stat().st_mtime_ns
-        except OSError:
-            return ()
-        if changed != self._seen_at:
-            self._seen_at, self._seen_before = changed, self.history.list()
-        return self._seen_before
+    @on(MainArea.Changed)
+    @on(Terminal.CopyModeToggled)
+    def _refresh_around(self) -> None:
+        """Show the model in the parts around the main area."""
+        self._refresh_tree()
+        self._refresh_header()
+        self._refresh_footer()
 
-    def refresh_tree(self) -> None:
-        needle = self.query_one("#filter", Input).value
-        shown = rows(self.projects, self.fleet_tree.folded, needle)
-        self.fleet_tree.show(shown, str(self.current or ""))
+    @on(TreeView.Folded)
+    @on(Input.Changed, "#filter")
+    def _refresh_tree(self) -> None:
+        needle = self.body.filter.value
+        rows = self.model.rows(Filter(needle, Matcher(needle).match) if needle else None)
+        self.tree_view.update_rows(rows, str(self.model.selection.current or ""))
 
-    def _drop_ended(self) -> None:
-        """Sessions that ended leave the stage by themselves, unless their last words must be read first."""
-        gone = [key for key in self.stage.keys if key not in self.infos]
-        for key in gone:
-            guest = self.fleet.guests.get(key.guest)
-            if guest is None or guest.contact is not Contact.CONNECTING:
-                self.deeds.endings.gone(key)
+    def _refresh_header(self) -> None:
+        totals, current = self.model.totals(), self.model.selection.current
+        self.header.show_totals(totals)
+        info = self.model.sessions.get(current) if current is not None else None
+        name = f" — {session_title(info)} · {current.guest}" if current is not None and info is not None else ""
+        title = f"{f'({totals.waiting}) ' if totals.waiting else ''}ccvm{name}"
+        if title != self._host_title:
+            self._host_title = title
+            host_of(self).write(f"\x1b]2;{plain(title, 120)}\x1b\\")
 
-    def _boot_motion(self) -> None:
-        """Something moves only while something boots."""
-        if self.fleet_tree.booting and self._boot_timer is None:
-            self._boot_timer = self.set_interval(0.25, self._boot_turn)
-        elif not self.fleet_tree.booting and self._boot_timer is not None:
-            self._boot_timer.stop()
-            self._boot_timer = None
+    def _refresh_footer(self) -> None:
+        self.footer.show_keys(self._hints())
 
-    def _boot_turn(self) -> None:
-        self.fleet_tree.turn()
-        if self.stage.showing_page:
-            self.pages.show(self.fleet_tree.row)
-
-    def _heard(self, guest: str, event: Happened) -> None:
-        if self.composed:
-            self.deeds.heard(guest, event)
-
-    def _wanted(self, change: attention.Change) -> None:
-        info = self.infos[change.key]
-        if self.is_muted(change.key):
-            return
-        if change.key == self.current and self.focused_terminal is not None and not self.focused_outside:
-            return
-        self.deeds.notify_outside(change.key, info, change.text)
-
-    def _seen(self) -> None:
-        """What the user looks at needs no mark."""
-        key = self.current
-        if key is None or self.focused_outside or self.focused_terminal is None:
-            return
-        info = self.infos.get(key)
-        if info is not None and attention.wants(info) and info.activity is not Activity.WORKING:
-            self.acts.seen(key)
-
-    def guest_project(self, name: str) -> str:
-        guest = self.fleet.guests.get(name)
-        return guest.project if guest is not None else self.fleet.projects.get(name, "")
-
-    # --- parts that come and go ----------------------------------------------------------------------------
+    def _hints(self) -> Sequence[KeyHint]:
+        leader, keys, terminal = self.settings.leader, self.settings.keys, self.main_area.focused_terminal
+        if terminal is None:
+            return table.tree_hints(self._subject())
+        if terminal.copy_mode is not None:
+            return table.copy_mode_hints(leader, keys, passive=terminal.copy_mode.passive)
+        if (pane := self._ended_pane()) is not None and pane.last_screen is not None:
+            hints = table.ended_hints(repeatable=pane.last_screen.repeat is not None)
+            return [*hints, KeyHint(shown_key(leader), "then", table.LEADER_KEYS)]
+        return table.session_hints(leader, keys, self._subject())
 
     def _refresh_details(self) -> None:
-        wide = self.size.width >= WIDE
-        wanted = wide if self._details_wanted is None else self._details_wanted
-        narrow = self.size.width < NARROW
-        wanted = wanted and not (narrow and self.focused_terminal is not None)  # a session in use needs the room
-        whole = wanted and narrow
-        self.details.set_class(wanted, "-shown")
-        self.details.set_class(whole, "-whole")
-        self.stage.set_class(whole, "-away")
-        if wanted:
-            guest = self.selected_guest()
-            self.details.show(guest, self.infos.get(self.current) if self.current else None)
+        if self.body.arrange_details(in_session=self.main_area.focused_terminal is not None):
+            current = self.model.selection.current
+            self.details.show(self._subject().guest, self.model.sessions.get(current) if current is not None else None)
 
-    def toggle_details(self) -> None:
-        self._details_wanted = not self.details.has_class("-shown")
+    @on(TreeView.Animated)
+    def _refresh_boot(self) -> None:
+        self.main_area.update_page()
+
+    def _theme_changed(self, _: Theme) -> None:
+        self.details.theme_changed()
+        self.main_area.theme_changed()
+        self.refresh_all()
+
+    # --- events of guests and of the host terminal ---------------------------------------------------------
+
+    def _guest_event(self, guest: str, event: Happened) -> None:
+        if event.kind == "clipboard":
+            key = SessionKey(guest, event.session)
+            work = self._guest_clipboard.offer(key, self.model.sessions.get(key), event.data)
+            if work is not None:
+                start(self, work, f"clipboard of {key}")
+        elif event.kind == "warning":
+            self.notify(plain(f"{guest}: {event.text}", 200), severity="warning", markup=False)
+
+    def _announce(self, change: attention.Change) -> None:
+        """Notify the user of a session that needs them, unless they are looking at it."""
+        key, info = change.key, self.model.sessions[change.key]
+        if self.model.is_muted(key) or (key == self.main_area.focused_session and self._host_focused):
+            return
+        title = f"{session_title(info)} · {key.guest}"
+        self.notify(plain(change.text, 200), title=plain(title, 80), timeout=6, markup=False)
+        if self.settings.notifications:
+            host_of(self).write(attention.notification(title, change.text))
+
+    def _mark_seen(self) -> None:
+        """Report to the keeper that the user has seen why the focused session needs them."""
+        key = self.main_area.focused_session
+        info = self.model.sessions.get(key) if key is not None else None
+        if key is not None and info is not None and attention.needs_user(info) and self._host_focused:
+            start(self, partial(sessions.mark_seen, self.model.fleet, key), f"seen {key}")
+
+    def host_focus(self, gained: bool) -> None:
+        """Handle that the host terminal has gained or lost the focus."""
+        self._host_focused = gained
+        if (terminal := self.main_area.focused_terminal) is not None:
+            terminal.host_focus(gained)
+        self._mark_seen()
+
+    # --- messages of widgets -------------------------------------------------------------------------------
+
+    @on(ActionRequested)
+    def _action_requested(self, event: ActionRequested) -> None:
+        self.which_key.close()
+        self.perform(event.action)
+
+    @on(TreeView.Highlighted)
+    def _row_highlighted(self) -> None:
+        if self._preview_timer is not None:
+            self._preview_timer.stop()
+        self._preview_timer = self.set_timer(PREVIEW_DELAY, self._preview_row)
+        self._refresh_footer()
+
+    def _preview_row(self) -> None:
+        self.main_area.preview_row()
         self._refresh_details()
-
-    def selected_guest(self) -> Guest | None:
-        """The guest that the tree's cursor or the current session is about."""
-        row = self.fleet_tree.row
-        if self.focused_terminal is not None and self.current is not None:
-            return self.fleet.guests.get(self.current.guest)
-        if row is None:
-            return None
-        if row.guest:
-            return self.fleet.guests.get(row.guest)
-        return next((g for g in self.fleet.guests.values() if g.project == row.project), None)
-
-    # --- the focus ----------------------------------------------------------------------------------------
-
-    @property
-    def focused_terminal(self) -> Terminal | None:
-        return self.focused if isinstance(self.focused, Terminal) else None
-
-    def outer_focus(self, gained: bool) -> None:
-        self.focused_outside = not gained
-        if (terminal := self.focused_terminal) is not None:
-            terminal.outer_focus(gained)
-        if gained:
-            self._seen()
-
-    def outer_changed(self) -> None:
-        """The outer terminal has other colours, or cells of another size."""
-        for terminal in self.query(Terminal):
-            terminal.outer_changed()
-
-    # --- what widgets ask ----------------------------------------------------------------------------------
-
-    @on(FleetTree.Highlighted)
-    def _highlighted(self, event: FleetTree.Highlighted) -> None:
-        if self._preview is not None:
-            self._preview.stop()
-        self._preview = self.set_timer(0.04, self._show_row)
-        self.refresh_footer()
-
-    def _show_row(self) -> None:
-        self.deeds.preview(self.fleet_tree.row)
-        self._refresh_details()
-
-    @on(FleetTree.Opened)
-    def _opened(self, event: FleetTree.Opened) -> None:
-        self.deeds.open_row(event.row)
-
-    @on(FleetTree.Asked)
-    def _tree_asked(self, event: FleetTree.Asked) -> None:
-        self.deeds.do(event.action)
-
-    @on(Pane.Asked)
-    def _pane_asked(self, event: Pane.Asked) -> None:
-        self.deeds.do(event.action)
-
-    @on(Bar.Clicked)
-    def _bar_clicked(self, event: Bar.Clicked) -> None:
-        if event.action == "popup":
-            self.show_popup()
-        else:
-            self.deeds.do(event.action)
-
-    @on(WhichKey.Chosen)
-    def _chosen(self, event: WhichKey.Chosen) -> None:
-        self.leader.armed = False
-        self.close_popup()
-        self.deeds.do(event.action)
-
-    @on(Divider.Dragged)
-    def _dragged(self, event: Divider.Dragged) -> None:
-        self.set_sidebar(event.x)
-
-    def set_sidebar(self, width: int) -> None:
-        """The user wants the sidebar that wide."""
-        self._sidebar_wanted = width
-        self._fit_sidebar()
-
-    def _fit_sidebar(self) -> None:
-        wanted = self._sidebar_wanted or (SIDEBAR_SMALL if self.size.width < SMALL else SIDEBAR)
-        limit = min(SIDEBAR_MAX, self.size.width // 2)
-        self.query_one("#sidebar").styles.width = max(SIDEBAR_MIN, min(wanted, limit))
-
-    def on_resize(self) -> None:
-        self._fit_sidebar()
-        self._refresh_details()
-
-    def on_descendant_focus(self) -> None:
-        self.refresh_footer()
-        self._refresh_details()
-        self._seen()
-
-    @on(Input.Changed, "#filter")
-    def _filtered(self) -> None:
-        self.refresh_tree()
 
     @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
-        self.fleet_tree.focus()
+    @on(MainArea.FocusLost)
+    def _focus_tree(self) -> None:
+        self.tree_view.focus()
 
-    @on(FilterLine.Left)
-    def _filter_off(self) -> None:
-        self.deeds.questions.close_filter()
+    @on(CancellableInput.Cancelled, "#filter")
+    def _filter_cancelled(self) -> None:
+        self.body.close_filter()
 
-    def show_sessions(self, keys: list[SessionKey], focus: SessionKey | None = None) -> None:
-        """Put these on the stage, and the focus into one of them. The last wish counts; a focus wished for stays."""
-        self.stage.want(keys)
-        if focus is not None or self.focus_wanted not in keys:
-            self.focus_wanted = focus
-        self._settle_stage()
+    @on(Terminal.Copied)
+    def _text_copied(self, event: Terminal.Copied) -> None:
+        start(self, partial(self._copy_selection, event.terminal, event.selection), "copy")
 
-    @work(group="shown")
-    async def _settle_stage(self) -> None:
-        await self.stage.settle()
-        self.refresh_titles()
-        focus = self.focus_wanted
-        terminal = self.stage.terminal(focus) if focus is not None else None
-        if terminal is not None or focus not in self.stage.keys:  # else another turn is about to bring it
-            self.focus_wanted = None
-        if terminal is not None:
-            self.set_focus(terminal, scroll_visible=False)
-            self.deliver_held(terminal)  # typed on the way there
-        elif self.focus_wanted is None and self.holding is None:
-            self.held.clear()
-        self.refresh_tree()
-        self.refresh_header()
-        self.refresh_footer()
+    @on(Terminal.LinkClicked)
+    def _link_clicked(self, event: Terminal.LinkClicked) -> None:
+        if address := safe_link(event.address):
+            self.notify(f"Opening {plain(address, 150)}", timeout=3, markup=False)
+            self.app.open_url(address)
 
-    def row_of(self, key: SessionKey) -> TreeRow | None:
-        return next((row for row in self.fleet_tree.rows if row.kind is RowKind.SESSION and row.session == key), None)
+    def on_resize(self) -> None:
+        """Adapt sidebar and details to the new width."""
+        if self._composed:
+            self.body.arrange_sidebar()
+            self._refresh_details()
 
-    def now(self) -> float:
-        return time.time()
+    def on_descendant_focus(self) -> None:
+        """Show what depends on the focus. A session that has got it by a click becomes the current one."""
+        key = self.main_area.focused_session
+        if key is not None and key in self.model.sessions and self.model.pending.focus is None:
+            self.model.selection.make_current(key)
+        self._refresh_around()
+        self._refresh_details()
+        self._mark_seen()
+
+    # --- questions and the clipboard -----------------------------------------------------------------------
+
+    async def _ask(self, question: str, lines: Sequence[str], yes: str) -> bool:
+        answer = await self.app.push_screen_wait(Confirm(question, lines, yes))
+        return bool(answer)
+
+    async def _ask_unexpected(self, question: str, lines: Sequence[str], yes: str) -> bool:
+        answer = await self.app.push_screen_wait(UnexpectedConfirm(question, lines, yes, "refuse"))
+        return bool(answer)
+
+    def _notify_briefly(self, text: str) -> None:
+        self.notify(text, timeout=2, markup=False)
+
+    async def _copy_selection(self, terminal: Terminal, selection: TextSelection) -> None:
+        key, lines, ended = terminal.key, terminal.available_lines(), terminal.ended is not None
+        fleet = self.model.fleet
+        if result := await sessions.copy_selection(fleet, key, selection, lines, self._clipboard, ended=ended):
+            self._notify_briefly(result)
+
+    # --- carrying out actions ------------------------------------------------------------------------------
+
+    def perform(self, action: Action) -> None:
+        """Carry out an action."""
+        self._methods[action.name]()
+
+    def open_session(self, key: SessionKey) -> None:
+        """Show a session, and move the focus and the tree's cursor to it."""
+        self.main_area.open_session(key)
+        self.tree_view.move_to(self.model.tree.id_of(key))
+
+    def open_numbered(self, number: int) -> None:
+        """Open the session with a number in the tree, if there is one."""
+        self._open_if_any(self.model.tree.numbered(number))
+
+    def _open_if_any(self, key: SessionKey | None, otherwise: str = "") -> None:
+        if key is not None:
+            self.open_session(key)
+        elif otherwise:
+            self._notify_briefly(otherwise)
+
+    def _subject(self) -> Subject:
+        return self.model.subject(self.main_area.focused_session)
+
+    def _ended_pane(self) -> SessionPane | None:
+        """Return the pane that has the focus, if it shows the last screen of a session."""
+        pane = self.main_area.focused_pane
+        return pane if pane is not None and pane.last_screen is not None else None
+
+    def _terminal_state(self) -> tuple[TermSize, TermColours]:
+        host, size = host_of(self), self.main_area.size
+        return TermSize(max(20, size.width), max(5, size.height - 1)).with_cell(host.cell), host.colours
+
+    def _show_guest(self, name: str) -> None:
+        self.tree_view.move_to(guest_row_id(self.model.fleet.project_of(name), name))
+        self._preview_row()
+
+    def _start_guest(self, project: str, kind: SessionKind) -> None:
+        if (cancelled := self.model.starts.begin(project)) is not None:
+            start(self, partial(self._launcher.start_guest, project, cancelled, kind), f"start {project}")
+
+    def _start_session(self, guest: Guest | None, project: str, kind: SessionKind) -> None:
+        """Start a session in a guest, or start the guest of a project with it."""
+        if guest is not None:
+            start(self, partial(self._launcher.new_session, guest, kind), f"new {kind}")
+        elif project:
+            self._start_guest(project, kind)
+
+    async def _zoom(self, key: SessionKey) -> None:
+        try:
+            await sessions.attach(key, self.app.suspend())
+        except SuspendNotSupported:
+            self._notify_briefly("There is no terminal to zoom into")
+            return
+        finally:
+            host_of(self).reset()
+            self.app.refresh(layout=True)
+        if key in self.model.sessions:
+            self.open_session(key)
+
+    def _run_command(self, command: Command | None) -> None:
+        match command.does if command is not None else None:
+            case Action() as action:
+                self.perform(action)
+            case SessionKey() as key:
+                self.open_session(key)
+            case StartProject(path=path):
+                self.tree_view.move_to(project_row_id(path))
+                self._start_guest(path, guests.default_kind(path))
+            case UseTheme(name=name):
+                self.post_message(self.ThemeChosen(name))
+
+    def _open_candidate(self, candidate: Candidate | None) -> None:
+        if candidate is not None and candidate.key in self.model.sessions:
+            self.open_session(candidate.key)
+
+    def _add_project(self, path: str | None) -> None:
+        if path is None:
+            return
+        try:
+            guests.add_project(self.model, path)
+        except (UserError, OSError) as error:
+            show_error(self, error)
+        self.refresh_all()
+        self.tree_view.move_to(project_row_id(path))
+
+    # --- the actions of the table --------------------------------------------------------------------------
+
+    def action_open(self) -> None:
+        """Open the row under the cursor."""
+        row = self.model.tree.row
+        key, guest = self.model.session_of(row), self.model.guest_of(row)
+        if key is not None:
+            self.open_session(key)
+        elif guest is None:
+            self.action_run()
+        elif guest.info is not None:
+            self.action_shell()
+
+    def action_detach(self) -> None:
+        """Return to the tree."""
+        self.action_leave_copy_mode()
+        self.body.hide_sidebar(False)
+        self.tree_view.focus()
+
+    def action_focus_session(self) -> None:
+        """Move the focus to the session that is shown."""
+        self._open_if_any(self.model.selection.in_view())
+
+    def action_switch(self) -> None:
+        """Let the user find a session."""
+        self.app.push_screen(Switcher(candidates(self.model)), self._open_candidate)
+
+    def action_next(self) -> None:
+        """Open the next session."""
+        self._open_if_any(self.model.neighbour(1))
+
+    def action_previous(self) -> None:
+        """Open the previous session of the tree."""
+        self._open_if_any(self.model.neighbour(-1))
+
+    def action_last(self) -> None:
+        """Open the session that was open before."""
+        previous = self.model.selection.previous
+        self._open_if_any(previous if previous in self.model.sessions else None)
+
+    def action_attention(self) -> None:
+        """Open the next session that needs the user."""
+        self._open_if_any(self.model.next_waiting(self.main_area.focused_session), "No session is waiting for you")
+
+    def action_run(self) -> None:
+        """Start the guest of the selected project."""
+        subject = self._subject()
+        if subject.guest is not None:
+            self._notify_briefly("It is already running; c opens a shell, g an agent")
+        elif subject.project:
+            self._start_guest(subject.project, guests.default_kind(subject.project))
+
+    def action_shell(self) -> None:
+        """Start a shell."""
+        subject = self._subject()
+        self._start_session(subject.guest, subject.project, SessionKind.SHELL)
+
+    def action_agent(self) -> None:
+        """Start an agent."""
+        subject = self._subject()
+        self._start_session(subject.guest, subject.project, SessionKind.AGENT)
+
+    def action_end(self) -> None:
+        """End the selected session, or close its last screen."""
+        if self._ended_pane() is not None:
+            self.action_close_ended()
+        elif (key := self._subject().session) is not None:
+            start(self, partial(guests.end_session, self.model, key, self._ask), f"end {key}")
+
+    def action_stop(self) -> None:
+        """Stop the selected guest, or cancel its start."""
+        subject = self._subject()
+        if subject.guest is not None:
+            work = partial(guests.stop_guest, self.model, subject.guest, self._ask, self._notify_briefly)
+            start(self, work, f"stop {subject.guest.name}")
+        else:
+            self.model.starts.cancel(subject.project)
+            self.refresh_all()
+
+    def action_pause(self) -> None:
+        """Pause or resume the selected guest."""
+        if (guest := self._subject().guest) is not None:
+            start(self, partial(guests.pause_or_resume, self.model.fleet, guest), f"pause {guest.name}")
+
+    def action_zoom(self) -> None:
+        """Give the host terminal to the selected session until it detaches."""
+        key = self._subject().session or self.model.selection.current
+        if key is not None and self._ended_pane() is None:
+            start(self, partial(self._zoom, key), "zoom", exclusive=True)
+
+    def action_scrollback(self) -> None:
+        """Enter copy mode."""
+        if (terminal := self.main_area.focused_terminal) is not None:
+            terminal.enter_copy_mode()
+
+    def action_leave_copy_mode(self) -> None:
+        """Leave copy mode."""
+        if (terminal := self.main_area.focused_terminal) is not None:
+            terminal.leave_copy_mode()
+
+    def action_search(self) -> None:
+        """Search the scrollback of the focused session."""
+        self.main_area.search()
+
+    def action_save_scrollback(self) -> None:
+        """Save the scrollback of the focused session."""
+        self.main_area.save_scrollback()
+
+    def action_logs(self) -> None:
+        """Show the logs of the selected guest."""
+        if (guest := self._subject().guest) is not None:
+            self.app.push_screen(Logs(guest))
+
+    def action_settings(self) -> None:
+        """Show the settings of the selected project."""
+        if (row := self.model.tree.row) is not None:
+            self.app.push_screen(ProjectSettings(row.project))
+
+    def action_mute(self) -> None:
+        """Mute or unmute the selected session or project."""
+        if (row := self.model.tree.row) is not None:
+            start(self, partial(guests.mute_or_unmute, self.model, row, self.refresh_all), "mute")
+
+    def action_add(self) -> None:
+        """Let the user add a project."""
+        self.app.push_screen(AddProject(), self._add_project)
+
+    def action_forget(self) -> None:
+        """Remove the selected project from the list."""
+        if (row := self.model.tree.row) is not None and (problem := guests.forget_project(self.model, row.project)):
+            self._notify_briefly(problem)
+        self.refresh_all()
+
+    def action_filter(self) -> None:
+        """Let the user filter the tree."""
+        self.body.open_filter()
+
+    def action_tile(self) -> None:
+        """Show one more session, or only one again."""
+        if not self.model.selection.tile(self.model.running_in_tree()):
+            self._notify_briefly("There is no other session to show")
+        focused = self.main_area.focused_terminal is not None
+        self.main_area.show_selection(self.model.selection.in_view() if focused else None)
+
+    def action_sidebar(self) -> None:
+        """Hide or show the sidebar."""
+        self.body.hide_sidebar(not self.body.sidebar_hidden)
+        if self.body.sidebar_hidden and self.focused is self.tree_view:
+            self.action_focus_session()
+
+    def action_narrower(self) -> None:
+        """Make the sidebar narrower."""
+        self.body.widen_sidebar(-SIDEBAR_STEP)
+
+    def action_wider(self) -> None:
+        """Make the sidebar wider."""
+        self.body.widen_sidebar(SIDEBAR_STEP)
+
+    def action_details(self) -> None:
+        """Hide or show the details."""
+        self.body.want_details(not self.body.details_shown)
+        self._refresh_details()
+
+    def action_palette(self) -> None:
+        """Let the user find a command."""
+        found = commands(self.model, self.settings.leader, self.settings.keys, self.app.available_themes)
+        self.app.push_screen(Palette(list(found)), self._run_command)
+
+    def action_help(self) -> None:
+        """Show the help."""
+        self.app.push_screen(Help(self.settings.leader, self.settings.keys))
+
+    def action_quit(self) -> None:
+        """Quit the dashboard."""
+        self.app.exit(0)
+
+    def action_leader_keys(self) -> None:
+        """Show the keys after the leader, and expect one of them."""
+        self.which_key.open()
+
+    def action_close_ended(self) -> None:
+        """Close the last screen of the focused session."""
+        if (pane := self._ended_pane()) is not None:
+            self.main_area.close_session(pane.key)
+
+    def action_run_again(self) -> None:
+        """Start a session of the same kind as the focused one, which has ended."""
+        pane = self._ended_pane()
+        if pane is None or pane.last_screen is None or (kind := pane.last_screen.repeat) is None:
+            return
+        guest, project = self.model.fleet.guests.get(pane.key.guest), self.model.fleet.project_of(pane.key.guest)
+        self.main_area.close_session(pane.key)
+        self._start_session(guest, project, kind)

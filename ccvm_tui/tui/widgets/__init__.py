@@ -1,1 +1,1 @@
-"""Parts of a screen: they show data and ask with messages."""
+"""The widgets of the dashboard: they draw data, and post messages about what the user does with them."""

@@ -1,10 +1,11 @@
-"""A still picture of a session's screen: its text and colours, no input, and no size of its own."""
+"""A still picture of a session's screen, without input and without an effect on the session's size."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 from rich.segment import Segment
-from textual import work
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -14,13 +15,16 @@ from ccvm_tui.errors import CcvmError
 from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import FrameData
 from ccvm_tui.terminal.cells import decode_frame
-from ccvm_tui.tui.attention import SessionKey
-from ccvm_tui.tui.grid import EMPTY, Grid, Painter
-from ccvm_tui.tui.inks import inks_of
-from ccvm_tui.tui.outer_screen import outer_of
+from ccvm_tui.tui.model.grid import EMPTY, Grid
+from ccvm_tui.tui.model.sessions import SessionKey
+from ccvm_tui.tui.terminal_io.app import host_of, inks_of
+from ccvm_tui.tui.terminal_io.strips import Painter
+from ccvm_tui.tui.widgets.controls import run_in_background
 
 
 class Preview(Widget):
+    """The picture of one session, or of none."""
+
     def __init__(self) -> None:
         super().__init__()
         self._key: SessionKey | None = None
@@ -28,17 +32,17 @@ class Preview(Widget):
         self._painter: Painter | None = None
 
     def on_mount(self) -> None:
-        self._painter = Painter(outer_of(self.app).style_book())
+        """Get the styles of the host terminal."""
+        self._painter = Painter(host_of(self).style_book())
 
     def show(self, key: SessionKey | None, size: TermSize = TermSize()) -> None:  # noqa: B008 - it is frozen
-        """The session's picture; ``size`` is the session's own, so that looking changes nothing in it."""
+        """Show a session. ``size`` is the session's own, so that viewing it does not change it."""
         if key != self._key:
             self._key = key
-            self._look(key, size)
+            run_in_background(self, partial(self._fetch, key, size), "preview", group="preview", exclusive=True)
 
-    @work(exclusive=True)
-    async def _look(self, key: SessionKey | None, size: TermSize) -> None:
-        """One frame is enough: the picture need not move."""
+    async def _fetch(self, key: SessionKey | None, size: TermSize) -> None:
+        """Fetch a single frame, because the picture does not move."""
         self._grid = Grid()
         if key is not None:
             try:
@@ -51,21 +55,20 @@ class Preview(Widget):
         self.refresh()
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Straight from the cells, as the terminal itself."""
+        """Draw the cells as the terminal does, without Textual's styles."""
         left = self.content_region.x - self.region.x
-        lines = [self._row(row) for row in range(crop.y, crop.bottom)]
+        lines = [self._strip(row) for row in range(crop.y, crop.bottom)]
         if left:  # the border
             edge = Strip([Segment("│" + " " * (left - 1), inks_of(self).ink("line", "panel"))], left)
             return [Strip.join([edge, line]) for line in lines]
         return lines
 
-    def _row(self, y: int) -> Strip:
+    def _strip(self, row: int) -> Strip:
         painter, grid = self._painter, self._grid
         if painter is None:
             return Strip.blank(self.size.width)
         painter.width = self.size.width
         painter.origin = self.content_region.x
-        last = max((row for row, line in enumerate(grid.lines) if line.runs), default=0)
-        above = max(0, last + 1 - self.size.height)
-        row = y + above
-        return painter.strip(grid.lines[row] if row < len(grid.lines) else EMPTY)
+        last = max((number for number, line in enumerate(grid.lines) if line.runs), default=0)
+        at = row + max(0, last + 1 - self.size.height)
+        return painter.strip(grid.lines[at] if at < len(grid.lines) else EMPTY)

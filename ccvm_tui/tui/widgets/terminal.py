@@ -1,8 +1,6 @@
-"""A session's live screen: frames drawn, keys and mouse passed in. The heart of the dashboard.
+"""A session's terminal: frames are drawn, keys and mouse events are sent to the program or used for copy mode.
 
-Frames are drawn past Textual's update timer, straight to the outer terminal, whenever nothing lies above this
-widget: an echoed key must not wait for the next sixtieth of a second. Textual's compositor remembers no cells, it
-asks the widget again whenever it draws; so both ways always show the same.
+Frames are painted directly, past Textual's update timer, if nothing covers the widget (see ``HostTerminal``).
 """
 
 from __future__ import annotations
@@ -10,393 +8,549 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from textual import events
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
+from textual.timer import Timer
 from textual.widget import Widget
 
 from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import Exited
-from ccvm_tui.terminal.cells import Cursor, Frame, Mode
-from ccvm_tui.terminal.keys import PRESS
-from ccvm_tui.tui import workers
-from ccvm_tui.tui.attention import SessionKey
-from ccvm_tui.tui.grid import EMPTY, Grid, Line, Mark, Painter, window
-from ccvm_tui.tui.guest_input import GuestInput
-from ccvm_tui.tui.live import Live
-from ccvm_tui.tui.outer_screen import OuterScreen, outer_of
-from ccvm_tui.tui.plain import plain
-from ccvm_tui.tui.reading import Reading
-from ccvm_tui.tui.selection import Selection
-from ccvm_tui.tui.strokes import Stroke, stroke_of
-from ccvm_tui.tui.widgets.terminal_mouse import TerminalMouse
+from ccvm_tui.terminal import mouse
+from ccvm_tui.terminal.cells import Frame, Mode
+from ccvm_tui.terminal.keys import PRESS, Stroke
+from ccvm_tui.text import plain
+from ccvm_tui.tui.actions.table import CLOSE_ENDED, RUN_AGAIN
+from ccvm_tui.tui.model.grid import Grid, Line
+from ccvm_tui.tui.model.key_names import key_name, stroke_of
+from ccvm_tui.tui.model.pending_keys import Typed
+from ccvm_tui.tui.model.scrollback import CopyMode, Intent, Match
+from ccvm_tui.tui.model.session_stream import GuestInput, SessionStream
+from ccvm_tui.tui.model.sessions import SessionKey
+from ccvm_tui.tui.model.text_selection import Shape, TextSelection
+from ccvm_tui.tui.model.viewport import Viewport
+from ccvm_tui.tui.terminal_io.app import host_of
+from ccvm_tui.tui.terminal_io.host_terminal import FocusedState
+from ccvm_tui.tui.terminal_io.strips import Painter
+from ccvm_tui.tui.widgets.controls import ActionRequested, run_in_background
 
-LEAVING = {"enter": "close", "escape": "close", "q": "close", "space": "close", "ctrl+c": "close", "r": "again"}
-"""What keys do once the session has ended."""
+LAST_SCREEN_KEYS = {
+    "enter": CLOSE_ENDED, "escape": CLOSE_ENDED, "q": CLOSE_ENDED, "space": CLOSE_ENDED, "ctrl+c": CLOSE_ENDED,
+    "r": RUN_AGAIN,
+}  # fmt: skip
+"""The keys that are available once the session has ended."""
 
-UNAWARE = 0.5
-"""Seconds after the end for which keys were still meant for the program."""
+REACTION_TIME = 0.5
+"""Seconds after the end during which keys are ignored, because they were meant for the program."""
+
+WHEEL_LINES = 3
+"""The number of lines that one step of the mouse wheel scrolls."""
+
+EDGE_INTERVAL = 0.05
+"""Seconds between two lines while a selection is dragged beyond the edge. A mouse that is not moved reports nothing."""
+
+_WHEEL: dict[type[events.MouseEvent], int] = {
+    events.MouseScrollUp: mouse.WHEEL_UP,
+    events.MouseScrollDown: mouse.WHEEL_DOWN,
+    events.MouseScrollLeft: mouse.WHEEL_LEFT,
+    events.MouseScrollRight: mouse.WHEEL_RIGHT,
+}
 
 
-class Terminal(TerminalMouse, Widget, can_focus=True):
-    """Shows ``key``'s session while mounted. ``reading`` is set while the scrollback is read."""
+class Terminal(Widget, can_focus=True):
+    """The terminal of the session ``key``, which is connected while the widget is mounted.
+
+    ``trouble`` is why no frames are received, or empty. ``ended`` is the end of the session, or None.
+    """
 
     DEFAULT_CSS = "Terminal { width: 1fr; height: 1fr; }"
 
     @dataclass
     class Changed(Message):
-        """Title, history or mode changed: the pane's line above shows it."""
+        """The title, the scrollback, the mode or the state of the connection has changed."""
 
-        terminal: Terminal
+    @dataclass
+    class CopyModeToggled(Message):
+        """Copy mode was entered or left, or has become active."""
 
     @dataclass
     class Resized(Message):
-        """The layout gave the terminal another size, and the session is about to hear of it."""
-
-        terminal: Terminal
+        """The layout has changed the terminal's size."""
 
     @dataclass
-    class Left(Message):
-        """The session has ended, and the user has read its last screen: ``what`` is "close" or "again"."""
+    class Copied(Message):
+        """The user has copied the selected text."""
 
         terminal: Terminal
-        what: str
+        selection: TextSelection
 
     @dataclass
-    class Selected(Message):
-        """The user finished selecting with the mouse or asked for a copy: fetch and copy it."""
-
-        terminal: Terminal
-        selection: Selection
-
-    @dataclass
-    class NeedsLines(Message):
-        """The reader wants lines of the scrollback."""
+    class LinesNeeded(Message):
+        """Copy mode needs lines of the scrollback."""
 
         terminal: Terminal
         first: int
         count: int
 
     @dataclass
-    class LinkClicked(Message):
+    class Requested(Message):
+        """The user has requested something in copy mode that needs the keeper or another widget."""
+
         terminal: Terminal
+        intent: Intent
+
+    @dataclass
+    class LinkClicked(Message):
+        """The user has clicked a link."""
+
         address: str
 
     def __init__(self, key: SessionKey, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.key = key
-        self.grid = Grid()
-        self.reading: Reading | None = None
-        self.selection: Selection | None = None
         self.trouble = ""
         self.ended: Exited | None = None
+        self._view = Viewport()
+        self._input = GuestInput(self._view.grid)
+        self._host = host_of(self)
+        self._painter: Painter | None = None
+        self._stream: SessionStream | None = None
+        self._strips: dict[int, Strip] = {}
         self._over = asyncio.Event()
         self._ended_at = 0.0
-        self._left = False
-        self._strips: dict[int, Strip] = {}
-        self.left = self.up = 0
-        self._painter: Painter | None = None
-        self._live: Live | None = None
-        self.guest_input = GuestInput(self.grid)
-        self.dragging = False
-        self._told = ("", 0, 0)
-        self._outer: OuterScreen = outer_of(self.app)
+        self._last_screen_left = False
+        self._shown_state = ("", 0, 0)
+        self._program_drag = False
+        self._edge_timer: Timer | None = None
+        self._edge_direction = 0
 
-    # --- life ----------------------------------------------------------------------------------------------
+    @property
+    def grid(self) -> Grid:
+        """The session's screen."""
+        return self._view.grid
+
+    @property
+    def copy_mode(self) -> CopyMode | None:
+        """The state of copy mode, or None while the live screen is shown."""
+        return self._view.copy_mode
+
+    @property
+    def selection(self) -> TextSelection | None:
+        """The selected text, or None."""
+        return self._view.selection
+
+    # --- connection ----------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        self._painter = Painter(self._outer.style_book())
+        """Connect to the session once the layout is known."""
+        self._painter = Painter(self._host.style_book())
         self.call_after_refresh(self._connect)
 
     def _connect(self) -> None:
-        self._live = Live(self.key, self, self._term_size(), self._outer.colours)
-        workers.start(self, self._live.run, f"view of {self.key}", "view")
+        self._stream = SessionStream(self.key, self, self._term_size(), self._host.colours)
+        run_in_background(self, self._stream.run, f"view of {self.key}", group="view")
 
     def on_unmount(self) -> None:
-        self._outer.leave(self)
+        """Return the host terminal's cursor and modes."""
+        self._host.release(self)
 
     def _term_size(self) -> TermSize:
-        cell = self.guest_input.cell = self._outer.cell
+        cell = self._input.cell = self._host.cell
         return TermSize(max(1, self.size.width), max(1, self.size.height)).with_cell(cell)
 
-    def outer_changed(self) -> None:
-        """The outer terminal has other colours, or cells of another size."""
-        if self._live is not None:
-            self._live.recolour(self._outer.colours)
-            self._live.resize(self._term_size())
+    def host_changed(self) -> None:
+        """Send the colours and the cell size of the host terminal, which have changed."""
+        if self._stream is not None:
+            self._stream.recolour(self._host.colours)
+            self._stream.resize(self._term_size())
 
     def on_resize(self, event: events.Resize) -> None:
+        """Adapt the view, and send the size to the session."""
         self._strips.clear()
-        self.left = self.up = 0
-        self._scrolled_window()
-        if self._live is not None and self.size.width > 1:
-            self._live.resize(self._term_size())
-            self.post_message(self.Resized(self))
-        if self.reading is not None:
-            self.reading.resized(self.size.height, self.size.width)
-        self._place_cursor()
+        self._view.resize(self.size.height, self.size.width)
+        if self._stream is not None and self.size.width > 1:
+            self._stream.resize(self._term_size())
+            self.post_message(self.Resized())
+        if self.copy_mode is not None:
+            self._copy_mode_changed()
+        self._update_host()
 
-    def watch_has_focus(self, has_focus: bool) -> None:
-        super().watch_has_focus(has_focus)
-        self._focus_report(has_focus)
-        if has_focus:
-            self._place_cursor()
-        else:
-            self._outer.leave(self)
-        self._redraw_cursor()
-
-    def _redraw_cursor(self) -> None:
-        """A cursor that is drawn as a cell comes and goes with the focus."""
-        if self.reading is not None or not self._outer.real:
-            self._strips.clear()
-            self.refresh()
-
-    def outer_focus(self, gained: bool) -> None:
-        """The outer terminal gained or lost the focus; the program is told if this is the focused session."""
-        if self.has_focus:
-            self._focus_report(gained)
-
-    def _focus_report(self, gained: bool) -> None:
-        if self.grid.modes.has(Mode.FOCUS_EVENTS):
-            self.send(b"\x1b[I" if gained else b"\x1b[O")
-
-    # --- what the stream brings ----------------------------------------------------------------------------
-
-    async def drawn(self) -> None:
-        """Returns once the outer terminal has what was drawn."""
-        await self._outer.flushed()
-
-    def show_frame(self, frame: Frame) -> None:
-        before, cols = self.grid.modes, self.grid.cols
-        changed = self.grid.apply(frame)
-        assert self._painter is not None
-        if self._painter.book.program_colours(self.grid.colours, reverse=self.grid.modes.has(Mode.REVERSE_SCREEN)):
-            changed = set(range(self.grid.rows))
-        if self.trouble:
-            self.trouble = ""
-            changed = set(range(self.grid.rows))
-        if self.reading is None:
-            if self._scrolled_window():
-                self._strips.clear()
-                changed = set(range(self.size.height))
-            rows = {row - self.up for row in changed}
-            for row in rows:
-                self._strips.pop(row, None)
-            self._show(rows)
-        else:
-            (self.reading.reflowed if self.grid.cols != cols else self.reading.forgetting)()
-        if self.selection is not None and self.reading is None and changed:
-            self._drop_touched_selection(changed)
-        told = (frame.title, frame.history, frame.modes.flags & Mode.ALTERNATE_SCREEN)
-        if told != self._told:
-            self._told = told
-            self.post_message(self.Changed(self))
-        if before != self.grid.modes:
-            self._outer.modes_changed(self)
-
-    def show_end(self, end: Exited) -> None:
-        self.ended = end
-        self._ended_at = time.monotonic()
-        self._over.set()
-        self._outer.leave(self)
-        self.post_message(self.Changed(self))
-
-    async def told_end(self, within: float) -> Exited | None:
-        """How the session ended; None when that was not told ``within`` seconds."""
+    async def wait_for_end(self, timeout: float) -> Exited | None:
+        """Return how the session has ended, or None if that was not reported within ``timeout`` seconds."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(timeout):
                 await self._over.wait()
         return self.ended
 
+    # --- the stream's frames -------------------------------------------------------------------------------
+
+    async def drawn(self) -> None:
+        """Wait until the host terminal has received everything that was drawn."""
+        await self._host.flushed()
+
+    def show_frame(self, frame: Frame) -> None:
+        """Draw a frame."""
+        assert self._painter is not None
+        rows = self._view.apply(frame)
+        grid = self.grid
+        recoloured = self._painter.book.set_program_colours(grid.colours, reverse=grid.modes.has(Mode.REVERSE_SCREEN))
+        if recoloured or self.trouble:
+            self.trouble = ""
+            rows = self._view.all_rows()
+        for row in rows:
+            self._strips.pop(row, None)
+        self._draw(rows)
+        if self.copy_mode is not None:
+            self._request_lines()
+        state = (frame.title, frame.history, frame.modes.flags & Mode.ALTERNATE_SCREEN)
+        if state != self._shown_state:
+            self._shown_state = state
+            self.post_message(self.Changed())
+
+    def show_end(self, end: Exited) -> None:
+        """Keep the last screen."""
+        self.ended = end
+        self._ended_at = time.monotonic()
+        self._over.set()
+        self._host.release(self)
+        self.post_message(self.Changed())
+
     def show_trouble(self, text: str) -> None:
+        """Show why no more frames are received."""
         self.trouble = plain(text)
         self._over.set()
-        self._outer.leave(self)
+        self._host.release(self)
         self._strips.clear()
         self.refresh()
-        self.post_message(self.Changed(self))
-
-    def _drop_touched_selection(self, changed: set[int]) -> None:
-        """A selection on rows that the program has just overwritten would lie."""
-        selection = self.selection
-        if selection is None or self.dragging:
-            return
-        touched = {self.grid.top + row for row in changed}
-        if any(selection.first.line <= line <= selection.last.line for line in touched):
-            self.selection = None
-            self.repaint_all()
-
-    def _scrolled_window(self) -> bool:
-        """Where the session is larger than the widget, show the part with the cursor. True when that moved."""
-        cursor, size = self.grid.cursor, self.size
-        left = window(self.left, cursor.x, size.width, self.grid.cols)
-        up = window(self.up, cursor.y, size.height, self.grid.rows)
-        moved = (left, up) != (self.left, self.up)
-        self.left, self.up = left, up
-        return moved
+        self.post_message(self.Changed())
 
     # --- drawing -------------------------------------------------------------------------------------------
 
-    def _show(self, rows: set[int]) -> None:
-        """Draw ``rows`` at once where that is possible, else let Textual do it."""
+    def _draw(self, rows: Iterable[int]) -> None:
+        """Paint rows directly if that is possible; if not, let Textual draw them."""
         height = self.size.height
         wanted = sorted(row for row in rows if 0 <= row < height)
-        cursor = self._wanted_cursor()
-        if not self._outer.paint(self, wanted, cursor) and wanted:
+        state = self._focused_state() if self.has_focus else None
+        if self._host.can_paint(self):
+            self._host.paint(self, [(row, self._strip(row)) for row in wanted], state)
+        elif wanted:
             self.refresh(*(Region(0, row, self.size.width, 1) for row in wanted))
-            self._outer.place(self, cursor)
+            self._update_host()
 
-    def new_theme(self) -> None:
-        if self._painter is not None:
-            self._painter.book = self._outer.style_book()
-            self.repaint_all()
-
-    def repaint_all(self) -> None:
+    def repaint(self) -> None:
+        """Draw everything again."""
         self._strips.clear()
         self.refresh()
-        self._place_cursor()
+        self._update_host()
 
-    def strip_at(self, row: int) -> Strip:
-        """The strip of a row of the widget."""
+    def theme_changed(self) -> None:
+        """Draw everything again in the colours of the new theme."""
+        if self._painter is not None:
+            self._painter.book = self._host.style_book()
+            self.repaint()
+
+    def _strip(self, row: int) -> Strip:
         strip = self._strips.get(row)
         if strip is None:
-            painter = self._painter
+            painter, view = self._painter, self._view
             assert painter is not None
             painter.width = self.size.width
             painter.origin = self.content_region.x
-            number, line = self.line_at(row)
-            left = 0 if self.reading is not None else self.left
-            strip = painter.strip(line, left, self._marks(row, number, line))
+            _, line = view.line_at(row)
+            strip = painter.strip(line, view.first_column, view.marks(row, self._drawn_cursor()))
             self._strips[row] = strip
         return strip
 
-    def line_at(self, row: int) -> tuple[int, Line]:
-        """The absolute number and the cells of the line in a row of the widget."""
-        if self.reading is not None:
-            number = self.reading.top + row
-            return number, self.reading.line(number)
-        at = row + self.up
-        return self.grid.top + at, self.grid.lines[at] if 0 <= at < len(self.grid.lines) else EMPTY
-
-    def lines_at_hand(self) -> dict[int, Line]:
-        """The lines that need not be fetched, by absolute number."""
-        if self.reading is not None:
-            return self.reading.lines
-        return {self.grid.top + row: line for row, line in enumerate(self.grid.lines)}
-
-    def _marks(self, row: int, number: int, line: Line) -> list[Mark]:
-        marks: list[Mark] = []
-        if self.reading is not None:
-            marks += self.reading.marks(number)
-        if self.selection is not None and (span := self.selection.span(number, line)) is not None:
-            marks.append(Mark(span[0], min(span[1], self.left + self.size.width), "selection"))
-        cursor = self._drawn_cursor()
-        if cursor is not None and cursor[1] == row:
-            marks.append(Mark(cursor[0], cursor[0] + 1, "cursor"))
-        return marks
-
     def _drawn_cursor(self) -> tuple[int, int] | None:
-        """Where a cursor is drawn as a cell: where there is no real one to show (pictures, reading)."""
-        if self.reading is not None:
-            point = self.reading.cursor
-            return (point.column, point.line - self.reading.top) if self.has_focus else None
-        cursor = self.grid.cursor
-        if self._outer.real or not cursor.visible or not self.has_focus:
+        """Return column and row of a cursor that is drawn as a cell: in copy mode, and in pictures."""
+        if not self.has_focus:
             return None
-        return cursor.x, cursor.y - self.up
+        if (mode := self.copy_mode) is not None:
+            return mode.cursor.column, mode.cursor.line - mode.top
+        cursor = self.grid.cursor
+        if self._host.is_real or not cursor.visible:
+            return None
+        return cursor.x, cursor.y - self._view.above
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Straight from the cells: no border, padding or filter is between them and the outer terminal."""
+        """Draw the cells. There is no border, padding or filter between them and the host terminal."""
         if self._strips and self._painter is not None and self._painter.origin != self.content_region.x:
             self._strips.clear()
         if self._painter is None or not self.size:
             return [Strip.blank(crop.width)] * crop.height
-        strips = [self.strip_at(row) for row in range(crop.y, crop.bottom)]
+        strips = [self._strip(row) for row in range(crop.y, crop.bottom)]
+        if self.copy_mode is not None:
+            self._request_lines()
         if (crop.x, crop.width) != (0, self.size.width):
             strips = [strip.crop(crop.x, crop.right) for strip in strips]
         return strips
 
-    def render_line(self, y: int) -> Strip:
-        return self.strip_at(y)
+    # --- the focus -----------------------------------------------------------------------------------------
 
-    def get_content_width(self, container: Size, viewport: Size) -> int:
-        return container.width
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """Take or return the host terminal's cursor and modes, and report the focus to the program."""
+        super().watch_has_focus(has_focus)
+        self._report_focus(has_focus)
+        if has_focus:
+            self._update_host()
+        else:
+            self._host.release(self)
+        if self.copy_mode is not None or not self._host.is_real:  # a cursor that is drawn as a cell
+            self._strips.clear()
+            self.refresh()
 
-    def _wanted_cursor(self) -> Cursor | None:
-        """The real cursor, relative to the widget; None hides it."""
-        cursor = self.grid.cursor
-        if self.reading is not None or self.trouble or self.ended or not cursor.visible:
-            return None
-        x, y = cursor.x - self.left, cursor.y - self.up
-        if not (0 <= x < self.size.width and 0 <= y < self.size.height):
-            return None
-        return Cursor(x, y, True, cursor.shape, cursor.blink)
+    def host_focus(self, gained: bool) -> None:
+        """Report to the program that the host terminal has gained or lost the focus, if the session has it."""
+        if self.has_focus:
+            self._report_focus(gained)
 
-    def _place_cursor(self) -> None:
-        self._outer.place(self, self._wanted_cursor())
+    def _report_focus(self, gained: bool) -> None:
+        if self.grid.modes.has(Mode.FOCUS_EVENTS):
+            self.send(b"\x1b[I" if gained else b"\x1b[O")
 
-    # --- input ---------------------------------------------------------------------------------------------
+    def _update_host(self) -> None:
+        if self.has_focus:
+            self._host.focus(self, self._focused_state())
+
+    def _focused_state(self) -> FocusedState:
+        if self.trouble or self.ended is not None:
+            return FocusedState()
+        grid, modes = self.grid, self.grid.modes
+        return FocusedState(self._view.cursor, grid.colours.cursor, modes.kitty, modes.other_keys, modes.mouse == 1003)
+
+    # --- keys ----------------------------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        if data and self._live is not None and self.ended is None:
-            self._live.type(data)
+        """Send input to the program, unless the session has ended."""
+        if data and self._stream is not None and self.ended is None:
+            self._stream.type(data)
+
+    def take_input(self, typed: Typed) -> None:
+        """Handle a key or a paste."""
+        if isinstance(typed, bytes):
+            self.take_paste(typed)
+        else:
+            self.take_stroke(typed)
 
     def take_stroke(self, stroke: Stroke) -> None:
-        """A key for the program (or for the reader, while the scrollback is read)."""
+        """Handle a key: it is for copy mode, for the last screen, or for the program."""
         if self.ended is not None:
-            aware = time.monotonic() - self._ended_at > UNAWARE and stroke.action == PRESS
-            if aware and not self._left and (what := LEAVING.get(stroke.name)):
-                self._left = True
-                self.post_message(self.Left(self, what))
+            self._take_last_screen_key(stroke)
             return
-        if self.reading is not None and self.reading.takes(stroke):
-            self.reading.stroke(stroke)
+        if (mode := self.copy_mode) is not None and mode.handles(stroke):
+            self._fulfil(mode.stroke(stroke))
             return
-        self.leave_scrollback()
+        self.leave_copy_mode()
         if self.selection is not None:
-            self.selection = None
-            self.repaint_all()
-        self.send(self.guest_input.stroke(stroke))
+            self._view.selection = None
+            self.repaint()
+        self.send(self._input.stroke(stroke))
+
+    def _take_last_screen_key(self, stroke: Stroke) -> None:
+        noticed = time.monotonic() - self._ended_at > REACTION_TIME and stroke.action == PRESS
+        if noticed and not self._last_screen_left and (action := LAST_SCREEN_KEYS.get(key_name(stroke))) is not None:
+            self._last_screen_left = True
+            self.post_message(ActionRequested(action))
 
     def take_paste(self, data: bytes) -> None:
-        if self.reading is None or self.reading.glancing:
-            self.leave_scrollback()
-            self.send(self.guest_input.paste(data))
+        """Send a paste to the program, which is not possible in copy mode."""
+        if self.copy_mode is None or self.copy_mode.passive:
+            self.leave_copy_mode()
+            self.send(self._input.paste(data))
         else:
-            self.notify("Pasting is for the program: q goes back to it", timeout=3, markup=False)
+            self.notify("Cannot paste in copy mode; press q to leave it", timeout=3, markup=False)
 
     def on_key(self, event: events.Key) -> None:
-        """Keys that come as Textual events: from tests, and from drivers that know no strokes."""
+        """Handle keys that arrive as events of Textual, from tests and from other drivers."""
         event.stop()
         event.prevent_default()
         self.take_stroke(stroke_of(event.key, event.character))
 
     def on_paste(self, event: events.Paste) -> None:
+        """Handle pastes that arrive as events of Textual."""
         event.stop()
         self.take_paste(event.text.encode())
 
-    # --- scrollback ----------------------------------------------------------------------------------------
+    # --- copy mode -----------------------------------------------------------------------------------------
 
-    def read_scrollback(self, scroll: int = 0, *, glancing: bool = False) -> None:
-        """Begin to read what scrolled away; new output goes on beneath, unseen. Typing ends a mere glance."""
+    def enter_copy_mode(self, scroll: int = 0, *, passive: bool = False) -> None:
+        """Enter copy mode, and scroll by a number of lines. In passive mode, typing leaves it."""
         if self.ended is not None:
-            return  # its history went with it
-        if self.reading is None:
-            self.reading = Reading(self, self.grid, self.size.height, self.size.width)
-            self.reading.glancing = glancing
-            self.post_message(self.Changed(self))
-        self.reading.glancing &= glancing
-        if scroll:
-            self.reading.wheel(scroll)
-        self.repaint_all()
+            return  # the keeper has dropped its scrollback
+        mode = self._view.enter_copy_mode(passive=passive)
+        self.post_message(self.CopyModeToggled())
+        self._fulfil(mode.wheel(scroll) if scroll else None)
 
-    def leave_scrollback(self) -> None:
-        if self.reading is not None:
-            self.reading = None
-            self.selection = None
-            self._scrolled_window()
-            self.repaint_all()
-            self.post_message(self.Changed(self))
+    def leave_copy_mode(self) -> None:
+        """Return to the live screen."""
+        if self._view.leave_copy_mode():
+            self._copy_mode_changed()
+            self.post_message(self.CopyModeToggled())
+
+    def add_lines(self, lines: dict[int, Line]) -> None:
+        """Add lines that copy mode has requested."""
+        if self.copy_mode is not None:
+            self.copy_mode.add_lines(lines)
+            self._copy_mode_changed()
+
+    def show_matches(self, needle: str, matches: list[Match], total: int, *, backwards: bool) -> None:
+        """Show the matches of a search in copy mode."""
+        if self.copy_mode is not None:
+            self.copy_mode.show_matches(needle, matches, total, backwards=backwards)
+            self._copy_mode_changed()
+
+    def available_lines(self) -> dict[int, Line]:
+        """Return the lines that need not be fetched, by absolute number."""
+        return self._view.available_lines()
+
+    def _fulfil(self, intent: Intent | None) -> None:
+        """Fulfil what the user has asked for in copy mode, as far as the terminal can."""
+        match intent:
+            case Intent.LEAVE:
+                self.leave_copy_mode()
+                return
+            case Intent.COPY if self.selection is not None:
+                self.post_message(self.Copied(self, self.selection))
+            case Intent.SEARCH_FORWARDS | Intent.SEARCH_BACKWARDS | Intent.SAVE:
+                self.post_message(self.Requested(self, intent))
+        self._copy_mode_changed()
+
+    def _copy_mode_changed(self) -> None:
+        self.repaint()
+        self.post_message(self.Changed())
+
+    def _request_lines(self) -> None:
+        if self.copy_mode is not None:
+            for first, count in self.copy_mode.take_requests():
+                self.post_message(self.LinesNeeded(self, first, count))
+
+    # --- mouse ---------------------------------------------------------------------------------------------
+
+    def _is_for_program(self, event: events.MouseEvent) -> bool:
+        """Return whether the program gets a mouse event: it has requested the mouse, and Shift is not held.
+
+        A program that has received a press gets everything up to the release, even if Shift is held meanwhile.
+        """
+        if self._program_drag:
+            return True
+        return bool(self.grid.modes.mouse) and not event.shift and self.copy_mode is None and not self._view.selecting
+
+    def _send_mouse(self, event: events.MouseEvent) -> None:
+        code = _WHEEL.get(type(event), event.button - 1 if event.button else mouse.NONE)
+        code |= mouse.MOTION if isinstance(event, events.MouseMove) else 0
+        code |= (mouse.SHIFT if event.shift else 0) | (mouse.META if event.meta else 0)
+        code |= mouse.CONTROL if event.ctrl else 0
+        x, y = int(event.x) + self._view.left, int(event.y) + self._view.above
+        self.send(self._input.mouse(code, x, y, pressed=not isinstance(event, events.MouseUp)))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Send a press to the program, or begin a selection."""
+        self._program_drag = False
+        if self._is_for_program(event):
+            event.stop()
+            self._program_drag = True
+            self.focus()
+            self.capture_mouse()
+            self._send_mouse(event)
+        elif event.button == 1:
+            event.stop()
+            shape = Shape.BLOCK if event.meta or event.ctrl else Shape.CHARACTERS
+            self._view.begin_selection(int(event.x), int(event.y), shape)
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Send a motion to the program, or extend the selection."""
+        if self._is_for_program(event):
+            event.stop()
+            self._send_mouse(event)
+        elif self._view.selecting:
+            event.stop()
+            self._drag_beyond_edge(-1 if event.y < 0 else 1 if event.y >= self.size.height else 0)
+            if self._view.extend_selection(int(event.x), int(event.y)):
+                self.repaint()
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """Send a release to the program, or copy the selection."""
+        self.release_mouse()
+        if self._is_for_program(event):
+            event.stop()
+            self._program_drag = False
+            self._send_mouse(event)
+        elif self._view.selecting:
+            event.stop()
+            self._stop_edge_timer()
+            if (selection := self._view.end_selection()) is not None:
+                self.post_message(self.Copied(self, selection))
+            else:
+                self.repaint()
+
+    def _drag_beyond_edge(self, direction: int) -> None:
+        """Scroll while the pointer is above (-1) or below (1) the terminal. Dragging up enters copy mode."""
+        if direction < 0 and self.copy_mode is None and self.grid.history and not self.grid.alternate:
+            self.enter_copy_mode(passive=True)
+        if direction == self._edge_direction or self.copy_mode is None:
+            return
+        self._stop_edge_timer()
+        self._edge_direction = direction
+        if direction:
+            self._edge_timer = self.set_interval(EDGE_INTERVAL, self._scroll_at_edge)
+            self._scroll_at_edge()
+
+    def _scroll_at_edge(self) -> None:
+        if self.copy_mode is None or not self._view.selecting:
+            self._stop_edge_timer()
+            return
+        self.copy_mode.scroll(self._edge_direction)
+        column = self.selection.head.column if self.selection is not None else 0
+        self._view.extend_selection(column, 0 if self._edge_direction < 0 else self.size.height - 1)
+        self._copy_mode_changed()
+
+    def _stop_edge_timer(self) -> None:
+        self._edge_direction = 0
+        if self._edge_timer is not None:
+            self._edge_timer.stop()
+            self._edge_timer = None
+
+    def on_click(self, event: events.Click) -> None:
+        """Follow a link, or select and copy a word or a line."""
+        if self._is_for_program(event):
+            return
+        event.stop()
+        x, y = int(event.x), int(event.y)
+        if event.chain == 1 and (event.ctrl or event.meta):
+            if address := self._view.link_at(x, y):
+                self.post_message(self.LinkClicked(address))
+        elif event.chain >= 2:
+            selection = self._view.select_at(x, y, Shape.WORDS if event.chain == 2 else Shape.LINES)
+            self.repaint()
+            self.post_message(self.Copied(self, selection))
+
+    def _scroll(self, event: events.MouseEvent, direction: int) -> None:
+        event.stop()
+        if self._is_for_program(event):
+            self._send_mouse(event)
+        elif self.copy_mode is not None:
+            self._fulfil(self.copy_mode.wheel(direction * WHEEL_LINES))
+        elif self.grid.alternate:
+            self.send(self._input.wheel_as_keys(direction, WHEEL_LINES))
+        elif direction < 0 and self.grid.history:
+            self.enter_copy_mode(scroll=-WHEEL_LINES, passive=True)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Scroll back, or send the wheel to the program."""
+        self._scroll(event, -1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Scroll forwards, or send the wheel to the program."""
+        self._scroll(event, 1)
+
+    def on_mouse_scroll_left(self, event: events.MouseScrollLeft | events.MouseScrollRight) -> None:
+        """Send the wheel to the program."""
+        if self._is_for_program(event):
+            self._send_mouse(event)
+
+    on_mouse_scroll_right = on_mouse_scroll_left

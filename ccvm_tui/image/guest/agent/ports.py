@@ -21,14 +21,15 @@ def open_port(name: str, sysfs: str = _SYSFS) -> int:
     Raises FileNotFoundError if the port does not appear within ten seconds.
     """
     deadline = time.monotonic() + _TIMEOUT
-    while (device := _find(name, sysfs)) is None:
+    while (device := find(name, sysfs)) is None:
         if time.monotonic() > deadline:
             raise FileNotFoundError(f"the host gave this guest no port {name}")
         time.sleep(0.01)
     return os.open(f"/dev/{device}", os.O_RDWR | os.O_CLOEXEC)
 
 
-def _find(name: str, sysfs: str) -> str | None:
+def find(name: str, sysfs: str) -> str | None:
+    """Return the device of the port ``name``, or None if it does not exist (yet)."""
     try:
         devices = os.listdir(sysfs)
     except FileNotFoundError:

@@ -1,0 +1,95 @@
+"""The image and the runtime that a guest needs, built if they are missing."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ccvm_tui.config import Settings
+from ccvm_tui.errors import ImageError, PrerequisiteError
+from ccvm_tui.image import NO_LAYER, BuildCancelled, Image, Progress, Recipe, Store, build, load_recipe
+from ccvm_tui.image.agent_layer import locate
+from ccvm_tui.protocol import LaunchSpec
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """Return the configured recipe. Raises ImageError if it cannot be read or is invalid."""
+    return load_recipe(Path(settings.image) if settings.image else None)
+
+
+def provide(
+    spec: LaunchSpec,
+    settings: Settings,
+    report: Callable[[Progress], None],
+    cancel: threading.Event,
+    *,
+    agent_wanted: bool,
+) -> LaunchSpec:
+    """Return ``spec`` with the image and the runtime to use, and build what is missing. Blocks.
+
+    The agent's layer is built only if ``agent_wanted``. ``report`` receives the progress of the build. Raises
+    BuildCancelled soon after ``cancel`` is set, PrerequisiteError if a program for the build is not installed,
+    ImageError if the build fails or the image is damaged.
+    """
+    store, recipe = Store(), recipe_of(settings)
+    layer = settings.agent
+    image = store.find(recipe, layer)
+    if image is None and not agent_wanted:
+        layer = NO_LAYER
+        image = store.find(recipe, layer)
+    own = uses_runtime(settings)
+    if image is None or (own and store.runtime(recipe) is None):
+        image = _build(store, recipe, layer, report, cancel, runtime=own)
+    image.quick_check(layer)
+    runtime = store.runtime(recipe) if own else None
+    return msgspec.structs.replace(
+        spec, image=str(image.directory), layer=layer, runtime=str(runtime.directory) if runtime else ""
+    )
+
+
+def host_qemu() -> str | None:
+    """Return the path of the host's QEMU, or None if it is not installed."""
+    return shutil.which(f"qemu-system-{platform.machine()}")
+
+
+def uses_runtime(settings: Settings) -> bool:
+    """Return whether the QEMU of a runtime runs guests: if that is configured, or if the host has no QEMU."""
+    return settings.runtime == "own" or host_qemu() is None
+
+
+def built_image(settings: Settings) -> Image | None:
+    """Return the image for ``settings``, with or without the agent's layer, or None if it is not built.
+
+    Raises ImageError if the image is damaged.
+    """
+    image = Store().find(recipe_of(settings))
+    if image is not None:
+        image.quick_check()
+    return image
+
+
+def _build(
+    store: Store,
+    recipe: Recipe,
+    layer: str,
+    report: Callable[[Progress], None],
+    cancel: threading.Event,
+    *,
+    runtime: bool,
+) -> Image:
+    try:
+        if layer != NO_LAYER:
+            locate(recipe.layer(layer))  # a missing agent is reported before the minutes that the rest takes
+        return build(store, recipe, (layer,), report, cancel, runtime=runtime)
+    except BuildCancelled:
+        raise
+    except (ImageError, PrerequisiteError) as error:
+        if layer == NO_LAYER:
+            raise
+        hint = f"{error.hint}; " if error.hint else ""
+        raise type(error)(error.message, f"{hint}or open a shell instead: `ccvm-tui run --shell`") from error

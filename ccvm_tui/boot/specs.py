@@ -1,0 +1,66 @@
+"""The parameters of guests and sessions, derived from settings and the host's environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ccvm_tui.boot import terminfo
+from ccvm_tui.boot.timezone import timezone
+from ccvm_tui.config import Settings
+from ccvm_tui.guest import DEFAULT_CELL, SessionKind, TermSize
+from ccvm_tui.project import Project
+from ccvm_tui.protocol import LaunchSpec, SessionSpec
+
+_FORWARDED = ("COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION")
+"""Variables that describe the terminal to programs. LANG is not forwarded, because the guest has other locales."""
+
+
+def launch_spec(project: Project, name: str, settings: Settings, environ: Mapping[str, str]) -> LaunchSpec:
+    """Return the parameters of a guest. ``images.provide`` adds the image, which only a guest that is started needs."""
+    return LaunchSpec(
+        name=name,
+        project=str(project.path),
+        layer=settings.agent,
+        machine=settings.machine,
+        accel=settings.accel,
+        memory_mib=settings.memory,
+        cores=settings.cores,
+        read_only=not settings.writable_cwd,
+        local_dirs=settings.local_dirs,
+        network=settings.network,
+        seccomp=settings.seccomp,
+        confine=settings.confine,
+        sudo=settings.agent_sudo,
+        linger=settings.linger,
+        scrollback=settings.scrollback,
+        waiting_titles=settings.waiting_titles,
+        hostname=project.hostname,
+        timezone=timezone(environ),
+    )
+
+
+def session_spec(
+    kind: SessionKind,
+    argv: tuple[str, ...],
+    settings: Settings,
+    environ: Mapping[str, str],
+    size: TermSize,
+    *,
+    name: str = "",
+    detached: bool = False,
+) -> SessionSpec:
+    """Return the parameters of a session for a terminal of ``size``, with the user's API keys in its environment."""
+    forwarded = (*_FORWARDED, *settings.api_key_variables)
+    term = environ.get("TERM", "") or "xterm-256color"
+    if detached and not size.width:  # the emulator reports this size to programs
+        size = size.with_cell(DEFAULT_CELL)
+    return SessionSpec(
+        kind=kind,
+        argv=argv,
+        env={variable: environ[variable] for variable in forwarded if environ.get(variable)},
+        term=term,
+        terminfo=terminfo.compiled_entry(term, environ),
+        size=size,
+        name=name,
+        detached=detached,
+    )

@@ -1,0 +1,1 @@
+"""The state of the dashboard, independent of Textual and of every widget."""
