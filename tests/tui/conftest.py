@@ -17,9 +17,11 @@ from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import Info, LaunchSpec, SessionSpec
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.app import Dashboard
+from ccvm_tui.tui.model.scrollback import CopyMode
 from ccvm_tui.tui.screens.main import MainScreen
 from ccvm_tui.tui.widgets.terminal import Terminal
 from tests.tui.local import LocalStarter
+from tests.tui.snapshot import visible_strips
 
 WITHIN = 10.0
 NAMES = {
@@ -49,6 +51,19 @@ class Driven:
         terminal = self.main.main_area.focused_terminal
         assert terminal is not None, f"the focus is in {self.app.focused}"
         return terminal
+
+    @property
+    def copy_mode(self) -> CopyMode:
+        mode = self.terminal.copy_mode
+        assert mode is not None, "the session in focus is not in copy mode"
+        return mode
+
+    @property
+    def session(self) -> str:
+        """The identifier of the current session."""
+        current = self.main.model.selection.current
+        assert current is not None, "no session is current"
+        return current.session
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Wait for the thing, with a deadline."""
@@ -85,9 +100,7 @@ class Driven:
 
     def text(self) -> str:
         """The screen as text."""
-        height = self.app.size.height
-        strips = self.app.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips[:height])
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in visible_strips(self.app))
 
     def lines(self) -> list[str]:
         return self.text().split("\n")
@@ -101,7 +114,7 @@ class Driven:
         await self.until(lambda: self.main.main_area.focused_terminal is not None, "a session in focus")
 
 
-Launch = Callable[..., "asyncio.Future[None]"]
+Drive = Callable[..., contextlib.AbstractAsyncContextManager[Driven]]
 
 
 async def start_guest(
@@ -127,8 +140,8 @@ async def start_guest(
 
 
 @pytest.fixture
-async def drive(home: Path) -> AsyncIterator[Callable[..., contextlib.AbstractAsyncContextManager[Driven]]]:
-    """``async with drive(size=(120, 36)) as dashboard:``"""
+def drive(home: Path) -> Drive:  # noqa: ARG001 - the runtime directory of the keepers
+    """Return a function that opens the dashboard in an ``async with`` block and returns a ``Driven``."""
 
     @contextlib.asynccontextmanager
     async def run(
@@ -146,7 +159,7 @@ async def drive(home: Path) -> AsyncIterator[Callable[..., contextlib.AbstractAs
             main = next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))
             await main.model.fleet.scanned()
             yield Driven(app, pilot)
-        if app._exception is not None:
-            raise app._exception
+        if app._exception is not None:  # noqa: SLF001
+            raise app._exception  # noqa: SLF001
 
-    yield run
+    return run

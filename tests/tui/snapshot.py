@@ -13,17 +13,23 @@ from pathlib import Path
 
 from rich.style import Style
 from textual.app import App
+from textual.strip import Strip
 
 DIRECTORY = Path(__file__).parent / "snapshots"
 WRITING = os.environ.get("SNAPSHOTS") == "write"
 LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 
 
+def visible_strips(app: App[int]) -> list[Strip]:
+    """Return the lines of the current screen."""
+    return app.screen._compositor.render_strips()[: app.size.height]  # noqa: SLF001
+
+
 def picture(app: App[int], home: Path) -> str:
     """What is on the screen now. The home directory's name is another in every run; it is blotted out."""
     letters: dict[str, str] = {}
     texts, looks = [], []
-    for strip in app.screen._compositor.render_strips()[: app.size.height]:
+    for strip in visible_strips(app):
         text, look = "", ""
         for segment in strip:
             letter = letters.setdefault(_described(segment.style), LETTERS[len(letters) % len(LETTERS)])

@@ -71,7 +71,7 @@ def test_titles_fit_the_panel_after_the_leader() -> None:
 
 
 def test_every_command_of_the_palette_shows_its_key() -> None:
-    model = Model((), "", lambda: None, lambda guest, event: None)
+    model = Model((), "", lambda: None, lambda _guest, _event: None)
     keys = {command.title: command.key for command in commands(model, "ctrl-b", Keys(zoom="f5"), ())}
     assert keys["Zoom"] == "Ctrl+B F5"
     assert keys["Stop the guest"] == "S in the tree"

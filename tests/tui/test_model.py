@@ -203,7 +203,8 @@ def test_the_focus_of_a_closed_session_moves_to_the_one_beside_it() -> None:
     assert selection.close(B, focused=True) == C
     assert selection.current == C
     assert selection.close(C, focused=False) is None
-    assert (selection.current, selection.shown, selection.page) == (None, [], True)
+    assert selection.current is None
+    assert (selection.shown, selection.page) == ([], True)
 
 
 # --- pending keys -----------------------------------------------------------------------------------------------

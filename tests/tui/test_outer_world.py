@@ -22,7 +22,7 @@ DARK = TermColours(0xDDEEFF, 0x101418, 0xFF8800)
 LIGHT = TermColours(0x112233, 0xFFFEF8, 0x0088FF)
 
 
-async def into_probe(home: Path, outer: OuterTerminal) -> None:
+async def into_probe(outer: OuterTerminal) -> None:
     await outer.until("1 end")
     await outer.type(LEADER + "1")
     await outer.until("Ctrl+\\ then")
@@ -63,7 +63,7 @@ async def test_pixels_are_the_outer_terminals(home: Path, by_device: bool) -> No
     colours = DARK
     async with OuterTerminal(home, 100, 30, cell=cell(9, 21), colours=colours) as outer:
         real = (9, 21) if by_device else (8, 16)
-        await into_probe(home, outer)
+        await into_probe(outer)
         number, report = await next_report(outer, 1)
         assert (report["size"], report["reports"]) == agreeing(*size_of(report), real)
         outer.resize(130, 40, cell(9, 21))
@@ -79,7 +79,7 @@ async def test_pixels_are_the_outer_terminals(home: Path, by_device: bool) -> No
 async def test_colours_are_the_outer_terminals_also_when_they_change(home: Path) -> None:
     await start_guest(home, "colours", sys.executable, PROBE, "\\x1b[?2031h", title="probe")
     async with OuterTerminal(home, colours=LIGHT) as outer:
-        await into_probe(home, outer)
+        await into_probe(outer)
         number, report = await next_report(outer, 1)
         assert report["colours"] == "1111/2222/3333 ffff/fefe/f8f8 0000/8888/ffff"
         assert set(report["scheme"].split()) == {"997;2"}  # the answer, and perhaps a notice of what was there before
@@ -112,7 +112,7 @@ async def test_a_terminal_that_tells_no_change_is_asked_when_it_gets_the_focus(h
     await start_guest(home, "focus", sys.executable, PROBE, title="probe")
     async with OuterTerminal(home, colours=LIGHT) as outer:
         outer.ignored = (b"\x1b[?2031h", b"\x1b[?2031$p")
-        await into_probe(home, outer)
+        await into_probe(outer)
         number, report = await next_report(outer, 1)
         assert set(report["scheme"].split()) == {"997;2"}  # the answer, and perhaps a notice of what was there before
         outer.emulator.set_colours(DARK)
@@ -145,7 +145,7 @@ async def test_modified_keys_reach_a_program_in_the_language_it_asked_for(
 ) -> None:
     await start_guest(home, "keys", sys.executable, PROBE, asks, title="probe")
     async with OuterTerminal(home) as outer:
-        await into_probe(home, outer)
+        await into_probe(outer)
         number, _ = await next_report(outer, 1)
         await outer.type(outer_sends)
         await outer.until(f"{number} typed {arrives}")

@@ -13,7 +13,7 @@ from ccvm_tui.guest import Activity, GuestInfo, GuestState, Phase, SessionKind, 
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Happened, SessionSpec
 from ccvm_tui.tui.model.guests import Contact, Guest
-from tests.tui.conftest import WITHIN, Driven, start_guest
+from tests.tui.conftest import WITHIN, Drive, Driven, start_guest
 from tests.tui.snapshot import WRITING, check, kept, picture
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x60": (200, 60)}
@@ -65,7 +65,7 @@ def _booting(project: str) -> Guest:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_screens(drive, home: Path, size: str) -> None:
+async def test_screens(drive: Drive, home: Path, size: str) -> None:
     await start_guest(home, "shop", "sh", "-c", LINES, title="server")
     async with await connection.connect("shop") as keeper:
         spec = SessionSpec(SessionKind.COMMAND, ("cat",), size=TermSize(80, 24), name="second")
@@ -181,7 +181,7 @@ async def _tiles_and_themes(dashboard: Driven, album: Album) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_first_screen_of_all(drive, home: Path, size: str) -> None:
+async def test_the_first_screen_of_all(drive: Drive, home: Path, size: str) -> None:
     async with drive(size=SIZES[size]) as dashboard:
         await dashboard.shows("No projects yet")
         album = Album(dashboard, home, size)

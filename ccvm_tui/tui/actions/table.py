@@ -17,7 +17,7 @@ from ccvm_tui.tui.model.selection import Subject
 # --- when an action is offered ------------------------------------------------------------------------------------
 
 
-def _always(subject: Subject) -> bool:
+def _always(_: Subject) -> bool:
     return True
 
 

@@ -121,7 +121,7 @@ class Terminal(Widget, can_focus=True):
         self._stream: SessionStream | None = None
         self._strips: dict[int, Strip] = {}
         self._over = asyncio.Event()
-        self._ended_at = 0.0
+        self.ended_at = 0.0
         self._last_screen_left = False
         self._shown_state = ("", 0, 0)
         self._program_drag = False
@@ -214,7 +214,7 @@ class Terminal(Widget, can_focus=True):
     def show_end(self, end: Exited) -> None:
         """Keep the last screen."""
         self.ended = end
-        self._ended_at = time.monotonic()
+        self.ended_at = time.monotonic()
         self._over.set()
         self._host.release(self)
         self.post_message(self.Changed())
@@ -351,7 +351,7 @@ class Terminal(Widget, can_focus=True):
         self.send(self._input.stroke(stroke))
 
     def _take_last_screen_key(self, stroke: Stroke) -> None:
-        noticed = time.monotonic() - self._ended_at > REACTION_TIME and stroke.action == PRESS
+        noticed = time.monotonic() - self.ended_at > REACTION_TIME and stroke.action == PRESS
         if noticed and not self._last_screen_left and (action := LAST_SCREEN_KEYS.get(key_name(stroke))) is not None:
             self._last_screen_left = True
             self.post_message(ActionRequested(action))
