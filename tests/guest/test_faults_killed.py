@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from ccvm_tui import protocol
+from ccvm_tui import framing, protocol
 from ccvm_tui.client.ends import End, end_of
 from ccvm_tui.guest import TermSize
 from ccvm_tui.paths import GuestPaths
@@ -183,7 +183,7 @@ def _half_a_frame(guest: str, session: str) -> int:
     try:
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(str(GuestPaths(guest).keeper_socket))
-        sock.sendall(protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
+        sock.sendall(framing.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
         sock.sendall(protocol.pack(Attach(session, TermSize())))
         sock.sendall(struct.pack(">I", 1000) + b"half of it")
         signal.pause()

@@ -21,6 +21,8 @@ from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.tree_rows import RowKind, TreeRow
 from ccvm_tui.tui.screens.main import MainScreen
+from ccvm_tui.tui.widgets.body import Body
+from ccvm_tui.tui.widgets.main_area import MainArea
 from ccvm_tui.tui.widgets.which_key import COLUMN
 from tests.tui.test_model import guest, session
 
@@ -29,8 +31,13 @@ DASHBOARD = Path(__file__).parents[2] / "docs" / "dashboard.md"
 
 
 def test_every_action_has_its_method_and_every_method_its_action() -> None:
-    methods = {name.removeprefix("action_") for name in vars(MainScreen) if name.startswith("action_")}
-    assert methods == {action.name for action in ACTIONS}
+    methods = [
+        name.removeprefix("action_")
+        for owner in (MainScreen, Body, MainArea)
+        for name in vars(owner)
+        if name.startswith("action_")
+    ]
+    assert sorted(methods) == sorted(action.name for action in ACTIONS)
 
 
 def test_names_and_tree_keys_are_unique() -> None:

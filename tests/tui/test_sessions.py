@@ -20,7 +20,6 @@ from ccvm_tui.project.history import History
 from ccvm_tui.protocol import LaunchSpec
 from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.model.text_selection import Point, TextSelection
-from ccvm_tui.tui.widgets.terminal import REACTION_TIME
 from tests.tui.conftest import Drive, Driven, start_guest
 from tests.tui.local import LocalStarter
 
@@ -173,7 +172,9 @@ async def test_keys_typed_after_the_last_screen_was_closed_start_nothing(drive: 
         await dashboard.shows("Enter close   r run again")
         await dashboard.until(lambda: dashboard.main.main_area.focused_terminal is not None, "the last screen in focus")
         terminal = dashboard.terminal
-        await dashboard.until(lambda: time.monotonic() - terminal.ended_at > REACTION_TIME)
+        await dashboard.until(
+            lambda: (keys := terminal.last_screen_keys) is not None and keys.available(time.monotonic())
+        )
         for stroke in ("enter", "r", "r"):
             dashboard.app.take_stroke(stroke_of(stroke))
         await dashboard.until(lambda: dashboard.app.focused is dashboard.main.tree_view, "back in the tree")

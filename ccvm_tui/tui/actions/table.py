@@ -2,7 +2,8 @@ r"""The table of the dashboard's actions.
 
 Everything that shows or dispatches an action is derived from this table: the tree's keys, the keys after the leader,
 the help, the keys at the bottom, buttons, the command palette, and the table in docs/dashboard.md (checked by a test).
-The main screen has a method ``action_NAME`` for each row (also checked). To add an action, add a row and a method.
+For each row, the main screen, its body or its main area has a method ``action_NAME`` (also checked). To add an action,
+add a row and a method.
 """
 
 from __future__ import annotations
@@ -213,12 +214,17 @@ def tree_hints(subject: Subject) -> list[KeyHint]:
     ]
 
 
+def leader_hint(leader: str) -> KeyHint:
+    """Return the leader as a key at the bottom."""
+    return KeyHint(shown_key(leader), "then", LEADER_KEYS)
+
+
 def session_hints(leader: str, keys: Keys, subject: Subject) -> list[KeyHint]:
     """Return the keys at the bottom while a session has the focus."""
     shown = [
         KeyHint(shown_key(action.leader_key(keys)), action.label_for(subject), action) for action in SESSION_FOOTER
     ]
-    return [KeyHint(shown_key(leader), "then", LEADER_KEYS), *shown]
+    return [leader_hint(leader), *shown]
 
 
 def copy_mode_hints(leader: str, keys: Keys, *, passive: bool) -> list[KeyHint]:
