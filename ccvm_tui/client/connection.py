@@ -42,11 +42,10 @@ class Stream:
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NoSuchGuest(f"no guest {name!r} is running", "see `ccvm-tui ls`") from error
         stream = cls(name, reader, writer)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(writer.close)
             await stream._greet(opening)
-        except BaseException:
-            writer.close()
-            raise
+            on_failure.pop_all()
         return stream
 
     async def _greet(self, opening: protocol.Opening) -> None:
