@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import COMMAND, Run, Start
+from tests.waiting import wait_until
 
 LARGE = 5_000_000
 
@@ -70,10 +70,7 @@ def test_the_exit_of_the_reader_ends_the_program(start: Start, here: Path) -> No
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, "the program is still running"
-        time.sleep(0.01)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), lambda: "the program is still running")
 
 
 @pytest.mark.parametrize(

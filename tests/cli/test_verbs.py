@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,11 @@ from ccvm_tui.image import Store, load_recipe
 from ccvm_tui.paths import GuestPaths
 from tests.cli.conftest import COMMAND, Open, Run, Start
 from tests.image.runtimes import publish_runtime
+from tests.waiting import wait_until
 
 
 def wait_for_text(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 20
-    while not path.exists() or text not in path.read_text():
-        assert time.monotonic() < deadline, f"no {text!r} in {path}"
-        time.sleep(0.01)
+    wait_until(lambda: path.exists() and text in path.read_text(), lambda: f"no {text!r} in {path}")
 
 
 def test_ls_lists_guests_and_sessions(start: Start, ccvm_tui: Run, here: Path) -> None:

@@ -18,7 +18,8 @@ from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Attach
 from tests.cli.ptys import Pty
 from tests.guest.conftest import COMMAND, RealGuest, ccvm_tui
-from tests.terminals import Terminal, attached, eventually
+from tests.terminals import Terminal, attached
+from tests.waiting import eventually
 
 LOST = 6
 """The exit status of a client whose guest or keeper died."""

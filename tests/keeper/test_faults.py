@@ -23,7 +23,8 @@ from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 from tests.conftest import Launch
-from tests.terminals import attached, eventually
+from tests.terminals import attached
+from tests.waiting import eventually
 
 SHELL = ("bash", "--norc", "--noprofile")
 

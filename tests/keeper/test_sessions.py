@@ -13,7 +13,8 @@ from ccvm_tui.protocol import Ack, Exited, FrameData, Happened, Info, Input, Ses
 from ccvm_tui.terminal import cells
 from tests.conftest import Launch
 from tests.programs import running
-from tests.terminals import attached, eventually
+from tests.terminals import attached
+from tests.waiting import eventually
 
 SHELL = ("bash", "--norc", "--noprofile")
 

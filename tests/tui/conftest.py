@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +21,7 @@ from ccvm_tui.tui.screens.main import MainScreen
 from ccvm_tui.tui.widgets.terminal import Terminal
 from tests.tui.local import LocalStarter
 from tests.tui.snapshot import visible_strips
+from tests.waiting import eventually
 
 WITHIN = 10.0
 NAMES = {
@@ -67,11 +67,7 @@ class Driven:
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Wait for the thing, with a deadline."""
-        end = time.monotonic() + WITHIN
-        while not condition():
-            if time.monotonic() > end:
-                raise AssertionError(f"did not happen: {what}\n{self.text()}")
-            await asyncio.sleep(0.01)
+        await eventually(condition, lambda: f"did not happen: {what}\n{self.text()}")
         await self.pilot.pause()
 
     async def shows(self, text: str) -> None:
@@ -84,12 +80,12 @@ class Driven:
         await self.pilot.press(*keys)
 
     async def press_until(self, key: str, condition: Callable[[], object]) -> None:
-        """Press ``key`` again and again: what it is for takes it only after a while."""
+        """Press ``key`` until the condition is true, because the key is ignored at first."""
         end = time.monotonic() + WITHIN
         while not condition():
             assert time.monotonic() < end, f"{key} did nothing\n{self.text()}"
             await self.pilot.press(key)
-            await asyncio.sleep(0.05)
+            await self.pilot.pause(0.05)
 
     async def type(self, text: str) -> None:
         for char in text:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.fidelity.cells import Cell
 from tests.fidelity.local_setup import LocalSetup
 from tests.fidelity.stage import Stage
 from tests.fidelity.tmux import TERM, Pane, Screen, Tmux
+from tests.waiting import wait_until
 
 ABOVE, BELOW = 2, 1
 """Header and title line, footer."""
@@ -97,10 +97,10 @@ class Embedded(Plain):
         self._until("│", there=False)
 
     def _until(self, text: str, *, there: bool = True) -> None:
-        deadline = time.monotonic() + WITHIN
-        while (text in (screen := self.pane.screen()).text) != there:
-            assert time.monotonic() < deadline, f"{text!r}: expected {there}\n{screen.text}"
-            time.sleep(0.04)
+        wait_until(
+            lambda: (text in self.pane.screen().text) == there,
+            lambda: f"{text!r}: expected {there}\n{self.pane.screen().text}",
+        )
 
     def look(self) -> Screen:
         screen = self.pane.screen()
