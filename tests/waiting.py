@@ -10,7 +10,7 @@ WITHIN = 20.0
 """Seconds after which a condition is given up by default. Long, since the machine may be busy."""
 
 INTERVAL = 0.02
-"""Seconds between two looks."""
+"""Seconds between two evaluations of a condition."""
 
 
 def wait_until(

@@ -36,7 +36,7 @@ NAMES = {
 
 
 class Driven:
-    """The app under test, and what tests do with it over and over."""
+    """The app under test, and common steps of tests."""
 
     def __init__(self, app: Dashboard, pilot: Pilot[int]) -> None:
         self.app = app
@@ -66,7 +66,7 @@ class Driven:
         return current.session
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
-        """Wait for the thing, with a deadline."""
+        """Wait until a condition is true."""
         await eventually(condition, lambda: f"did not happen: {what}\n{self.text()}")
         await self.pilot.pause()
 
@@ -95,14 +95,14 @@ class Driven:
         await self.pilot.press("ctrl+backslash", *keys)
 
     def text(self) -> str:
-        """The screen as text."""
+        """Return the screen as text."""
         return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in visible_strips(self.app))
 
     def lines(self) -> list[str]:
         return self.text().split("\n")
 
     async def into(self, title: str) -> None:
-        """Open the session of that title through the switcher."""
+        """Open the session with that title in the switcher."""
         await self.leader("space")
         await self.shows("Sessions")
         await self.type(title)
@@ -116,7 +116,7 @@ Drive = Callable[..., contextlib.AbstractAsyncContextManager[Driven]]
 async def start_guest(
     root: Path, name: str, *argv: str, sessions: int = 1, title: str = "", **settings: object
 ) -> None:
-    """A keeper without a machine for the project ``root/name``, its sessions running ``argv``."""
+    """Start a keeper without a machine for the project ``root/name``, whose sessions run ``argv``."""
     project = root / name
     project.mkdir(exist_ok=True)
     session = SessionSpec(

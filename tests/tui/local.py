@@ -16,7 +16,7 @@ def guest_name(project: str) -> str:
 
 
 class LocalStarter:
-    """Shells are `sh` without start-up files; an agent is a shell with another prompt."""
+    """A starter of shells without start-up files. An agent is a shell with another prompt."""
 
     def __init__(self, argv: tuple[str, ...] = ("/bin/sh",), linger: bool = True) -> None:
         self.argv = argv

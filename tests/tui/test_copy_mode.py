@@ -1,4 +1,4 @@
-"""Copy mode: scrolled, searched, selected, copied, saved, and never moved by new output."""
+"""Copy mode: scrolling, searching, selecting, copying and saving. New output does not move the lines in view."""
 
 from __future__ import annotations
 

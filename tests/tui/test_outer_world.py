@@ -1,4 +1,4 @@
-"""What a program in a session sees of the outer terminal through the dashboard: its pixels, its colours, its keys."""
+"""The properties of the outer terminal that a program in a session gets: pixels, colours, keys."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ async def into_probe(outer: OuterTerminal) -> None:
 
 
 def seen(outer: OuterTerminal, number: int) -> dict[str, str]:
-    """The report of that number, by the first word of its lines."""
+    """Return the report with that number, by the first word of its lines."""
     lines = [re.split(r"[│▕▏]", line)[-1].strip() for line in outer.text.split("\n")]
     start = next(at for at, line in enumerate(lines) if line.startswith(f"{number} size"))
     return dict(line.removeprefix(f"{number} ").partition(" ")[::2] for line in lines[start : start + 4])
 
 
 def agreeing(cols: int, rows: int, cell: tuple[int, int]) -> tuple[str, str]:
-    """What the device says of a size, and what the terminal answers."""
+    """Return the size that the device reports, and the terminal's answers."""
     width, height = cols * cell[0], rows * cell[1]
     return f"{cols}x{rows} {width}x{height}", f"4;{height};{width} 6;{cell[1]};{cell[0]} 8;{rows};{cols}"
 
@@ -47,7 +47,7 @@ def size_of(report: dict[str, str]) -> tuple[int, int]:
 
 
 async def next_report(outer: OuterTerminal, after: int) -> tuple[int, dict[str, str]]:
-    """The newest report once there is one after that number."""
+    """Wait for a report after that number, and return the newest."""
     await outer.until(lambda: max(map(int, re.findall(r"(\d+) end", outer.text)), default=0) > after)
     await outer.quiet()
     number = max(map(int, re.findall(r"(\d+) end", outer.text)))
@@ -84,7 +84,7 @@ async def test_colours_are_the_outer_terminals_also_when_they_change(home: Path)
         assert report["colours"] == "1111/2222/3333 ffff/fefe/f8f8 0000/8888/ffff"
         assert set(report["scheme"].split()) == {"997;2"}  # the answer, and perhaps a notice of what was there before
         outer.recolour(DARK)
-        await outer.until("typed ^[[?997;1n")  # it is told by itself
+        await outer.until("typed ^[[?997;1n")  # without a query
         number, report = await next_report(outer, number)
         assert report["colours"] == "dddd/eeee/ffff 1010/1414/1818 ffff/8888/0000"
         assert report["scheme"] == "997;1"

@@ -1,4 +1,4 @@
-"""The real program on a terminal: what it writes there, what it leaves there, what it says at the end."""
+"""The real program on a terminal: its output, the state of the terminal after it, and its last messages."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ LINES = r"for n in 1 2 3 4 5 6 7 8 9; do printf 'line %s of \033[3%smcolour\033[
 
 
 class Album:
-    """Takes the pictures of one size."""
+    """The pictures of the screens in one size."""
 
     def __init__(self, dashboard: Driven, home: Path, size: str) -> None:
         self.dashboard = dashboard
@@ -39,7 +39,7 @@ class Album:
             self.different.append(str(error))
 
     async def _settled(self, name: str) -> str:
-        """The picture once it is the one kept, or else the one at the deadline: what is on its way may arrive."""
+        """Return the picture as soon as it equals the stored one, or the picture at the deadline."""
         deadline = time.monotonic() + WITHIN
         while True:
             await self.dashboard.pilot.pause(0.1)

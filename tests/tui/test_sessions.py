@@ -1,4 +1,4 @@
-"""Sessions in the dashboard: started, shown, switched, left, ended."""
+"""Sessions in the dashboard: starting, showing, switching, leaving and ending them."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_a_new_shell_and_its_end(drive: Drive, home: Path) -> None:
 
 
 def remembered(home: Path, name: str) -> None:
-    """A project that the tree offers to start."""
+    """Add a project that the tree offers to start."""
     (home / name).mkdir()
     History().remember(str(home / name), f"{name}-0", time.time())
 
