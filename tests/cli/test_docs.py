@@ -36,8 +36,8 @@ def test_every_setting_is_documented() -> None:
 
 def actions_of(verb: argparse.ArgumentParser) -> list[argparse.Action]:
     found: list[argparse.Action] = []
-    for action in verb._actions:  # noqa: SLF001
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+    for action in verb._actions:  # noqa: SLF001 - argparse has no public access
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - argparse has no public access
             found += [inner for child in action.choices.values() for inner in actions_of(child)]
         else:
             found.append(action)
@@ -45,8 +45,8 @@ def actions_of(verb: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def test_every_verb_and_option_is_documented(commands: str) -> None:
-    actions = parser.complete_parser()._actions  # noqa: SLF001
-    (verbs,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    actions = parser.complete_parser()._actions  # noqa: SLF001 - argparse has no public access
+    (verbs,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - argparse has no public access
     assert list(verbs.choices) == list(parser.VERBS)
     for name, verb in verbs.choices.items():
         assert f"`{name}`" in commands

@@ -155,7 +155,7 @@ def drive(home: Path) -> Drive:  # noqa: ARG001 - the runtime directory of the k
             main = next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))
             await main.model.fleet.scanned()
             yield Driven(app, pilot)
-        if app._exception is not None:  # noqa: SLF001
-            raise app._exception  # noqa: SLF001
+        if app._exception is not None:  # noqa: SLF001 - Textual has no public access
+            raise app._exception  # noqa: SLF001 - Textual has no public access
 
     return run

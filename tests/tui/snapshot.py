@@ -22,7 +22,7 @@ LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 
 def visible_strips(app: App[int]) -> list[Strip]:
     """Return the lines of the current screen."""
-    return app.screen._compositor.render_strips()[: app.size.height]  # noqa: SLF001
+    return app.screen._compositor.render_strips()[: app.size.height]  # noqa: SLF001 - Textual has no public access
 
 
 def picture(app: App[int], home: Path) -> str:

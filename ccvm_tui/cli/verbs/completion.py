@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     parser = complete_parser()
     for verb in _verbs(parser):
-        for action in verb._actions:  # noqa: SLF001
+        for action in verb._actions:  # noqa: SLF001 - argparse has no public access
             if choice := _CHOICES.get(action.dest):
                 action.complete = choice  # type: ignore[attr-defined]
     print(shtab.complete(parser, args.shell, preamble=_PREAMBLE.get(args.shell, "")))
@@ -39,8 +39,8 @@ def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """Return the parsers of the verbs, which are private in argparse."""
     return [
         verb
-        for action in parser._actions  # noqa: SLF001
-        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
+        for action in parser._actions  # noqa: SLF001 - argparse has no public access
+        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - argparse has no public access
         for verb in action.choices.values()
     ]
 
