@@ -45,6 +45,11 @@ def test_names_and_tree_keys_are_unique() -> None:
     assert len(table.BY_TREE_KEY) == sum(bool(action.tree_key) for action in ACTIONS)
 
 
+def test_conditions_are_only_those_of_actions_at_the_bottom_of_the_tree() -> None:
+    always = table.HELP.applies
+    assert {action for action in ACTIONS if action.applies is not always} <= set(table.TREE_FOOTER)
+
+
 def test_the_actions_after_the_leader_are_those_of_the_settings() -> None:
     assert {action.name for action in ACTIONS if action.leader} == {field.name for field in dataclasses.fields(Keys)}
     assert set(table.leader_actions(Keys())) == set(dataclasses.asdict(Keys()).values())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ccvm_tui.config import Settings
+from ccvm_tui.errors import ConfigError
 from ccvm_tui.guest import GuestState, SessionInfo
 from ccvm_tui.project.history import History, KnownProject
 from ccvm_tui.text import plain
@@ -12,7 +14,7 @@ from ccvm_tui.tui.model import attention
 from ccvm_tui.tui.model.fleet import EventHandler, Fleet
 from ccvm_tui.tui.model.guests import Guest
 from ccvm_tui.tui.model.pending_keys import PendingKeys
-from ccvm_tui.tui.model.projects import ProjectEntry, gather
+from ccvm_tui.tui.model.projects import ProjectEntry, gather, project_settings
 from ccvm_tui.tui.model.selection import Selection, Subject
 from ccvm_tui.tui.model.sessions import RequestedEnds, SessionKey, session_title
 from ccvm_tui.tui.model.starts import Starts
@@ -119,6 +121,14 @@ class Model:
     def entry(self, project: str) -> ProjectEntry | None:
         """Return the entry of a project, or None if it is not listed."""
         return next((entry for entry in self.projects if entry.path == project), None)
+
+    def settings_of(self, guest: str, default: Settings) -> Settings:
+        """Return the settings of a guest's project, or ``default`` if it is unknown or its settings are invalid."""
+        project = self.fleet.project_of(guest)
+        try:
+            return project_settings(project) if project else default
+        except ConfigError:
+            return default
 
     def is_muted(self, key: SessionKey) -> bool:
         """Return whether a session or its project is muted."""

@@ -84,7 +84,10 @@ class MainScreen(Screen[None]):
             lambda text: host_of(self).write(text), lambda text: terminal_app(self).set_clipboard(text)
         )
         self._guest_clipboard = GuestClipboard(
-            settings.osc52, self._ask_unexpected, self._clipboard, self._notify_briefly
+            lambda guest: self.model.settings_of(guest, settings).osc52,
+            self._ask_unexpected,
+            self._clipboard,
+            self._notify_briefly,
         )
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed = False
@@ -180,7 +183,7 @@ class MainScreen(Screen[None]):
             return
         title = f"{session_title(info)} · {key.guest}"
         self.notify(plain(change.text, 200), title=plain(title, 80), timeout=6, markup=False)
-        if self.settings.notifications:
+        if self.model.settings_of(key.guest, self.settings).notifications:
             host_of(self).write(attention.notification(title, change.text))
 
     def _mark_seen(self) -> None:
@@ -244,15 +247,11 @@ class MainScreen(Screen[None]):
         self._refresh_details()
         self._mark_seen()
 
-    # --- questions and the clipboard -----------------------------------------------------------------------
-
     async def _ask(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        answer = await self.app.push_screen_wait(Confirm(question, lines, yes))
-        return bool(answer)
+        return await self.app.push_screen_wait(Confirm(question, lines, yes)) is True
 
     async def _ask_unexpected(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        answer = await self.app.push_screen_wait(UnexpectedConfirm(question, lines, yes, "refuse"))
-        return bool(answer)
+        return await self.app.push_screen_wait(UnexpectedConfirm(question, lines, yes, "refuse")) is True
 
     def _notify_briefly(self, text: str) -> None:
         self.notify(text, timeout=2, markup=False)
