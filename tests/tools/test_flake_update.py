@@ -126,7 +126,7 @@ class Repository:
                 "event_name": event,
                 "repository": "owner/name",
                 "server_url": "https://github.example",
-                "event": {"repository": {"default_branch": "main"}},
+                "ref_name": "main",
             },
         }
         environment = {
@@ -149,7 +149,7 @@ class Repository:
         return self._git(*arguments, cwd=self.remote)
 
     def _check_out(self, job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
-        assert given == {"ref": "main", "persist-credentials": "false"}
+        assert given == {"persist-credentials": "false"}
         self._git("clone", "--quiet", "--branch", "main", str(self.remote), str(job.workspace), cwd=self._root)
         return {}
 
