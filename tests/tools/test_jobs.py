@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.runner import Job, Result, Workflow, path_with
+from tests.tools.runner import Action, Job, Result, Workflow, path_with
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / ".github/workflows"
@@ -29,19 +29,12 @@ def git(repository: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with the tools, a version, a changelog, and a set-up that prints the text of the release."""
+    """A repository with the tools, a version and a changelog."""
     path = tmp_path / "repository"
     shutil.copytree(ROOT / "tools", path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     (path / "ccvm_tui").mkdir()
     (path / "ccvm_tui/__init__.py").write_text('__version__ = "1.2.0"\n')
     (path / "CHANGELOG.md").write_text(CHANGELOG)
-    (path / ".github").mkdir()
-    prepare = path / ".github/prepare-runner"
-    # what follows needs a real image, so the run ends here
-    prepare.write_text(
-        '#!/bin/sh\necho "version $VERSION of $SOURCE_DATE_EPOCH:"\ncat "$RUNNER_TEMP/text/notes.md"\nexit 1\n'
-    )
-    prepare.chmod(0o755)
     git(path, "init", "--quiet", "--initial-branch=main")
     git(path, "add", "--all")
     git(path, "commit", "--quiet", "--message", "start")
@@ -62,7 +55,7 @@ def run(workflow: str, job: str, repository: Path, directory: Path, **variables:
             "event": {"pull_request": {"base": {"sha": git(repository, "rev-parse", "main").strip()}}},
         }
     }
-    actions = {"actions/checkout": check_out}
+    actions: dict[str, Action] = {"actions/checkout": check_out, "actions/upload-artifact": lambda _job, _given: {}}
     return Workflow(WORKFLOWS / f"{workflow}.yml", actions).run(directory / "run", environment, contexts, only=job)
 
 
@@ -94,15 +87,38 @@ def test_a_pull_request_that_touches_no_point_is_reported(repository: Path, tmp_
 def test_a_release_has_the_text_of_its_section(
     repository: Path, tmp_path: Path, kind: str, name: str, text: str
 ) -> None:
-    result = run("release", "build", repository, tmp_path, GITHUB_REF_TYPE=kind, GITHUB_REF_NAME=name)
-    time = git(repository, "log", "-1", "--format=%ct").strip()
-    assert result.output == f"version 1.2.0 of {time}:\n{text}"
+    result = run("release", "text", repository, tmp_path, GITHUB_REF_TYPE=kind, GITHUB_REF_NAME=name)
+    assert result.success, result.output
+    assert result.summary == text
+    assert (tmp_path / "run/text/temp/text/notes.md").read_text() == text
 
 
 def test_a_tag_of_another_version_stops_the_release(repository: Path, tmp_path: Path) -> None:
-    result = run("release", "build", repository, tmp_path, GITHUB_REF_TYPE="tag", GITHUB_REF_NAME="v1.3.0")
+    result = run("release", "text", repository, tmp_path, GITHUB_REF_TYPE="tag", GITHUB_REF_NAME="v1.3.0")
     assert not result.success
     assert result.output == "::error::The tag is v1.3.0, but ccvm_tui/__init__.py has the version 1.2.0.\n"
+
+
+def test_the_checksums_cover_all_artifacts(tmp_path: Path) -> None:
+    uploaded = {}
+
+    def download(job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+        directory = job.workspace / given["path"]
+        directory.mkdir(exist_ok=True)
+        (directory / f"{given['name']}.file").write_text(given["name"])
+        return {}
+
+    def upload(job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+        uploaded.update({path.name: path.read_text() for path in (job.workspace / given["path"]).iterdir()})
+        return {}
+
+    actions: dict[str, Action] = {"actions/download-artifact": download, "actions/upload-artifact": upload}
+    workflow = Workflow(WORKFLOWS / "release.yml", actions)
+    result = workflow.run(tmp_path / "run", {"PATH": os.environ["PATH"]}, {"github": {}}, only="collect")
+    assert result.success, result.output
+    names = ["bill", "guest", "python"]
+    sums = "".join(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}.file\n" for name in names)
+    assert uploaded == {"SHA256SUMS": sums, **{f"{name}.file": name for name in names}}
 
 
 @pytest.mark.parametrize("damaged", [False, True])
