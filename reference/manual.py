@@ -10,6 +10,7 @@ from ccvm_tui import __version__
 from ccvm_tui.cli import ccvm, parser
 from ccvm_tui.config import SCHEMA
 from reference.commands import STATUSES, Command, commands
+from reference.pages import meaning
 
 _PARAGRAPH = ".P\n"
 _VARIABLES = {
@@ -109,7 +110,7 @@ def _configuration() -> str:
     settings = (
         (
             f"{row.name} = {json.dumps(row.default, ensure_ascii=False)}",
-            f"{row.about}; {row.kind.requirement}" + (f"; variable {row.variable}" if row.variable else ""),
+            meaning(row) + (f"; variable {row.variable}" if row.variable else ""),
         )
         for row in SCHEMA.values()
     )

@@ -1,0 +1,81 @@
+"""The generated parts of the documentation are those of this version."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ccvm_tui.cli import parser
+from ccvm_tui.config import SCHEMA
+from ccvm_tui.tui.actions import table
+from reference.commands import Command, commands
+from reference.pages import PAGES, names, updated, usage_text
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_committed_page_has_the_generated_text(name: str) -> None:
+    assert updated(page(name)) == page(name), f"docs/{name} is out of date: `./dev docs generate` updates it"
+
+
+def test_every_generated_part_is_on_a_page_that_is_updated() -> None:
+    found = {name: names(page(name)) for name in PAGES}
+    assert found == {
+        "commands.md": ["verbs", *sorted(parser.VERBS, key=found["commands.md"].index), "ccvm", "exit statuses"],
+        "configuration.md": ["settings"],
+        "keys.md": ["keys", "copy mode"],
+    }
+    assert [path.name for path in sorted(DOCS.glob("*.md")) if names(path.read_text())] == sorted(PAGES)
+
+
+def test_every_verb_has_a_section_of_its_name() -> None:
+    headings = re.findall(r"^## (.*)$", page("commands.md"), re.MULTILINE)
+    assert set(parser.VERBS) <= set(headings)
+
+
+def test_every_option_setting_and_key_is_in_a_table() -> None:
+    text = page("commands.md").replace("\\|", "|")
+    for command in commands():
+        assert all(f"| `{option.spelling}` |" in text for option in (*command.arguments, *command.options)), (
+            command.name
+        )
+    settings = page("configuration.md")
+    assert all(f"| `{name}` |" in settings for name in SCHEMA)
+    keys = page("keys.md")
+    assert all(f"| {action.title} |" in keys for action in table.ACTIONS if action.leader or action.tree_key)
+
+
+def test_what_is_written_by_hand_is_kept() -> None:
+    text = "before\n<!-- generated: exit statuses -->\nold\n<!-- end -->\nafter\n"
+    new = updated(text)
+    assert new.startswith("before\n<!-- generated: exit statuses -->\n| status | meaning |\n| --- | --- |\n| 0 | done;")
+    assert new.endswith(" |\n<!-- end -->\nafter\n")
+    assert updated(new) == new
+
+
+def test_an_unknown_part_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        updated("<!-- generated: nonsense -->\n<!-- end -->\n")
+
+
+def test_a_usage_is_not_divided_inside_an_option() -> None:
+    command = Command("x", "", ("ccvm-tui x", "[--memory MIB]", "[--a | --b]", "PATH"), (), (), "")
+    assert usage_text(command, 26) == "ccvm-tui x [--memory MIB]\n           [--a | --b]\n           PATH"
+
+
+def test_every_guarantee_of_security_names_a_test_that_exists() -> None:
+    section = page("security.md").partition("## What holds")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 10
+    for row in rows:
+        found = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert found, row
+        for file, name in found:
+            assert re.search(rf"^(async )?def {name}\(", (DOCS.parent / file).read_text(), re.MULTILINE), (file, name)
