@@ -12,6 +12,8 @@ exclude_patterns = [".*", "ccvm_tui", "tests", "bench", "reference"]
 extensions = ["myst_parser"]
 myst_heading_anchors = 4  # links to headings are written as for GitHub
 
+smartquotes = False
+
 html_theme = "furo"
 html_title = "ccvm-tui"
 html_extra_path = ["site"]  # index.html, which leads to the start page

@@ -108,7 +108,7 @@ def _keys() -> str:
     descriptions = {action.title: action.description for action in table.ACTIONS}
     titles = [*(title for _, title in table.NAVIGATION), *descriptions]
     return _table(
-        ("action", "", "after the leader", "in the tree"),
+        ("action", "meaning", "after the leader", "in the tree"),
         (
             (title, descriptions.get(title, ""), _key(after_leader.get(title, "")), _key(in_tree.get(title, "")))
             for title in [*titles, *(title for title in after_leader if title not in titles)]
