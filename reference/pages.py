@@ -97,8 +97,7 @@ def _settings() -> str:
 
 def meaning(row: Setting) -> str:
     """Return the description of a setting, with its values if there are only some."""
-    requirement = row.kind.requirement
-    return f"{row.about} ({requirement})" if requirement.startswith("one of ") else row.about
+    return f"{row.about} ({row.kind.requirement})" if row.kind.values else row.about
 
 
 def _keys() -> str:

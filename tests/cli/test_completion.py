@@ -50,7 +50,12 @@ def test_tab_completes_verbs_options_and_guests(shell: str, script_of: dict[str,
     with contextlib.closing(Pty(argv, 120, 24)) as terminal:
         terminal.type(prepare.format(script=script, directory=script.parent) + "; echo rea''dy\r")
         terminal.until("ready")
-        for typed, completed in (("atta", "ch"), ("run --memo", "ry"), (f"stop {guest[:4]}", guest[4:])):
+        for typed, completed in (
+            ("atta", "ch"),
+            ("run --memo", "ry"),
+            ("run --accel t", "cg"),
+            (f"stop {guest[:4]}", guest[4:]),
+        ):
             terminal.type(f"ccvm-tui {typed}")
             terminal.until(typed[-4:])
             terminal.type("\t")
@@ -69,5 +74,6 @@ def test_fish_completes_verbs_options_and_guests(script_of: dict[str, Path], sta
 
     assert completed("ccvm-tui atta") == ["attach"]
     assert completed("ccvm-tui run --memo") == ["--memory"]
+    assert completed("ccvm-tui run --accel t") == ["tcg"]
     assert completed("ccvm-tui image ver") == ["verify"]
     assert completed("ccvm-tui stop ") == [guest]

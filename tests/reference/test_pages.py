@@ -13,6 +13,9 @@ from ccvm_tui.tui.actions import table
 from reference.commands import Command, commands
 from reference.pages import PAGES, names, updated, usage_text
 
+_VARIABLES_WITHOUT_SETTING = ("CCVM_ALLOW_ROOT", "CCVM_SHELL", "CCVM_DEBUG")
+"""Variables that the program reads itself; see docs/configuration.md."""
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -79,3 +82,20 @@ def test_every_guarantee_of_security_names_a_test_that_exists() -> None:
         assert found, guarantee
         for file, name in found:
             assert re.search(rf"^(async )?def {name}\(", (DOCS.parent / file).read_text(), re.MULTILINE), (file, name)
+
+
+def test_the_states_of_options_of_ccvm_are_those_of_this_version() -> None:
+    """An option that works must be known, and one that is planned must not be a setting yet."""
+    lines = page("from-ccvm.md").partition("## Options")[2].partition("\n## ")[0].splitlines()
+    options = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| `")]
+    assert len(options) > 10
+    known = {row.variable for row in SCHEMA.values()} | set(_VARIABLES_WITHOUT_SETTING)
+    for theirs, ours, state in options:
+        variables = set(re.findall(r"CCVM_\w*[A-Z]", theirs if "same variable" in ours else ours))
+        if state.startswith("planned"):
+            assert not set(re.findall(r"CCVM_\w*[A-Z]", theirs)) & known, f"{theirs} is a setting now"
+        else:
+            assert state.startswith(("works", "partly")), theirs
+            assert variables <= known, theirs
+    planned = ("egress", "share", "persist", "clipboard", "disk", "mlock", "lock_guest", "claude_md")
+    assert not [name for name in SCHEMA if any(word in name for word in planned)], "update docs/from-ccvm.md"

@@ -32,12 +32,15 @@ def script(shell: str) -> str:
     import shtab
 
     from ccvm_tui.cli.parser import complete_parser
+    from ccvm_tui.config import SCHEMA
 
     parser = complete_parser()
     for verb in _verbs(parser):
         for action in verb._actions:
             if choice := _CHOICES.get(action.dest):
                 action.complete = choice  # type: ignore[attr-defined]
+            elif action.dest in SCHEMA and SCHEMA[action.dest].kind.values:
+                action.choices = SCHEMA[action.dest].kind.values
     return str(shtab.complete(parser, shell, preamble=_PREAMBLE.get(shell, "")))
 
 
