@@ -31,17 +31,15 @@ def claim(lock: Path) -> int:
             fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
             continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.ExitStack() as closing:
+            closing.callback(os.close, fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Taken(str(lock)) from None
             if is_found(fd, lock):
+                closing.pop_all()
                 return fd
-        except BlockingIOError:
-            os.close(fd)
-            raise Taken(str(lock)) from None
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
 
 
 def is_found(fd: int, path: Path) -> bool:

@@ -16,27 +16,18 @@ in msgpack. In the JSON of the greeting they become the escapes \udc80 to \udcff
 
 from __future__ import annotations
 
-import asyncio
-import json
-import struct
-from typing import Any
-
 import msgspec
 
 from ccvm_tui import packing
 from ccvm_tui.errors import ProtocolError
+from ccvm_tui.framing import frame
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
 
 PROTOCOL = 2
 """The version of the protocol: incremented when a msgpack message changes in a way that an older peer would misread."""
 
-FRAME_MAX = 64 << 20
-"""The maximum length of a frame's body in bytes."""
-
 INPUT_WINDOW = 1 << 20
 """The maximum number of bytes of an exec's input that are in transit to the program."""
-
-_LENGTH = struct.Struct(">I")
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -449,8 +440,7 @@ _from_keeper: packing.Unpacker[ToClient] = packing.Unpacker(ToClient)  # type: i
 
 def pack(message: ToKeeper | ToClient) -> bytes:
     """Encode a message as a frame, including its length."""
-    body = packing.pack(message)
-    return _LENGTH.pack(len(body)) + body
+    return frame(packing.pack(message))
 
 
 def unpack_from_client(body: bytes) -> ToKeeper:
@@ -467,39 +457,3 @@ def unpack_from_keeper(body: bytes) -> ToClient:
         return _from_keeper(body)
     except ValueError as error:
         raise ProtocolError(f"bad message from the keeper: {error}") from error
-
-
-def pack_json(value: dict[str, Any]) -> bytes:
-    """Encode a greeting as a frame, including its length."""
-    body = json.dumps(value).encode()
-    return _LENGTH.pack(len(body)) + body
-
-
-def unpack_json(body: bytes) -> dict[str, Any]:
-    """Decode the body of a greeting. Raises ProtocolError if it is not a JSON object."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"bad greeting: {error}") from error
-    if not isinstance(value, dict):
-        raise ProtocolError("bad greeting: not an object")
-    return value
-
-
-async def read_frame(reader: asyncio.StreamReader, limit: int = FRAME_MAX) -> bytes | None:
-    """Read the next frame and return its body, or None at the end of the stream.
-
-    Raises ProtocolError if the frame is longer than ``limit`` or the stream ends within a frame.
-    """
-    try:
-        head = await reader.readexactly(_LENGTH.size)
-        (length,) = _LENGTH.unpack(head)
-        if length > limit:
-            raise ProtocolError(f"frame of {length} bytes exceeds the limit of {limit}")
-        return await reader.readexactly(length)
-    except asyncio.IncompleteReadError as error:
-        if error.partial or error.expected != _LENGTH.size:
-            raise ProtocolError("the connection ended in the middle of a frame") from error
-        return None
-    except ConnectionError:
-        return None

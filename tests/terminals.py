@@ -104,10 +104,3 @@ async def attached(
         await asyncio.gather(task, return_exceptions=True)
         await stream.close()
         terminal.emulator.close()
-
-
-async def eventually(condition: Callable[[], object], within: float = WITHIN) -> None:
-    """Poll a condition that sends no event when it becomes true: files, processes, locks."""
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccvm_tui import packing, protocol
+from ccvm_tui import framing, packing, protocol
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.protocol import Edits, Exec
 
@@ -27,7 +27,7 @@ def test_arguments_may_contain_any_bytes(argv: list[str], env: dict[str, str]) -
 def test_names_may_contain_any_bytes_in_both_directions(names: list[str]) -> None:
     answer = protocol.Answer(1, Edits(len(names), tuple(names)))
     assert protocol.unpack_from_keeper(protocol.pack(answer)[4:]) == answer
-    assert protocol.unpack_json(protocol.pack_json({"names": names})[4:]) == {"names": names}
+    assert framing.unpack_json(framing.pack_json({"names": names})[4:]) == {"names": names}
 
 
 @given(st.lists(st.text(), max_size=4))
@@ -65,4 +65,4 @@ def test_an_almost_valid_message_is_refused(body: bytes) -> None:
 
 def test_a_greeting_that_nests_too_deep_is_refused() -> None:
     with pytest.raises(ProtocolError):
-        protocol.unpack_json(b"[" * 60_000)
+        framing.unpack_json(b"[" * 60_000)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ccvm_tui import claim, protocol
+from ccvm_tui import claim, framing, protocol
 from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch, user_error
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, TermColours, TermSize
 from ccvm_tui.paths import GuestPaths
@@ -42,20 +42,19 @@ class Stream:
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NoSuchGuest(f"no guest {name!r} is running", "see `ccvm-tui ls`") from error
         stream = cls(name, reader, writer)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(writer.close)
             await stream._greet(opening)
-        except BaseException:
-            writer.close()
-            raise
+            on_failure.pop_all()
         return stream
 
     async def _greet(self, opening: protocol.Opening) -> None:
-        greeting = protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"})
+        greeting = framing.pack_json({"protocol": protocol.PROTOCOL, "op": "open"})
         self._writer.write(greeting + protocol.pack(opening))
-        body = await protocol.read_frame(self._reader)
+        body = await framing.read_frame(self._reader)
         if body is None:
             raise KeeperLost(f"the keeper of {self.name} closed the connection", "see `ccvm-tui ls`")
-        answer = protocol.unpack_json(body)
+        answer = framing.unpack_json(body)
         if answer.get("protocol") != protocol.PROTOCOL:
             raise VersionMismatch(
                 f"the guest {self.name} was started by version {answer.get('version', '?')}, "
@@ -80,7 +79,7 @@ class Stream:
 
         Raises KeeperLost at the end of the connection, or the UserError with which the keeper refused the opening.
         """
-        body = await protocol.read_frame(self._reader)
+        body = await framing.read_frame(self._reader)
         if body is None:
             raise KeeperLost(
                 f"the keeper of {self.name} went away", f"see `ccvm-tui ls` and `ccvm-tui logs {self.name}`"

@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 
 def setting(default: T, kind: Kind, about: str, *, variable: str = "", per_project: bool = True) -> T:
-    """Return a dataclass field for one setting. ``kind`` validates values from the file, variables and flags."""
+    """Return a dataclass field for one setting. ``kind`` validates values from the file, variables and flags.
+
+    ``per_project`` is false for settings of the dashboard as a whole, which a project's section must not contain.
+    """
     meta = {"kind": kind, "about": about, "variable": variable, "per_project": per_project}
     entry: T = field(default=default, metadata=meta)
     return entry
@@ -124,7 +127,7 @@ class Settings:
     osc52: str = setting(
         "ask", kinds.choice("allow", "ask", "refuse"), "what to do when a guest's program copies to your clipboard"
     )
-    notifications: bool = setting(True, kinds.BOOLEAN, "whether a guest's notifications are passed to your desktop")
+    notifications: bool = setting(True, kinds.BOOLEAN, "whether your terminal is notified when a session needs you")
     waiting_titles: tuple[str, ...] = setting(
         ("(?i)action required", "(?i)approval required", "(?i)waiting for you", "^✋"),
         kinds.PATTERNS,

@@ -180,7 +180,7 @@ def scratch_dir() -> Path:
 
     Raises ImageError if there is not enough space.
     """
-    candidates = (tempfile.gettempdir(), "/var/tmp")  # noqa: S108
+    candidates = (tempfile.gettempdir(), "/var/tmp")  # noqa: S108 - the directory is private
     suitable = [path for path in candidates if shutil.disk_usage(path).free > _REQUIRED_SPACE]
     if not suitable:
         raise ImageError(

@@ -230,12 +230,11 @@ class Keeper:
         session = Session(f"s{self._session_count}", spec, self.screen, self.spec.scrollback, hooks, titles)
         self.sessions[session.id] = session
         self._sessions_done = False
-        try:
+        async with contextlib.AsyncExitStack() as on_failure:
+            on_failure.push_async_callback(session.finish, Exited(LOST, "not started"))
+            on_failure.callback(self.sessions.pop, session.id, None)
             await session.start(transport)
-        except BaseException:
-            self.sessions.pop(session.id, None)
-            await session.finish(Exited(LOST, "not started"))
-            raise
+            on_failure.pop_all()
         self.record_event(Happened(time.time(), "session", f"{spec.kind} started", session.id))
         return session
 

@@ -16,7 +16,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from ccvm_tui import __version__, protocol
+from ccvm_tui import __version__, framing, protocol
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import ProtocolError, UserError
 from ccvm_tui.guest import SessionKind
@@ -125,26 +125,26 @@ def _peer_uid(writer: asyncio.StreamWriter) -> int:
 async def _handle_greeting(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Answer the client's greeting, and return whether it continues with messages."""
     async with asyncio.timeout(10):
-        body = await protocol.read_frame(reader, GREETING_MAX)
+        body = await framing.read_frame(reader, GREETING_MAX)
     if body is None:
         return False
-    greeting = protocol.unpack_json(body)
+    greeting = framing.unpack_json(body)
     answer: dict[str, Any] = {"protocol": protocol.PROTOCOL, "version": __version__}
     match greeting.get("op"):
         case "open":
-            writer.write(protocol.pack_json(answer))
+            writer.write(framing.pack_json(answer))
             await writer.drain()
             return greeting.get("protocol") == protocol.PROTOCOL
         case "stop":
             keeper.stop(force=bool(greeting.get("force")))
             await keeper.stopped.wait()
-    writer.write(protocol.pack_json({**answer, "guest": dataclasses.asdict(keeper.info())}))
+    writer.write(framing.pack_json({**answer, "guest": dataclasses.asdict(keeper.info())}))
     await writer.drain()
     return False
 
 
 async def _handle_opening(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    body = await protocol.read_frame(reader)
+    body = await framing.read_frame(reader)
     if body is None:
         return
     outbox = Outbox(writer)
@@ -166,7 +166,7 @@ async def _handle_opening(keeper: Keeper, reader: asyncio.StreamReader, writer: 
 
 
 async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[ToKeeper]:
-    while (body := await protocol.read_frame(reader)) is not None:
+    while (body := await framing.read_frame(reader)) is not None:
         yield protocol.unpack_from_client(body)
 
 

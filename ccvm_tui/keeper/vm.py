@@ -286,14 +286,17 @@ class VmGuest:
         except TimeoutError:
             log.warning("the guest did not report that its SSH port is free; connecting anyway")
         self._port_free.clear()
-        try:
-            return await connection.connect(
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._forget_attempt, asyncio.current_task())
+            connected = await connection.connect(
                 self._paths.ssh_socket, USER, self._keys, lambda _: self._forget_connection(), self._keep_socket
             )
-        except BaseException:
-            if self._ssh is asyncio.current_task():
-                self._ssh = None
-            raise
+            on_failure.pop_all()
+        return connected
+
+    def _forget_attempt(self, attempt: asyncio.Task[Any] | None) -> None:
+        if self._ssh is attempt:
+            self._ssh = None
 
     def _keep_socket(self, sock: socket.socket) -> None:
         self._ssh_socket = sock

@@ -136,7 +136,8 @@ class Machine:
         program = find_program(spec)
         if spec.accel == "tcg" and not spec.tsc_khz:
             spec = replace(spec, tsc_khz=await tsc.host_khz() or 0)
-        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as on_failure:
+        async with contextlib.AsyncExitStack() as on_failure:
+            theirs = on_failure.enter_context(contextlib.ExitStack())
             for share in shares:
                 theirs.enter_context(share.device)
                 theirs.enter_context(share.helper)
@@ -160,12 +161,9 @@ class Machine:
             )
             machine._child = Child(await _spawn(spec, program, fds))
             on_failure.callback(machine._child.close)
-            try:
-                theirs.close()  # without copies in this process, end-of-file on our sockets means that QEMU exited
-                await machine._connect(qmp, console)
-            except BaseException:
-                await machine._child.end(0.0)
-                raise
+            on_failure.push_async_callback(machine._child.end, 0.0)
+            theirs.close()  # without copies in this process, end-of-file on our sockets means that QEMU exited
+            await machine._connect(qmp, console)
             on_failure.pop_all()
         return machine
 

@@ -77,18 +77,16 @@ async def _open_pty(
     tasks: Background,
 ) -> _PtyChannel:
     master, slave = pty.openpty()
-    try:
+    with contextlib.ExitStack() as after, contextlib.ExitStack() as on_failure:
+        after.callback(os.close, slave)
+        on_failure.callback(os.close, master)
         _set_size(slave, size)
         _expect_utf8(slave)
         # setsid makes the pty the program's controlling terminal, which subprocess cannot do
         process = await asyncio.create_subprocess_exec(
             "setsid", "--ctty", *argv, stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=directory
         )
-    except BaseException:
-        os.close(master)
-        raise
-    finally:
-        os.close(slave)
+        on_failure.pop_all()
     os.set_blocking(master, False)
     return _PtyChannel(process, master, owner, tasks)
 
@@ -228,7 +226,11 @@ async def _open_pipes(
     one of them open.
     """
     ours, theirs = _pipes()
-    try:
+    with contextlib.ExitStack() as after, contextlib.ExitStack() as on_failure:
+        for fd in theirs:
+            after.callback(os.close, fd)
+        for pipe in ours:
+            on_failure.callback(pipe.close)
         process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=theirs[0],
@@ -238,13 +240,7 @@ async def _open_pipes(
             cwd=directory,
             start_new_session=True,
         )
-    except BaseException:
-        for pipe in ours:
-            pipe.close()
-        raise
-    finally:
-        for fd in theirs:
-            os.close(fd)
+        on_failure.pop_all()
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, ours[0])
     readers = (asyncio.StreamReader(), asyncio.StreamReader())

@@ -68,7 +68,7 @@ class Session:
 
     ``shown`` is set after the screen has been sent to the first client.
 
-    The *leader* is the client that typed last. The session has the leader's size. If the leader is a raw terminal, that
+    The *active client* is the one that typed last. The session has its size. If it is a raw terminal, that
     terminal answers the program's queries. Replies of other clients' terminals are dropped.
     """
 
@@ -89,7 +89,7 @@ class Session:
         self._screen = screen
         self._hooks = hooks
         self._state = _State()
-        self._leader: Client | None = None
+        self._active: Client | None = None
         self._channel: Channel | None = None
         self._paused = False
         self._tasks = Background(f"session {id}")
@@ -186,7 +186,7 @@ class Session:
     # --- clients -----------------------------------------------------------------------------------------
 
     async def add(self, client: Client, *, lead: bool = True) -> None:
-        """Add a client and send it the screen. With ``lead``, it becomes the leader and the session takes its size."""
+        """Add a client and send it the screen. With ``lead``, it becomes active and the session takes its size."""
         self._state.clients.append(client)
         if isinstance(client, RawClient):
             client.on_caught_up = self._fit
@@ -199,15 +199,15 @@ class Session:
         self._hooks.changed()
 
     def remove(self, client: Client) -> None:
-        """Remove a client. If it was the leader, the client that typed before it becomes the leader."""
+        """Remove a client. If it was active, the client that typed before it becomes active."""
         if client not in self._state.clients:
             return
         self._state.clients.remove(client)
         client.leave()
         if client in self._state.watchers:
             self._state.watchers.remove(client)
-        if client is self._leader:
-            self._leader = None
+        if client is self._active:
+            self._active = None
             candidates = [other for other in self._state.clients if other not in self._state.watchers]
             if candidates and self.alive:
                 self._lead(candidates[-1])
@@ -215,14 +215,14 @@ class Session:
         self._hooks.changed()
 
     def typed(self, client: Client, data: bytes) -> None:
-        """Handle input from a client, which becomes the leader. Reports of its terminal do not make it the leader."""
-        if client is not self._leader:
+        """Handle input from a client, which becomes active. Reports of its terminal do not make it active."""
+        if client is not self._active:
             data, _ = client.reports.feed(data)
             if client.reports.held:
                 self._tasks.start(self._flush_input(client, client.reports.held), "incomplete report")
         else:
             data = client.reports.flush() + data
-            client.reports = ReportSplitter()  # input of the leader, such as a long paste, is not parsed
+            client.reports = ReportSplitter()  # input of the active client, such as a long paste, is not parsed
         self._type(client, data)
 
     async def _flush_input(self, client: Client, held: bytes) -> None:
@@ -234,7 +234,7 @@ class Session:
     def _type(self, client: Client, data: bytes) -> None:
         if not data:
             return
-        if client is not self._leader:
+        if client is not self._active:
             self._lead(client)
             self._fit(client)
         if self._channel is None:
@@ -247,19 +247,19 @@ class Session:
     def resized(self, client: Client, size: TermSize) -> None:
         """Handle a change of the size of a client's terminal."""
         client.size = size
-        if client is self._leader:
+        if client is self._active:
             self._take_size(size)
         self._fit(client)
 
     def recoloured(self, client: Client, colours: TermColours) -> None:
         """Handle a change of the colours of a client's terminal."""
         client.colours = colours
-        if client is self._leader:
+        if client is self._active:
             self._screen.set_colours(self.id, colours)
 
     def _lead(self, client: Client) -> None:
-        """Make ``client`` the leader. The caller must fit the client's own view."""
-        self._leader = client
+        """Make ``client`` active. The caller must fit the client's own view."""
+        self._active = client
         clients = self._state.clients
         clients.append(clients.pop(clients.index(client)))  # clients are in the order in which they typed
         self._take_size(client.size)
@@ -275,7 +275,7 @@ class Session:
             self._channel.resize(size)
         if size != before:
             for client in self._state.clients:
-                if client is not self._leader:
+                if client is not self._active:
                     self._fit(client)
         self._hooks.changed()
 
@@ -286,8 +286,8 @@ class Session:
     # --- reports of the screen process --------------------------------------------------------------------
 
     def reply(self, data: bytes) -> None:
-        """Send the emulator's reply to a query to the program, unless the leader's own terminal answers it."""
-        if self._channel is not None and not (self._leader is not None and self._leader.answers_queries):
+        """Send the emulator's reply to a query to the program, unless the active client's terminal answers it."""
+        if self._channel is not None and not (self._active is not None and self._active.answers_queries):
             self._channel.write(data)
 
     def redraw(self) -> None:

@@ -52,12 +52,11 @@ class SshTransport:
                 channel, _ = await connection.create_unix_connection(
                     lambda: program, wire.SOCKET, encoding=None, window=WINDOW
                 )
-                try:
+                with contextlib.ExitStack() as on_failure:
+                    on_failure.callback(channel.abort)
                     channel.write(wire.frame(wire.START, request))
                     await program.started
-                except BaseException:
-                    channel.abort()
-                    raise
+                    on_failure.pop_all()
         except TimeoutError as error:
             raise UserError(
                 f"the guest did not start the program within {START_WITHIN:.0f} s", "it may be very busy: try again"

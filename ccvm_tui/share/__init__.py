@@ -15,6 +15,7 @@ a separate process that can access only the shared directory.
 ``view``              the replies that make files known to the guest, and their validity
 ``refresh``           updates of the guest's caches after changes on the host
 ``instructions``      the calls that the helper in the guest makes
+``replies``           the replies to the requests of these calls
 ``names``, ``files``, ``listings``, ``locking``
                       the handlers of the requests
 ``server``            dispatches requests to the handlers

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 from ccvm_tui.share import syscalls
 from ccvm_tui.share.host import Change, HostTree, Name, fd_path, open_flags, safe_mode, user_attributes
-from ccvm_tui.share.nodes import Handle, Node, failure
+from ccvm_tui.share.nodes import Handle, Node, failure, path_of
 
 _FIRST_INODE = 1 << 40
 """The first inode number of files that exist only in the guest, above the numbers that common file systems use."""
@@ -59,10 +59,9 @@ class EditsTree(HostTree):
         for directory, changes in self._changes.items():
             if directory is not self.nodes.root and not self._reachable(directory):
                 continue
-            prefix = self._path(directory)
             for name, node in changes.items():
                 if node is None or not node.is_directory or node.origin is not None:
-                    yield prefix + name
+                    yield path_of(directory, name)
 
     def _reachable(self, node: Node) -> bool:
         while node.parent is not None:
@@ -71,15 +70,6 @@ class EditsTree(HostTree):
                 return False
             node = node.parent
         return node is self.nodes.root
-
-    @staticmethod
-    def _path(directory: Node) -> bytes:
-        parts = []
-        node = directory
-        while node.parent is not None:
-            parts.append(node.name + b"/")
-            node = node.parent
-        return b"".join(reversed(parts))
 
     def shadows(self, parent: Node, name: bytes) -> bool:
         """Return whether an edit hides the host's ``name`` from the guest."""

@@ -372,15 +372,15 @@ class HostTree:
 
     # --- hooks for a tree of edits --------------------------------------------------------------------------------
 
-    def shadows(self, parent: Node, name: bytes) -> bool:  # noqa: ARG002
+    def shadows(self, parent: Node, name: bytes) -> bool:  # noqa: ARG002 - for subclasses
         """Return whether an edit hides the host's ``name`` from the guest."""
         return False
 
-    def shadows_node(self, node: Node) -> bool:  # noqa: ARG002
+    def shadows_node(self, node: Node) -> bool:  # noqa: ARG002 - for subclasses
         """Return whether ``node`` is independent of the host's files."""
         return False
 
-    def private(self, node: Node) -> bool:  # noqa: ARG002
+    def private(self, node: Node) -> bool:  # noqa: ARG002 - for subclasses
         """Return whether only the guest can change the entries of ``node``, a directory."""
         return False
 

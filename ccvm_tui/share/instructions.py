@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ccvm_tui.share.nodes import Node, State
+from ccvm_tui.share.nodes import Node, State, path_of
 
 
 @dataclass(slots=True, eq=False)
@@ -24,7 +24,6 @@ class Instruction:
     new_name: bytes = b""
     is_directory: bool = False
     node: Node | None = None
-    number: int = 0
     tries: int = 0
     delivered: State | None = None
     then: Callable[[], None] | None = None
@@ -64,11 +63,50 @@ class Instruction:
             self.then()
 
 
-def path_of(directory: Node, name: bytes) -> bytes:
-    """Return the path of ``name`` in ``directory``, relative to the shared directory."""
-    parts = [name]
-    node: Node | None = directory
-    while node is not None and node.parent is not None:
-        parts.append(node.name)
-        node = node.parent
-    return b"/".join(reversed(parts))
+class Outstanding:
+    """The instructions that the helper has received and not yet completed."""
+
+    def __init__(self) -> None:
+        self._by_number: dict[int, Instruction] = {}
+        self._by_name: dict[tuple[int, bytes], Instruction] = {}
+        self._last = 0
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def __iter__(self) -> Iterator[Instruction]:
+        return iter(self._by_number.values())
+
+    def add(self, instruction: Instruction) -> int:
+        """Add an instruction, and return its number."""
+        self._last += 1
+        self._by_number[self._last] = instruction
+        for key in instruction.places():
+            self._by_name[key] = instruction
+        return self._last
+
+    def affects(self, instruction: Instruction) -> bool:
+        """Return whether an outstanding instruction affects the same name as ``instruction``."""
+        return any(key in self._by_name for key in instruction.places())
+
+    def at(self, directory: int, name: bytes) -> Instruction | None:
+        """Return the instruction that affects ``name`` in the directory with that number."""
+        return self._by_name.get((directory, name))
+
+    def release(self, instruction: Instruction) -> None:
+        """Release the names of an instruction, because the request it was for has arrived."""
+        for key in instruction.places():
+            if self._by_name.get(key) is instruction:
+                del self._by_name[key]
+
+    def complete(self, number: int) -> Instruction | None:
+        """Remove the instruction with that number and return it, or None if there is none."""
+        instruction = self._by_number.pop(number, None)
+        if instruction is not None:
+            self.release(instruction)
+        return instruction
+
+    def clear(self) -> None:
+        """Remove all instructions."""
+        self._by_number.clear()
+        self._by_name.clear()

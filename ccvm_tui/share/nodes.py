@@ -259,3 +259,13 @@ class Nodes:
         del self._handles[handle.id]
         del handle.node.handles[handle.id]
         os.close(handle.fd)
+
+
+def path_of(directory: Node, name: bytes) -> bytes:
+    """Return the path of ``name`` in ``directory``, relative to the shared directory."""
+    parts = [name]
+    node: Node | None = directory
+    while node is not None and node.parent is not None:
+        parts.append(node.name)
+        node = node.parent
+    return b"/".join(reversed(parts))

@@ -20,7 +20,6 @@ possible: the helper's calls change nothing on the host, and changes by the gues
 
 from __future__ import annotations
 
-import errno
 import logging
 import stat
 import struct
@@ -29,9 +28,9 @@ from collections.abc import Callable
 from typing import Final
 
 from ccvm_tui.share import fuse, watch
-from ccvm_tui.share.fuse import Op
-from ccvm_tui.share.instructions import Instruction, path_of
-from ccvm_tui.share.nodes import Node, failure, same_content, state_of
+from ccvm_tui.share.instructions import Instruction, Outstanding
+from ccvm_tui.share.nodes import Node, path_of, same_content, state_of
+from ccvm_tui.share.replies import HelperReplies
 from ccvm_tui.share.request import Call, Reply
 from ccvm_tui.share.view import View
 
@@ -48,12 +47,11 @@ HELPER_TIMEOUT: Final = 20.0
 
 _FRAME: Final = struct.Struct("<I")
 _LINE_MAX: Final = 4096
-_ANY_HANDLE: Final = 0
 _TRIES: Final = 3
 
 
 class Refresher:
-    """Converts events of the host to instructions for the helper, and answers the helper's requests.
+    """Converts events of the host to instructions for the helper, and sends them.
 
     ``send`` sends bytes to the helper. ``signalled`` is called with the number of a task that has received a signal.
     ``clock`` is a monotonic clock in seconds.
@@ -66,6 +64,7 @@ class Refresher:
         self._send = send
         self._signalled = signalled
         self._view: View
+        self._replies: HelperReplies
         self._helper = 0
         self._alive = False
         self._received_at = 0.0
@@ -74,13 +73,12 @@ class Refresher:
         self._queue: deque[Instruction] = deque()
         self._queued: set[Node | tuple[Node, bytes]] = set()
         self._overflowed = False
-        self._outstanding: dict[int, Instruction] = {}
-        self._by_name: dict[tuple[int, bytes], Instruction] = {}
-        self._next = 0
+        self._outstanding = Outstanding()
 
     def set_view(self, view: View) -> None:
         """Set the guest's view of the tree. Call this before any other method."""
         self._view = view
+        self._replies = HelperReplies(self._outstanding, view)
 
     # --- the guest's own changes ------------------------------------------------------------------------------
 
@@ -197,7 +195,7 @@ class Refresher:
 
     def settled(self, node: Node, then: Callable[[], None]) -> None:
         """Call ``then`` when the outstanding instructions for ``node``, a file, have taken effect in the guest."""
-        for instruction in self._outstanding.values():
+        for instruction in self._outstanding:
             if instruction.kind in ("modify", "attrib") and instruction.is_about(node):
                 self.refresh(node, then)
                 return
@@ -205,7 +203,7 @@ class Refresher:
 
     def drop(self, node: Node, then: Callable[[], None]) -> None:
         """Make the guest drop the pages of ``node``, a file, without an inotify event, then call ``then``."""
-        if any(instruction.is_about(node) for instruction in self._outstanding.values()):
+        if any(instruction.is_about(node) for instruction in self._outstanding):
             # Do not wait: in the guest, that instruction may be waiting for the write that is waiting here.
             then()
             self._put_first("drop", node, lambda: None)
@@ -282,7 +280,7 @@ class Refresher:
         while self._queue and len(self._outstanding) < OUTSTANDING_MAX:
             instruction = self._queue[0]
             self._update_place(instruction)
-            if any(key in self._by_name for key in instruction.places()):
+            if self._outstanding.affects(instruction):
                 return
             self._queue.popleft()
             self._queued.discard(instruction.subject)
@@ -291,12 +289,8 @@ class Refresher:
                 continue
             if not self._outstanding:
                 self._received_at = self._clock()
-            self._next += 1
-            instruction.number = self._next
-            self._outstanding[instruction.number] = instruction
-            for key in instruction.places():
-                self._by_name[key] = instruction
-            self._send_fields([str(instruction.number).encode(), *fields])
+            number = self._outstanding.add(instruction)
+            self._send_fields([str(number).encode(), *fields])
 
     @staticmethod
     def _update_place(instruction: Instruction) -> None:
@@ -345,12 +339,6 @@ class Refresher:
     def _send_fields(self, fields: list[bytes]) -> None:
         body = b"\0".join(fields)
         self._send(_FRAME.pack(len(body)) + body)
-
-    def _settled(self, instruction: Instruction) -> None:
-        """Stop answering requests for the names of an instruction, because the request it was for has arrived."""
-        for key in instruction.places():
-            if self._by_name.get(key) is instruction:
-                del self._by_name[key]
 
     def query_signals(self, task: int) -> None:
         """Query whether a task of the guest has received a signal. If it has, ``signalled`` is called later."""
@@ -403,9 +391,8 @@ class Refresher:
             self.ended()
 
     def _drop_all(self) -> None:
-        instructions = [*self._outstanding.values(), *self._queue]
+        instructions = [*self._outstanding, *self._queue]
         self._outstanding.clear()
-        self._by_name.clear()
         self._queue.clear()
         self._queued.clear()
         self._overflowed = False
@@ -415,10 +402,9 @@ class Refresher:
     def _done(self, number: int, error: bytes) -> None:
         if not self._alive:
             self._start(self._helper)  # it was only slow
-        instruction = self._outstanding.pop(number, None)
+        instruction = self._outstanding.complete(number)
         if instruction is None:
             return
-        self._settled(instruction)
         if self._missed(instruction) and instruction.tries < _TRIES:
             instruction.tries += 1
             instruction.delivered = None
@@ -446,95 +432,6 @@ class Refresher:
             if instruction.tries < _TRIES:
                 self._compare(directory, name, directory.children.get(name), instruction.tries + 1)
 
-    # --- the helper's requests ----------------------------------------------------------------------------------
-
     def answer(self, call: Call, body: bytes) -> Reply | None:
         """Return the reply to a request that the helper made for an instruction, or None for any other request."""
-        if call.pid != self._helper or not self._helper:
-            return None
-        match call.opcode:
-            case Op.LOOKUP:
-                return self._answer_lookup(call, fuse.name_at(body))
-            case Op.MKNOD:
-                return self._answer_created(call, fuse.name_at(body, fuse.MKNOD_IN.size))
-            case Op.MKDIR:
-                return self._answer_created(call, fuse.name_at(body, fuse.MKDIR_IN.size))
-            case Op.SYMLINK:
-                return self._answer_created(call, fuse.name_at(body))
-            case Op.UNLINK | Op.RMDIR:
-                return self._answer_removed(call, fuse.name_at(body))
-            case Op.RENAME2 | Op.RENAME:
-                return self._answer_renamed(call, body)
-            case Op.OPEN:
-                return fuse.OPEN_OUT.pack(_ANY_HANDLE, self._open_flags(call.node), 0)
-            case Op.FLUSH | Op.RELEASE | Op.FSYNC:
-                return b""
-            case Op.SETATTR:
-                return self._answer_renewed(call.node)
-            case _:
-                return None
-
-    def _answer_renewed(self, number: int) -> bytes:
-        reply, node = self._view.renewed(number), self._view.node(number)
-        for instruction in self._outstanding.values():
-            if instruction.is_about(node):
-                instruction.delivered = node.seen
-        return reply
-
-    def _open_flags(self, number: int) -> int:
-        """Return the flags with which the helper opens a file: the guest drops its pages, except for a ``flush``.
-
-        The guest sends no FLUSH on close, because it would wait for a write that is waiting for the helper.
-        """
-        node = self._view.node(number)
-        kinds = {instruction.kind for instruction in self._outstanding.values() if instruction.is_of(node)}
-        if kinds == {"flush"}:
-            return fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
-        if node.index is not None:
-            node.index.dropped()
-        return fuse.FOPEN_NOFLUSH
-
-    def _answer_lookup(self, call: Call, name: bytes) -> Reply | None:
-        instruction = self._by_name.get((call.node, name))
-        if instruction is None:
-            return None
-        source = instruction.directory.id == call.node and instruction.name == name
-        if instruction.kind == "create" or (instruction.kind == "rename" and not source):
-            return fuse.no_entry(0)
-        if instruction.kind == "delete":
-            return self._view.former_entry(instruction.directory, name, directory=instruction.is_directory)
-        if instruction.kind == "rename":
-            assert instruction.new_directory is not None
-            reply = self._view.entry_or_none(instruction.new_directory, instruction.new_name)
-            if reply is not None:
-                return reply
-            return self._view.former_entry(instruction.directory, name, directory=instruction.is_directory)
-        return None
-
-    def _expected(self, call: Call, name: bytes, kind: str) -> Instruction:
-        instruction = self._by_name.get((call.node, name))
-        if instruction is None or instruction.kind != kind:
-            raise failure(errno.EPERM)
-        self._settled(instruction)
-        return instruction
-
-    def _answer_created(self, call: Call, name: bytes) -> Reply:
-        instruction = self._expected(call, name, "create")
-        reply = self._view.entry_or_none(instruction.directory, name)
-        if reply is None:
-            raise failure(errno.ENOENT)
-        return reply
-
-    def _answer_removed(self, call: Call, name: bytes) -> Reply:
-        instruction = self._expected(call, name, "delete")
-        if self._view.is_current(instruction.directory, name):
-            raise failure(errno.EBUSY)
-        self._view.removed(instruction.directory, name)
-        return b""
-
-    def _answer_renamed(self, call: Call, body: bytes) -> Reply:
-        offset = fuse.RENAME2_IN.size if call.opcode == Op.RENAME2 else fuse.RENAME_IN.size
-        instruction = self._expected(call, fuse.name_at(body, offset), "rename")
-        if self._view.is_current(instruction.directory, instruction.name):
-            raise failure(errno.EBUSY)
-        return b""
+        return self._replies.answer(call, body) if self._helper and call.pid == self._helper else None

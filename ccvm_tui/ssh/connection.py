@@ -7,6 +7,7 @@ port is open. The host key is pinned by value, because a unix socket has no addr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
@@ -62,35 +63,34 @@ async def connect(
     sock = socket.socket(socket.AF_UNIX)
     sock.setblocking(False)
     opened(sock)
-    try:
-        async with asyncio.timeout(CONNECT_WITHIN):
-            await asyncio.get_running_loop().sock_connect(sock, str(path))
-            return await asyncssh.connect(
-                sock=sock,
-                username=user,
-                client_factory=lambda: _Client(lost),
-                client_keys=[keys.client],
-                known_hosts=([keys.host.convert_to_public()], [], []),
-                server_host_key_algs=["ssh-ed25519"],
-                kex_algs=KEX,
-                encryption_algs=CIPHERS,
-                mac_algs=MACS,
-                compression_algs=["none"],
-                preferred_auth="publickey",
-                config=None,
-                agent_path=None,
-                gss_host=None,
-                login_timeout=CONNECT_WITHIN,
-                keepalive_interval=KEEPALIVE_EVERY,
-                keepalive_count_max=sys.maxsize,  # a paused guest does not answer
-                send_env=None,
-            )
-    except TimeoutError as error:
-        sock.close()
-        raise BootError(f"the guest's SSH server did not answer within {CONNECT_WITHIN:.0f} s") from error
-    except (OSError, asyncssh.Error) as error:
-        sock.close()
-        raise BootError(f"cannot log in to the guest: {error}") from error
-    except BaseException:
-        sock.close()
-        raise
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(sock.close)
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN):
+                await asyncio.get_running_loop().sock_connect(sock, str(path))
+                connected = await asyncssh.connect(
+                    sock=sock,
+                    username=user,
+                    client_factory=lambda: _Client(lost),
+                    client_keys=[keys.client],
+                    known_hosts=([keys.host.convert_to_public()], [], []),
+                    server_host_key_algs=["ssh-ed25519"],
+                    kex_algs=KEX,
+                    encryption_algs=CIPHERS,
+                    mac_algs=MACS,
+                    compression_algs=["none"],
+                    preferred_auth="publickey",
+                    config=None,
+                    agent_path=None,
+                    gss_host=None,
+                    login_timeout=CONNECT_WITHIN,
+                    keepalive_interval=KEEPALIVE_EVERY,
+                    keepalive_count_max=sys.maxsize,  # a paused guest does not answer
+                    send_env=None,
+                )
+        except TimeoutError as error:
+            raise BootError(f"the guest's SSH server did not answer within {CONNECT_WITHIN:.0f} s") from error
+        except (OSError, asyncssh.Error) as error:
+            raise BootError(f"cannot log in to the guest: {error}") from error
+        on_failure.pop_all()
+    return connected

@@ -48,7 +48,7 @@ def start(here: Path) -> Start:
 
 
 @pytest.fixture
-def ccvm_tui(here: Path) -> Run:
+def ccvm_tui(here: Path) -> Run:  # noqa: ARG001 - the working directory
     """``ccvm_tui("ls", "--json")`` runs a command with pipes until it ends."""
 
     def run(*argv: str, stdin: bytes = b"", within: float = 30) -> subprocess.CompletedProcess[bytes]:
@@ -58,7 +58,7 @@ def ccvm_tui(here: Path) -> Run:
 
 
 @pytest.fixture
-def on_terminal(here: Path) -> Iterator[Open]:
+def on_terminal(here: Path) -> Iterator[Open]:  # noqa: ARG001 - the working directory
     """``on_terminal("attach")`` runs a command on a new terminal, to which the test can type and which it can read."""
     opened: list[Pty] = []
 

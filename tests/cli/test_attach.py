@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 from ccvm_tui import claim
 from ccvm_tui.client import listing
@@ -16,7 +15,7 @@ SHELL = ("bash", "--norc", "--noediting", "-i")
 ECHO = ("sh", "-c", "stty raw -echo; echo up; exec cat -v")
 
 
-def test_a_session_can_be_detached_and_attached_again(start: Start, on_terminal: Open, ccvm_tui: Run) -> None:
+def test_a_session_can_be_detached_and_attached_again(start: Start, on_terminal: Open) -> None:
     guest = start(*SHELL)
     first = on_terminal("attach")
     first.until("$ ")
@@ -36,7 +35,7 @@ def test_a_session_can_be_detached_and_attached_again(start: Start, on_terminal:
     assert second.attributes == second.before
 
 
-def test_input_just_before_detaching_reaches_the_program(start: Start, on_terminal: Open, here: Path) -> None:
+def test_input_just_before_detaching_reaches_the_program(start: Start, on_terminal: Open) -> None:
     start(*SHELL, linger=True)
     terminal = on_terminal("attach")
     terminal.until("$ ")
@@ -157,7 +156,7 @@ def test_attaching_without_a_terminal_is_refused(start: Start, ccvm_tui: Run) ->
     assert b"ccvm-tui exec" in done.stderr
 
 
-def test_a_session_is_selected_by_id_or_name(start: Start, ccvm_tui: Run, on_terminal: Open) -> None:
+def test_a_session_is_selected_by_id_or_name(start: Start, on_terminal: Open) -> None:
     guest = start(*ECHO)
     named = on_terminal("run", "--session", "mine", "--command", "sh", "-c", "echo the second; exec cat")
     named.until("the second")

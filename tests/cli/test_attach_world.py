@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -84,7 +83,7 @@ def keeper_killed(start: Start, on_terminal: Open) -> Pty:
 
 
 @pytest.mark.parametrize("how", [killed, detached, hung_up, keeper_killed], ids=lambda how: how.__name__)
-def test_the_modes_are_restored_after_every_end(start: Start, on_terminal: Open, how: object, here: Path) -> None:
+def test_the_modes_are_restored_after_every_end(start: Start, on_terminal: Open, how: object) -> None:
     assert callable(how)
     left = leftovers(shown_in(how(start, on_terminal)))
     # Resetting origin mode moves the cursor, which must stay where the program has left it. DECSTR resets the mode in

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ START = {
 
 
 @pytest.fixture
-def script_of(ccvm_tui: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Path]]:
+def script_of(ccvm_tui: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """The scripts by shell, and a program ``ccvm-tui`` on the path, which they run."""
     program = home / "bin" / "ccvm-tui"
     program.parent.mkdir()
@@ -39,7 +38,7 @@ def script_of(ccvm_tui: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         assert done.returncode == 0, done.stderr
         found[shell] = scripts / {"zsh": "_ccvm-tui"}.get(shell, f"ccvm-tui.{shell}")
         found[shell].write_bytes(done.stdout)
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("shell", START)

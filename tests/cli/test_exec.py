@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import COMMAND, Run, Start
+from tests.waiting import wait_until
 
 LARGE = 5_000_000
 
@@ -41,7 +41,7 @@ def test_standard_input_can_be_empty(start: Start, ccvm_tui: Run) -> None:
     assert ccvm_tui("exec", "-n", "project", "--", "cat", stdin=b"unread").stdout == b""
 
 
-def test_a_closed_standard_input_is_empty(start: Start, here: Path) -> None:
+def test_a_closed_standard_input_is_empty(start: Start) -> None:
     start("cat")
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "exec", "project", "--", "sh", "-c", "cat; echo end"],
@@ -70,17 +70,14 @@ def test_the_exit_of_the_reader_ends_the_program(start: Start, here: Path) -> No
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, "the program is still running"
-        time.sleep(0.01)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), lambda: "the program is still running")
 
 
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131), (signal.SIGKILL, -9)],
 )
-def test_a_signal_ends_the_program(start: Start, here: Path, number: int, status: int) -> None:
+def test_a_signal_ends_the_program(start: Start, number: int, status: int) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", "echo $$; exec sleep 1000"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -91,7 +88,7 @@ def test_a_signal_ends_the_program(start: Start, here: Path, number: int, status
     wait_for_end(pid)
 
 
-def test_the_program_can_handle_the_interrupt(start: Start, here: Path) -> None:
+def test_the_program_can_handle_the_interrupt(start: Start) -> None:
     start("cat")
     script = "trap 'echo cleaned; exit 3' INT; echo ready; while :; do sleep 0.1; done"
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
@@ -102,7 +99,7 @@ def test_the_program_can_handle_the_interrupt(start: Start, here: Path) -> None:
         assert (process.stdout.read(), process.wait(20)) == (b"cleaned\n", 3)
 
 
-def test_a_program_that_ignores_the_interrupt_is_killed(start: Start, here: Path) -> None:
+def test_a_program_that_ignores_the_interrupt_is_killed(start: Start) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", "trap '' INT; echo $$; while :; do sleep 1; done"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -113,7 +110,7 @@ def test_a_program_that_ignores_the_interrupt_is_killed(start: Start, here: Path
     wait_for_end(pid)
 
 
-def test_a_second_signal_ends_the_wait(start: Start, here: Path) -> None:
+def test_a_second_signal_ends_the_wait(start: Start) -> None:
     start("cat")
     script = "trap '' INT; trap 'echo; exit' HUP; echo ready; while :; do sleep 0.1; done"
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
@@ -126,7 +123,7 @@ def test_a_second_signal_ends_the_wait(start: Start, here: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["echo $$; exec sleep 1000", "echo $$; read x; echo $x; exec sleep 1000"])
-def test_unread_input_does_not_delay_the_interrupt(start: Start, here: Path, script: str) -> None:
+def test_unread_input_does_not_delay_the_interrupt(start: Start, script: str) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "project", "--", "sh", "-c", script]
     with (
@@ -147,7 +144,7 @@ def test_background_processes_do_not_delay_the_end(start: Start, ccvm_tui: Run, 
     assert (done.returncode, done.stdout) == (0, b"hi\n")
 
 
-def test_all_output_is_received_before_the_end(start: Start, here: Path) -> None:
+def test_all_output_is_received_before_the_end(start: Start) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "-n", "project", "--", "sh", "-c", "head -c 3000000 /dev/zero; sleep 30 & exit 4"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
@@ -172,14 +169,14 @@ def test_a_full_disk_is_reported_and_ends_the_program(start: Start, here: Path) 
     wait_for_end(int((here / "pid").read_text()))
 
 
-def test_the_end_does_not_wait_for_input(start: Start, here: Path) -> None:
+def test_the_end_does_not_wait_for_input(start: Start) -> None:
     start("cat")
     argv = [*COMMAND, "exec", "project", "--", "echo", "done"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.wait(20) == 0
 
 
-def test_input_in_transit_does_not_hide_the_end(start: Start, here: Path) -> None:
+def test_input_in_transit_does_not_hide_the_end(start: Start) -> None:
     """The keeper closes the connection after its last message, while input is still being sent."""
     start("cat")
     script = f"yes | {' '.join(COMMAND)} exec project -- sh -c 'echo last; exit 7'"

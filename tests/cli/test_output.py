@@ -53,7 +53,7 @@ def test_closed_streams_change_no_status(start: Start, streams: str) -> None:
     assert {status for status, _ in outcomes(f'"$@" {streams}')} == {0}
 
 
-def test_errors_in_writing_to_standard_error_change_no_status(start: Start, ccvm_tui: Run, here: Path) -> None:
+def test_errors_in_writing_to_standard_error_change_no_status(start: Start, ccvm_tui: Run) -> None:
     name = start("cat")
     for argv, status in ((("exec", "other", "--", "true"), 3), (("stop", "--yes", name), 0), (("ls",), 0)):
         with Path("/dev/full").open("wb") as full:

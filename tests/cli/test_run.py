@@ -10,7 +10,6 @@ import pytest
 
 from ccvm_tui import claim, paths, project
 from ccvm_tui.client import listing
-from ccvm_tui.image import Image
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.project.history import History
 from tests.cli.conftest import COMMAND, Open, Run
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("image")
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch, image: Image) -> None:
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CCVM_MEMORY", "768")
     monkeypatch.setenv("CCVM_CORES", "1")
     monkeypatch.setenv("CCVM_AGENT", "none")

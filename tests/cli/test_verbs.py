@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,11 @@ from ccvm_tui.image import Store, load_recipe
 from ccvm_tui.paths import GuestPaths
 from tests.cli.conftest import COMMAND, Open, Run, Start
 from tests.image.runtimes import publish_runtime
+from tests.waiting import wait_until
 
 
 def wait_for_text(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 20
-    while not path.exists() or text not in path.read_text():
-        assert time.monotonic() < deadline, f"no {text!r} in {path}"
-        time.sleep(0.01)
+    wait_until(lambda: path.exists() and text in path.read_text(), lambda: f"no {text!r} in {path}")
 
 
 def test_ls_lists_guests_and_sessions(start: Start, ccvm_tui: Run, here: Path) -> None:
@@ -88,7 +85,7 @@ def test_stop_without_a_terminal_refuses_to_lose_work(start: Start, ccvm_tui: Ru
 
 @pytest.mark.parametrize("term", ["dumb", ""])
 def test_the_dashboard_refuses_a_terminal_without_a_cursor(
-    on_terminal: Open, here: Path, term: str, monkeypatch: pytest.MonkeyPatch
+    on_terminal: Open, term: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", term)
     terminal = on_terminal()
@@ -165,7 +162,7 @@ def test_logs_are_shown_during_and_after_the_guests_life(start: Start, ccvm_tui:
     assert never.returncode == 3
 
 
-def test_a_keeper_of_another_version_is_listed_and_stopped(ccvm_tui: Run, here: Path) -> None:
+def test_a_keeper_of_another_version_is_listed_and_stopped(ccvm_tui: Run) -> None:
     """The keeper of this test supports only the greeting, which is common to all versions."""
     guest = GuestPaths("future")
     script = f"""
@@ -315,7 +312,7 @@ def test_similar_arguments_are_suggested(ccvm_tui: Run, arguments: str, suggesti
     assert f"did you mean `{suggestion}`?" in done.stderr.decode()
 
 
-def test_run_refuses_invalid_requests(ccvm_tui: Run, here: Path) -> None:
+def test_run_refuses_invalid_requests(ccvm_tui: Run) -> None:
     cases = {
         ("run", "/", "--detach"): b"home directory",
         ("run", "--memory", "lots", "--detach"): b"--memory must be a positive integer",
@@ -360,9 +357,7 @@ def test_an_api_key_is_passed_to_the_session_only(
             assert secret.encode() not in file.read_bytes(), file
 
 
-def test_the_traceback_of_an_unexpected_error_is_stored(
-    ccvm_tui: Run, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_traceback_of_an_unexpected_error_is_stored(ccvm_tui: Run) -> None:
     """No code expects a runtime directory that cannot be listed."""
     runtime = paths.runtime_dir()
     (runtime / "guest").mkdir()
@@ -382,7 +377,7 @@ def test_version_prints_all_versions(ccvm_tui: Run) -> None:
     assert set(versions) == {"ccvm-tui", "protocol", "python", "qemu", "runtime"}
 
 
-def test_a_socket_that_does_not_answer_is_listed_as_hung(ccvm_tui: Run, here: Path) -> None:
+def test_a_socket_that_does_not_answer_is_listed_as_hung(ccvm_tui: Run) -> None:
     """A process that listens but does not answer must not break the listing."""
     strange = GuestPaths("strange")
     lock = claim.claim(strange.lock)

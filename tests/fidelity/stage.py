@@ -10,7 +10,7 @@ from typing import Protocol
 from ccvm_tui.guest import TermSize
 from tests.fidelity.cells import BLANK, Cell
 from tests.fidelity.tmux import Pane, Screen
-from tests.fidelity.waiting import WITHIN, until
+from tests.waiting import WITHIN, wait_until
 
 Mask = Callable[[Screen], Screen]
 """A function that removes the parts of a screen that differ from run to run."""
@@ -123,7 +123,7 @@ class Stage:
                 return f"{missing} in the reference, which shows:\n{screens[0].text}"
             return self._message(screens)
 
-        until(agree, message, self._within)
+        wait_until(agree, message, self._within)
         return screens[0]
 
     def interrupt(self, *texts: str, mask: Mask | None = None) -> None:

@@ -7,7 +7,7 @@ from tests.fidelity.attached import Attached
 from tests.fidelity.cells import Cell, trimmed
 from tests.fidelity.local_setup import LocalSetup
 from tests.fidelity.tmux import Screen
-from tests.fidelity.waiting import until
+from tests.waiting import wait_until
 
 SMALL, MIDDLE, LARGE = TermSize(40, 12), TermSize(80, 24), TermSize(100, 30)
 
@@ -24,7 +24,7 @@ def shows(terminal: Attached, rows: Rows, cursor: tuple[int, int]) -> None:
         screen = terminal.look()
         return screen.rows == rows and screen.cursor == cursor
 
-    until(
+    wait_until(
         equal, lambda: f"expected cursor {cursor} and other rows, got {terminal.look().cursor}:\n{terminal.look().text}"
     )
 
@@ -55,7 +55,7 @@ def test_typing_in_a_window_makes_its_terminal_the_leader(local: LocalSetup) -> 
     assert len(screen.rows) == SMALL.rows
     shows(leader, screen.rows, screen.cursor)
     leader.pane.type("\x0c")
-    until(lambda: len(leader.look().rows) == MIDDLE.rows, lambda: f"the leader shows\n{leader.look().text}")
+    wait_until(lambda: len(leader.look().rows) == MIDDLE.rows, lambda: f"the leader shows\n{leader.look().text}")
     leader.pane.type("k")
     leader.pane.until("21,")
 
@@ -72,4 +72,4 @@ def test_keys_are_encoded_by_the_programs_modes_in_a_window(local: LocalSetup) -
         flags = small.pane.screen().flags
         return flags["keypad_cursor_flag"] == flags["keypad_flag"] == "1"
 
-    until(application_keys, lambda: f"the window's modes: {small.pane.screen().flags}")
+    wait_until(application_keys, lambda: f"the window's modes: {small.pane.screen().flags}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccvm_tui.guest import TermSize
 from tests.fidelity.cells import Cell, parse, trimmed
-from tests.fidelity.waiting import until
+from tests.waiting import wait_until
 
 TERM = "tmux-256color"
 
@@ -114,7 +114,7 @@ class Pane:
 
     def until(self, text: str) -> Screen:
         """Wait for a text, and return the screen."""
-        until(
+        wait_until(
             lambda: self.screen().shows(text),
             lambda: f"no {text!r} in the terminal, which shows:\n{self.screen().text}",
         )

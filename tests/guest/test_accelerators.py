@@ -10,7 +10,7 @@ from ccvm_tui.client import listing
 from ccvm_tui.image import Image
 from ccvm_tui.machine import accel
 from tests.guest.conftest import RealGuest, ccvm_tui
-from tests.terminals import eventually
+from tests.waiting import eventually
 
 
 def kvm_check() -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 
 from ccvm_tui.client import listing
 from tests.guest.conftest import BOOT_WITHIN, COMMAND
-from tests.terminals import eventually
 from tests.tui.outer import OuterTerminal
+from tests.waiting import eventually
 
 LEADER = "\x1c"
 WRITES_ON_EXIT = "sh -c 'trap \"echo politely > ended; exit\" HUP TERM; while :; do sleep 0.1; done'"

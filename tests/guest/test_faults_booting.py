@@ -15,7 +15,7 @@ from ccvm_tui.guest import GuestInfo, GuestState
 from ccvm_tui.image import Image
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Info, LaunchSpec
-from tests.terminals import eventually
+from tests.waiting import eventually
 
 PANICKED = "the guest's kernel panicked during boot; the guest was restarted"
 

@@ -12,7 +12,8 @@ import pytest
 
 from ccvm_tui.client import listing
 from tests.guest.conftest import BOOT_WITHIN, ccvm_tui, start
-from tests.terminals import attached, eventually
+from tests.terminals import attached
+from tests.waiting import eventually
 
 AWKWARD = 'it\'s "a" project, with=all,, «kinds» of ünïcödé 文字 $HOME *;&|<>(){}[]\\ %s ~#!? ,readonly=on'
 

@@ -12,7 +12,8 @@ from ccvm_tui.client import connection
 from ccvm_tui.guest import SessionKind
 from ccvm_tui.protocol import SessionSpec
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
-from tests.terminals import Terminal, attached, eventually
+from tests.terminals import Terminal, attached
+from tests.waiting import eventually
 
 
 def events(guest: RealGuest) -> list[tuple[str, str]]:

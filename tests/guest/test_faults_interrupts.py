@@ -17,7 +17,7 @@ from ccvm_tui.errors import UserError
 from ccvm_tui.image import Image
 from tests.cli.ptys import Pty
 from tests.guest.conftest import BOOT_WITHIN, COMMAND, ccvm_tui, start
-from tests.terminals import eventually
+from tests.waiting import eventually
 
 INTERRUPTED = 130
 

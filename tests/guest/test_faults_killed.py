@@ -11,14 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from ccvm_tui import protocol
+from ccvm_tui import framing, protocol
 from ccvm_tui.client.ends import End, end_of
 from ccvm_tui.guest import TermSize
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Attach
 from tests.cli.ptys import Pty
 from tests.guest.conftest import COMMAND, RealGuest, ccvm_tui
-from tests.terminals import Terminal, attached, eventually
+from tests.terminals import Terminal, attached
+from tests.waiting import eventually
 
 LOST = 6
 """The exit status of a client whose guest or keeper died."""
@@ -183,7 +184,7 @@ def _half_a_frame(guest: str, session: str) -> int:
     try:
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(str(GuestPaths(guest).keeper_socket))
-        sock.sendall(protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
+        sock.sendall(framing.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
         sock.sendall(protocol.pack(Attach(session, TermSize())))
         sock.sendall(struct.pack(">I", 1000) + b"half of it")
         signal.pause()

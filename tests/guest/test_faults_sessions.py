@@ -13,7 +13,8 @@ import psutil
 from ccvm_tui import protocol
 from ccvm_tui.client import connection, listing
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
-from tests.terminals import attached, eventually
+from tests.terminals import attached
+from tests.waiting import eventually
 
 ANOTHER_VERSION = (
     "import sys; from ccvm_tui import protocol; protocol.PROTOCOL += 1;from ccvm_tui.cli import main; sys.exit(main())"

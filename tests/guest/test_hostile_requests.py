@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ccvm_tui import protocol
+from ccvm_tui import framing, protocol
 from ccvm_tui.client import connection
 from ccvm_tui.errors import CcvmError, KeeperLost, TooLong, UserError
 from ccvm_tui.guest import SessionKind, TermSize
@@ -72,7 +72,7 @@ def frame(message: object) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
-OPEN = protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"})
+OPEN = framing.pack_json({"protocol": protocol.PROTOCOL, "op": "open"})
 EXEC = protocol.pack(Exec(("sleep", "1000")))
 VIEW = {"type": "View", "session": "s1", "size": {"cols": 80, "rows": 24}}
 

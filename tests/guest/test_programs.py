@@ -15,7 +15,8 @@ from ccvm_tui.client import connection
 from tests.cli.ptys import Pty
 from tests.guest.conftest import COMMAND, RealGuest, Starter, ccvm_tui
 from tests.programs import ran, running
-from tests.terminals import attached, eventually
+from tests.terminals import attached
+from tests.waiting import eventually
 
 STAYING = "echo $$; exec sleep 1000"
 HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}

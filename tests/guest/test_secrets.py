@@ -14,7 +14,8 @@ import pytest
 from ccvm_tui.paths import cache_dir
 from tests.conftest import XDG
 from tests.guest.conftest import Starter, ccvm_tui
-from tests.terminals import attached, eventually
+from tests.terminals import attached
+from tests.waiting import eventually
 
 VARIABLE = "ANTHROPIC_API_KEY"
 

@@ -11,8 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 
 from ccvm_tui.image import Image
 from tests.guest.conftest import COMMAND, RealGuest, Starter, at_home, lasting_home
+from tests.waiting import wait_until
 
 APPEND = """
 import os, sys
@@ -158,13 +158,6 @@ def python(guest: RealGuest, script: str, folder: str = ".", within: float = 60)
     return result.stdout.decode()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)
-
-
 class Running:
     """A program in the guest whose lines are read as it prints them."""
 
@@ -259,7 +252,7 @@ def test_local_directories_stay_in_the_guest(own_guest: Starter, home: Path, mon
     assert list((home / "project" / "web" / "node_modules").iterdir()) == []
     (home / "project" / "node_modules" / "later").write_text("x")
     (home / "project" / "marker").write_text("x")
-    eventually(lambda: "marker" in guest.sh("ls"))
+    wait_until(lambda: "marker" in guest.sh("ls"))
     assert guest.sh("ls node_modules").split() == ["guests"]
     assert guest.info["local_dirs"] == ["node_modules", "web/node_modules"]
 
@@ -294,7 +287,7 @@ def test_changes_on_the_host_are_visible_in_an_open_file(either: RealGuest) -> N
             reader.send("again")
             return reader.line() == expected
 
-        eventually(is_visible, 5)
+        wait_until(is_visible, within=5)
 
 
 @pytest.mark.parametrize("name", [".", "touched"])
@@ -304,7 +297,7 @@ def test_directory_times_set_on_the_host_are_visible(shared: RealGuest, name: st
     look = f"stat -c %Y {name}"
     shared.sh(look)
     os.utime(directory, (1, 1))
-    eventually(lambda: shared.sh(look).strip() == "1", 5)
+    wait_until(lambda: shared.sh(look).strip() == "1", within=5)
 
 
 def test_a_tree_removed_on_the_host_disappears_at_once(either: RealGuest) -> None:
@@ -316,7 +309,7 @@ def test_a_tree_removed_on_the_host_disappears_at_once(either: RealGuest) -> Non
     assert either.sh("find removed -type f | wc -l").strip() == "1000"
     shutil.rmtree(folder / "tree")
     (folder / "after").write_text("")
-    eventually(lambda: either.sh("ls removed").split() == ["after"], 10)
+    wait_until(lambda: either.sh("ls removed").split() == ["after"], within=10)
 
 
 def test_inotify_reports_changes_on_the_host(either: RealGuest) -> None:
@@ -377,7 +370,7 @@ def test_changes_on_the_host_are_visible_in_a_read_only_project(read_only: RealG
     (project / "d" / "two").write_text("2\n")
     (project / "d" / "one").unlink()
     expected = "bbbb\na good deal longer\nnew\nhere\ntwo\n"
-    eventually(
+    wait_until(
         lambda: read_only.run("sh", "-c", "cd stale; cat same longer renamed later; ls d").stdout.decode() == expected
     )
 
@@ -393,7 +386,7 @@ def test_lines_that_the_guest_writes_are_immediately_visible_on_the_host(shared:
     ) as writer:
         for number in range(3):
             writer.send(f"line {number}")
-            eventually(partial(logged, f"line {number}"))
+            wait_until(partial(logged, f"line {number}"))
 
 
 # --- read-only ----------------------------------------------------------------------------------------------------
@@ -421,7 +414,7 @@ def test_a_directory_of_a_read_only_project_can_be_renamed(read_only: RealGuest)
     (read_only.project / "r" / "src" / "deep" / "f").write_text("x\n")
     python(read_only, "import os; os.rename('src', 'other'); assert open('other/deep/f').read() == 'x\\n'", "r")
     (read_only.project / "r" / "src" / "deep" / "f").write_text("host's\n")
-    eventually(lambda: read_only.sh("cat r/other/deep/f") == "host's\n")
+    wait_until(lambda: read_only.sh("cat r/other/deep/f") == "host's\n")
 
 
 # --- both sides ---------------------------------------------------------------------------------------------------
@@ -454,7 +447,7 @@ def test_flock_holds_on_both_sides(shared: RealGuest) -> None:
         with lock.open("w") as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         holder.send("go")
-    eventually(lambda: shared.run("flock", "-n", "lock", "true").returncode == 0)
+    wait_until(lambda: shared.run("flock", "-n", "lock", "true").returncode == 0)
 
 
 def test_a_program_that_waits_for_a_lock_of_the_host_can_be_killed(shared: RealGuest) -> None:

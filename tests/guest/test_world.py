@@ -13,7 +13,8 @@ from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import Resize, SessionSpec
 from tests.guest.conftest import COMMAND, RealGuest
 from tests.leftovers import MESS, leftovers, state_of
-from tests.terminals import Terminal, attached, eventually
+from tests.terminals import Terminal, attached
+from tests.waiting import eventually
 
 TERMINALS = (
     "xterm-256color xterm-direct xterm-ghostty ghostty xterm-kitty kitty kitty-direct alacritty alacritty-direct foot "

@@ -23,6 +23,7 @@ from ccvm_tui.session.ssh_channel import SshTransport
 from ccvm_tui.share.process import ShareServer
 from ccvm_tui.ssh import connection
 from ccvm_tui.ssh.keys import GuestKeys
+from tests.waiting import eventually
 
 
 class RunningProgram:
@@ -82,12 +83,8 @@ class RealGuest:
 
     async def event(self, kind: str, within: float = 30.0) -> dict[str, Any]:
         """Remove and return the first pending event of ``kind``."""
-        async with asyncio.timeout(within):
-            while True:
-                for index, event in enumerate(self.events):
-                    if event["kind"] == kind:
-                        return self.events.pop(index)
-                await asyncio.sleep(0.02)
+        await eventually(lambda: any(event["kind"] == kind for event in self.events), within=within)
+        return self.events.pop(next(index for index, event in enumerate(self.events) if event["kind"] == kind))
 
 
 @contextlib.asynccontextmanager

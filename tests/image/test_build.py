@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ccvm_tui.image import BuildCancelled, Image, Progress, Store, agent_layer, 
 from ccvm_tui.image.progress import PHASES, Phases
 from ccvm_tui.image.recipe import LayerRecipe
 from ccvm_tui.image.run import BuildProcess
+from tests.waiting import wait_until
 
 SCRATCH = "ccvm-build-*"
 
@@ -74,10 +74,7 @@ def test_cleanup_removes_everything_that_a_killed_build_leaves(tmp_path: Path) -
                 break
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 60
-    while store.clean_stale() == 0:  # until its programs, which hold the lock, have exited too
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(store.clean_stale, within=60)  # its programs, which hold the lock, must have exited too
     assert [path.name for path in store.root.iterdir()] == [".lock"]
     assert scratch_dirs() == before
 
@@ -184,10 +181,7 @@ def test_cancelling_terminates_the_program_and_its_children() -> None:
 
     with pytest.raises(BuildCancelled), BuildProcess(["sh", "-c", "sleep 300 & echo $!; wait"]) as process:
         process.follow(line, lambda: None, cancel)
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{grandchild[0]}/cwd").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not Path(f"/proc/{grandchild[0]}/cwd").exists())
 
 
 # --- agent layers -----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from ccvm_tui.boot.timezone import rules
 from ccvm_tui.errors import UserError
 from ccvm_tui.image import Image
 from tests.image.guest import RealGuest, booted
+from tests.waiting import eventually
 
 USERS_SETTINGS = {"model": "x", "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "mine"}]}]}}
 
@@ -119,9 +120,7 @@ async def the_ssh_server_is_restarted(guest: RealGuest) -> None:
 
 async def written_bytes_reach_the_host_while_the_file_is_open(guest: RealGuest, project: Path) -> None:
     program = await guest.start("sh", "-c", "exec 3>log; echo line >&3; read x")
-    async with asyncio.timeout(15):
-        while not (project / "log").exists() or (project / "log").read_text() != "line\n":
-            await asyncio.sleep(0.1)
+    await eventually(lambda: (project / "log").exists() and (project / "log").read_text() == "line\n")
     program.channel.write_eof()
     await program.status
 

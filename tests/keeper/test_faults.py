@@ -16,14 +16,15 @@ import msgspec
 import psutil
 import pytest
 
-from ccvm_tui import claim, protocol
+from ccvm_tui import claim, framing, protocol
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.errors import VersionMismatch
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 from tests.conftest import Launch
-from tests.terminals import attached, eventually
+from tests.terminals import attached
+from tests.waiting import eventually
 
 SHELL = ("bash", "--norc", "--noprofile")
 
@@ -39,7 +40,7 @@ async def test_a_client_killed_in_the_middle_of_a_frame_affects_no_other_client(
     keeper = await local(*SHELL)
     async with attached(keeper.name) as terminal:
         broken = _raw(keeper.name)
-        broken.sendall(protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
+        broken.sendall(framing.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
         broken.sendall(struct.pack(">I", 1000) + b"half of it")
         broken.close()
         terminal.type("echo still$((1+1))here\r")
@@ -63,7 +64,7 @@ async def test_invalid_data_ends_only_its_own_connection(local: Launch, data: by
 async def test_a_connection_cannot_begin_with_another_message(local: Launch) -> None:
     keeper = await local(*SHELL)
     sock = _raw(keeper.name)
-    sock.sendall(protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}) + protocol.pack(protocol.Ack()))
+    sock.sendall(framing.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}) + protocol.pack(protocol.Ack()))
     await asyncio.to_thread(lambda: [None for _ in iter(lambda: sock.recv(4096), b"")])
     assert (await keeper.info()).name == keeper.name
 
@@ -220,7 +221,7 @@ print(json.dumps("fine"))
 async def test_a_terminal_of_size_zero_is_rejected(local: Launch) -> None:
     keeper = await local(*SHELL)
     sock = _raw(keeper.name)
-    sock.sendall(protocol.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
+    sock.sendall(framing.pack_json({"protocol": protocol.PROTOCOL, "op": "open"}))
     body = msgspec.msgpack.encode({"type": "Attach", "session": "s1", "size": {"cols": 0, "rows": 0}})
     sock.sendall(struct.pack(">I", len(body)) + body)
     await asyncio.to_thread(lambda: [None for _ in iter(lambda: sock.recv(4096), b"")])

@@ -13,7 +13,8 @@ from ccvm_tui.protocol import Ack, Exited, FrameData, Happened, Info, Input, Ses
 from ccvm_tui.terminal import cells
 from tests.conftest import Launch
 from tests.programs import running
-from tests.terminals import attached, eventually
+from tests.terminals import attached
+from tests.waiting import eventually
 
 SHELL = ("bash", "--norc", "--noprofile")
 
@@ -99,29 +100,29 @@ async def test_the_size_is_that_of_the_client_that_typed_last_and_others_see_a_w
         assert (await keeper.info()).sessions[0].size == TermSize(100, 30)
 
 
-async def test_a_terminal_that_only_sends_reports_does_not_become_the_leader(local: Launch) -> None:
+async def test_a_terminal_that_only_sends_reports_does_not_become_the_active_client(local: Launch) -> None:
     keeper = await local(*SHELL)
-    async with attached(keeper.name, cols=90, rows=20) as other, attached(keeper.name, cols=80, rows=24) as leader:
-        leader.type("echo leading\r")
-        await leader.until("leading")
+    async with attached(keeper.name, cols=90, rows=20) as other, attached(keeper.name, cols=80, rows=24) as active:
+        active.type("echo leading\r")
+        await active.until("leading")
         other.type(b"\x1b[?62;22c\x1b[I\x1b[12;40R")
-        leader.type("stty size\r")
-        await leader.until("24 80")
-        assert "62;22c" not in leader.text
+        active.type("stty size\r")
+        await active.until("24 80")
+        assert "62;22c" not in active.text
 
 
-async def test_an_escape_key_changes_the_leader_but_a_report_in_two_parts_does_not(local: Launch) -> None:
+async def test_an_escape_key_changes_the_active_client_but_a_report_in_two_parts_does_not(local: Launch) -> None:
     keeper = await local(*SHELL)
-    async with attached(keeper.name, cols=90, rows=20) as other, attached(keeper.name, cols=80, rows=24) as leader:
-        leader.type("stty -echo -icanon; printf ready; cat -v\r")
-        await leader.until("ready")
+    async with attached(keeper.name, cols=90, rows=20) as other, attached(keeper.name, cols=80, rows=24) as active:
+        active.type("stty -echo -icanon; printf ready; cat -v\r")
+        await active.until("ready")
         other.type(b"\x1b[?6")
         other.type(b"2;22c")
-        leader.type("x")
-        await leader.until("readyx")
+        active.type("x")
+        await active.until("readyx")
         assert keeper_size(await keeper.info()) == (80, 24)
         other.type(b"\x1b")
-        await leader.until("readyx^[")
+        await active.until("readyx^[")
         assert keeper_size(await keeper.info()) == (90, 20)
 
 
@@ -129,7 +130,7 @@ def keeper_size(info: GuestInfo) -> tuple[int, int]:
     return info.sessions[0].size.cols, info.sessions[0].size.rows
 
 
-async def test_the_screen_answers_queries_if_the_leader_is_a_view(local: Launch) -> None:
+async def test_the_screen_answers_queries_if_the_active_client_is_a_view(local: Launch) -> None:
     keeper = await local(*SHELL)
     ask = r"printf '\e[5n'; IFS= read -rs -d n -t 5 answer; printf '%q\n' \"$answer\"; cat -v" "\r"
     view = await connection.view(keeper.name, "s1", TermSize(80, 24))

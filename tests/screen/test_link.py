@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ccvm_tui.screen.link import ScreenError, ScreenLink
 from ccvm_tui.terminal.cells import Frame, decode_frame, row_text
 from ccvm_tui.terminal.emulator import Emulator
 from ccvm_tui.terminal.events import Bell, TermEvent, Title
+from tests.waiting import eventually
 
 SIZE = TermSize(80, 24)
 DEADLINE = 20.0
@@ -66,12 +67,6 @@ class Watcher:
         self._link.ack_view(self._name)
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 @pytest.fixture
 def recorder() -> Recorder:
     return Recorder()
@@ -89,13 +84,13 @@ async def test_output_is_sent_as_frames(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     view = Watcher(link, "s1", "v")
     link.feed("s1", "a\x1b[31mb\x1b[0m漢\r\nc".encode())
-    await until(lambda: view.rows.get(1) == "c")
+    await eventually(lambda: view.rows.get(1) == "c")
     first = view.frames[0]
     assert first.full
     assert (first.cols, first.rows) == (80, 24)
     assert view.rows[0] == "ab漢"
     link.feed("s1", b"d")
-    await until(lambda: view.rows[1] == "cd")
+    await eventually(lambda: view.rows[1] == "cd")
     assert not view.frames[-1].full
     assert [row.y for row in view.frames[-1].lines] == [1]
     assert view.frames[-1].cursor.x == 2
@@ -113,7 +108,7 @@ async def test_replies_and_events_are_reported(link: ScreenLink, recorder: Recor
 async def test_a_slow_view_gets_the_newest_state_after_it_acknowledges(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     view = Watcher(link, "s1", "slow", acknowledge=False)
-    await until(lambda: view.frames)
+    await eventually(lambda: view.frames)
     for number in range(500):
         link.feed("s1", b"\x1b[2;1Hline %d\x1b[K" % number)
     await link.sync()
@@ -121,7 +116,7 @@ async def test_a_slow_view_gets_the_newest_state_after_it_acknowledges(link: Scr
     await link.sync()
     assert len(view.frames) == 1
     view.acknowledge()
-    await until(lambda: len(view.frames) == 2)
+    await eventually(lambda: len(view.frames) == 2)
     frame = view.frames[1]
     assert not frame.full
     assert {row.y: row_text(row) for row in frame.lines if row_text(row)} == {1: "line 499", 4: "last"}
@@ -143,20 +138,20 @@ async def test_continuous_output_is_sent_at_no_more_than_sixty_frames_a_second(l
     await link.sync()
     elapsed = loop.time() - started
     assert len(view.frames) <= 60 * elapsed + 2
-    await until(lambda: any(str(number) in row for row in view.rows.values()))
+    await eventually(lambda: any(str(number) in row for row in view.rows.values()))
 
 
 async def test_views_of_a_session_are_independent(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     fast, slow = Watcher(link, "s1", "fast"), Watcher(link, "s1", "slow", acknowledge=False)
-    await until(lambda: fast.frames and slow.frames)
+    await eventually(lambda: fast.frames and slow.frames)
     link.feed("s1", b"one")
-    await until(lambda: fast.rows[0] == "one")
+    await eventually(lambda: fast.rows[0] == "one")
     link.feed("s1", b"\r\ntwo")
-    await until(lambda: fast.rows[1] == "two")
+    await eventually(lambda: fast.rows[1] == "two")
     assert len(slow.frames) == 1
     slow.acknowledge()
-    await until(lambda: slow.rows.get(0) == "one" and slow.rows.get(1) == "two")
+    await eventually(lambda: slow.rows.get(0) == "one" and slow.rows.get(1) == "two")
     link.close_view("fast")
     seen = len(fast.frames)
     link.feed("s1", b"three")
@@ -179,7 +174,7 @@ async def test_a_window_of_another_size_follows_the_cursor(link: ScreenLink) -> 
         terminal.refresh(everything=True)
         return any("here" in row_text(row) for row in terminal.rows)
 
-    await until(shown)
+    await eventually(shown)
     cursor = terminal.cursor()
     assert (cursor.x, cursor.y, cursor.visible) == (19, 4, True)
 
@@ -232,11 +227,11 @@ async def test_an_abort_does_not_affect_other_sessions(recorder: Recorder) -> No
     link.feed("good", b"still here\r\n\x1b[?2004h")
     link.feed("bad", b"before")
     await link.sync(checkpoint=True)
-    await until(lambda: view.rows.get(0) == "still here")
+    await eventually(lambda: view.rows.get(0) == "still here")
     seen = len(view.frames)
     link.feed("bad", b"\r\nKILLER" + KILLER)
-    await until(lambda: link.restarts == 1 and not link.want_pause)
-    await until(lambda: len(view.frames) > seen)
+    await eventually(lambda: link.restarts == 1 and not link.want_pause)
+    await eventually(lambda: len(view.frames) > seen)
     assert view.frames[-1].full
     assert view.rows[0] == "still here"
     assert recorder.lost == ["bad"]
@@ -264,7 +259,7 @@ async def test_a_session_that_crashes_the_process_repeatedly_is_filtered_strictl
 
     for crash in range(1, 4):
         link.feed("bad", KILLER)
-        await until(partial(restarted, crash))
+        await eventually(partial(restarted, crash))
     # After the third crash, the session's links are dropped.
     link.feed("bad", KILLER + b"\x1b[H\x1b[2Jalive")
     assert "alive" in await link.text("bad", 0, 1 << 40)
@@ -282,11 +277,11 @@ async def test_a_killed_process_is_restarted_from_the_checkpoint(link: ScreenLin
     link.feed("s1", b" unsaved")
     await link.sync()
     os.kill(link.pid, signal.SIGKILL)
-    await until(lambda: link.restarts == 1)
+    await eventually(lambda: link.restarts == 1)
     assert await link.text("s1", 0, 0) == "saved"
     assert recorder.lost == ["s1"]
     link.feed("s1", b"!")
-    await until(lambda: view.rows.get(0) == "saved!")
+    await eventually(lambda: view.rows.get(0) == "saved!")
 
 
 async def test_output_fed_while_no_process_runs_is_not_lost(link: ScreenLink, recorder: Recorder) -> None:
@@ -294,7 +289,7 @@ async def test_output_fed_while_no_process_runs_is_not_lost(link: ScreenLink, re
     link.feed("s1", b"saved")
     await link.sync(checkpoint=True)
     os.kill(link.pid, signal.SIGKILL)
-    await until(lambda: link.want_pause)
+    await eventually(lambda: link.want_pause)
     link.feed("s1", b" and more")  # while no process runs
     await link.drain()
     assert await link.text("s1", 0, 0) == "saved and more"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,9 +16,12 @@ from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import Info, LaunchSpec, SessionSpec
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.app import Dashboard
+from ccvm_tui.tui.model.scrollback import CopyMode
 from ccvm_tui.tui.screens.main import MainScreen
 from ccvm_tui.tui.widgets.terminal import Terminal
 from tests.tui.local import LocalStarter
+from tests.tui.snapshot import visible_strips
+from tests.waiting import eventually
 
 WITHIN = 10.0
 NAMES = {
@@ -34,7 +36,7 @@ NAMES = {
 
 
 class Driven:
-    """The app under test, and what tests do with it over and over."""
+    """The app under test, and common steps of tests."""
 
     def __init__(self, app: Dashboard, pilot: Pilot[int]) -> None:
         self.app = app
@@ -50,13 +52,22 @@ class Driven:
         assert terminal is not None, f"the focus is in {self.app.focused}"
         return terminal
 
+    @property
+    def copy_mode(self) -> CopyMode:
+        mode = self.terminal.copy_mode
+        assert mode is not None, "the session in focus is not in copy mode"
+        return mode
+
+    @property
+    def session(self) -> str:
+        """The identifier of the current session."""
+        current = self.main.model.selection.current
+        assert current is not None, "no session is current"
+        return current.session
+
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
-        """Wait for the thing, with a deadline."""
-        end = time.monotonic() + WITHIN
-        while not condition():
-            if time.monotonic() > end:
-                raise AssertionError(f"did not happen: {what}\n{self.text()}")
-            await asyncio.sleep(0.01)
+        """Wait until a condition is true."""
+        await eventually(condition, lambda: f"did not happen: {what}\n{self.text()}")
         await self.pilot.pause()
 
     async def shows(self, text: str) -> None:
@@ -69,12 +80,12 @@ class Driven:
         await self.pilot.press(*keys)
 
     async def press_until(self, key: str, condition: Callable[[], object]) -> None:
-        """Press ``key`` again and again: what it is for takes it only after a while."""
+        """Press ``key`` until the condition is true, because the key is ignored at first."""
         end = time.monotonic() + WITHIN
         while not condition():
             assert time.monotonic() < end, f"{key} did nothing\n{self.text()}"
             await self.pilot.press(key)
-            await asyncio.sleep(0.05)
+            await self.pilot.pause(0.05)
 
     async def type(self, text: str) -> None:
         for char in text:
@@ -84,16 +95,14 @@ class Driven:
         await self.pilot.press("ctrl+backslash", *keys)
 
     def text(self) -> str:
-        """The screen as text."""
-        height = self.app.size.height
-        strips = self.app.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips[:height])
+        """Return the screen as text."""
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in visible_strips(self.app))
 
     def lines(self) -> list[str]:
         return self.text().split("\n")
 
     async def into(self, title: str) -> None:
-        """Open the session of that title through the switcher."""
+        """Open the session with that title in the switcher."""
         await self.leader("space")
         await self.shows("Sessions")
         await self.type(title)
@@ -101,13 +110,13 @@ class Driven:
         await self.until(lambda: self.main.main_area.focused_terminal is not None, "a session in focus")
 
 
-Launch = Callable[..., "asyncio.Future[None]"]
+Drive = Callable[..., contextlib.AbstractAsyncContextManager[Driven]]
 
 
 async def start_guest(
     root: Path, name: str, *argv: str, sessions: int = 1, title: str = "", **settings: object
 ) -> None:
-    """A keeper without a machine for the project ``root/name``, its sessions running ``argv``."""
+    """Start a keeper without a machine for the project ``root/name``, whose sessions run ``argv``."""
     project = root / name
     project.mkdir(exist_ok=True)
     session = SessionSpec(
@@ -127,8 +136,8 @@ async def start_guest(
 
 
 @pytest.fixture
-async def drive(home: Path) -> AsyncIterator[Callable[..., contextlib.AbstractAsyncContextManager[Driven]]]:
-    """``async with drive(size=(120, 36)) as dashboard:``"""
+def drive(home: Path) -> Drive:  # noqa: ARG001 - the runtime directory of the keepers
+    """Return a function that opens the dashboard in an ``async with`` block and returns a ``Driven``."""
 
     @contextlib.asynccontextmanager
     async def run(
@@ -146,7 +155,7 @@ async def drive(home: Path) -> AsyncIterator[Callable[..., contextlib.AbstractAs
             main = next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))
             await main.model.fleet.scanned()
             yield Driven(app, pilot)
-        if app._exception is not None:
-            raise app._exception
+        if app._exception is not None:  # noqa: SLF001 - Textual has no public access
+            raise app._exception  # noqa: SLF001 - Textual has no public access
 
-    yield run
+    return run

@@ -16,20 +16,20 @@ def guest_name(project: str) -> str:
 
 
 class LocalStarter:
-    """Shells are `sh` without start-up files; an agent is a shell with another prompt."""
+    """A starter of shells without start-up files. An agent is a shell with another prompt."""
 
     def __init__(self, argv: tuple[str, ...] = ("/bin/sh",), linger: bool = True) -> None:
         self.argv = argv
         self.linger = linger
 
     def launch(
-        self, path: str, kind: SessionKind, size: TermSize, told: Callable[[str], None], give_up: threading.Event
+        self, path: str, kind: SessionKind, size: TermSize, _report: Callable[[str], None], _cancelled: threading.Event
     ) -> LaunchSpec:
         return LaunchSpec(
             name=guest_name(path), project=path, linger=self.linger, session=self.session(path, kind, size)
         )
 
-    def session(self, path: str, kind: SessionKind, size: TermSize) -> SessionSpec:
+    def session(self, _path: str, kind: SessionKind, size: TermSize) -> SessionSpec:
         env = {"PS1": "agent> " if kind is SessionKind.AGENT else "$ ", "ENV": "", "HISTFILE": ""}
         return SessionSpec(kind=kind, argv=self.argv, env=env, term="xterm-256color", size=size,
                            name=str(kind.value))  # fmt: skip

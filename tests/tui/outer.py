@@ -1,4 +1,4 @@
-"""The outer terminal of the real program: a pty and the emulator, so that everything it shows can be looked at."""
+"""A terminal around the real program: a pty and the emulator, whose screen can be inspected."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ WITHIN = 20.0
 
 
 class OuterTerminal:
-    """``async with OuterTerminal(home) as outer``: the dashboard runs in it. ``received`` is all it ever wrote.
+    """A terminal in which the dashboard runs: ``async with OuterTerminal(home) as outer``. ``received`` is all its output.
 
-    With ``colours`` it answers what it is asked, as terminals do. ``cell`` is a cell's size in pixels.
+    With ``colours`` it answers queries, as terminals do. ``cell`` is the size of a cell in pixels.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class OuterTerminal:
         self.emulator = Emulator(self.size)
         self.answers = colours is not None
         self.ignored: tuple[bytes, ...] = ()
-        """What the dashboard writes and this terminal does not know, whole sequences."""
+        """Complete sequences that the dashboard has written and this terminal does not support."""
         if colours is not None:
             self.emulator.set_colours(colours)
         self.received = bytearray()
@@ -101,7 +101,7 @@ class OuterTerminal:
             os.write(self.master, data)
 
     def recolour(self, colours: TermColours) -> None:
-        """The user chose another theme for the terminal."""
+        """Change the terminal's colours, as a user does who chooses another theme."""
         self.emulator.recolour(colours)
         self._answer()
 
@@ -160,7 +160,7 @@ class OuterTerminal:
             ) from None
 
     async def quiet(self, seconds: float = 0.4) -> None:
-        """Until nothing was written for so long."""
+        """Wait until nothing is written for that time."""
         while True:
             self._news.clear()
             try:

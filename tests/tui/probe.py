@@ -1,6 +1,6 @@
-"""A program that says what it sees of its terminal, whenever a line is typed, its size changes, or it is told news.
+"""A program that reports the properties of its terminal, at each line, change of size, and notification.
 
-Run by its path in a session: it imports nothing of ours.
+Sessions run it by its path: it imports nothing of the project.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ QUESTIONS = b"\x1b]10;?\x1b\\\x1b]11;?\x1b\\\x1b]12;?\x1b\\\x1b[?996n\x1b[14t\x1
 
 
 def main() -> None:
-    """``probe.py [SEQUENCES]`` prints the sequences first. Each line of the report begins with its number."""
+    """Run ``probe.py [SEQUENCES]``: print the sequences, then reports. Each line of a report begins with its number."""
     before = termios.tcgetattr(0)
     tty.setraw(0)
     wake, wakes = os.pipe()

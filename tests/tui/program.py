@@ -1,6 +1,6 @@
-"""The real program on the terminal it is started on, with guests that have no machine: `python -m tests.tui.program`.
+"""The real program on its terminal, with guests that have no machine: ``python -m tests.tui.program [ARGV]``.
 
-The words after it are what a new session runs.
+A new session runs the arguments.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pictures of a screen as text: its characters, and a letter for the style of each cell.
 
-``SNAPSHOTS=write pytest tests/tui/test_screens.py`` writes them anew; look at the difference before committing.
+``SNAPSHOTS=write pytest tests/tui/test_screens.py`` writes them again; read the differences before you commit.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ from pathlib import Path
 
 from rich.style import Style
 from textual.app import App
+from textual.strip import Strip
 
 DIRECTORY = Path(__file__).parent / "snapshots"
 WRITING = os.environ.get("SNAPSHOTS") == "write"
 LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 
 
+def visible_strips(app: App[int]) -> list[Strip]:
+    """Return the lines of the current screen."""
+    return app.screen._compositor.render_strips()[: app.size.height]  # noqa: SLF001 - Textual has no public access
+
+
 def picture(app: App[int], home: Path) -> str:
-    """What is on the screen now. The home directory's name is another in every run; it is blotted out."""
+    """Return the picture of the current screen. The name of the home directory, which differs in each run, is replaced."""
     letters: dict[str, str] = {}
     texts, looks = [], []
-    for strip in app.screen._compositor.render_strips()[: app.size.height]:
+    for strip in visible_strips(app):
         text, look = "", ""
         for segment in strip:
             letter = letters.setdefault(_described(segment.style), LETTERS[len(letters) % len(LETTERS)])
@@ -51,13 +57,13 @@ def _blotted(text: str, home: Path) -> str:
 
 
 def kept(name: str) -> str:
-    """The picture to compare with; "" when there is none."""
+    """Return the stored picture, or an empty string if there is none."""
     file = DIRECTORY / f"{name}.txt"
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def check(name: str, now: str) -> None:
-    """Raises AssertionError with the difference when the picture is another than the one kept."""
+    """Compare a picture with the stored one. Raises AssertionError with the differences."""
     if WRITING:
         DIRECTORY.mkdir(exist_ok=True)
         (DIRECTORY / f"{name}.txt").write_text(now, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Prints hostile bytes from a seed, then waits: ``python spew.py SEED``. What a malicious guest might send."""
+"""A program that prints hostile bytes from a seed, as a malicious guest might, and waits: ``python spew.py SEED``."""
 
 from __future__ import annotations
 

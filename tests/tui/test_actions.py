@@ -20,6 +20,8 @@ from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.tree_rows import RowKind, TreeRow
 from ccvm_tui.tui.screens.main import MainScreen
+from ccvm_tui.tui.widgets.body import Body
+from ccvm_tui.tui.widgets.main_area import MainArea
 from ccvm_tui.tui.widgets.which_key import COLUMN
 from tests.tui.test_model import guest, session
 
@@ -27,13 +29,23 @@ SOURCES = Path(ccvm_tui.tui.__file__).parent
 
 
 def test_every_action_has_its_method_and_every_method_its_action() -> None:
-    methods = {name.removeprefix("action_") for name in vars(MainScreen) if name.startswith("action_")}
-    assert methods == {action.name for action in ACTIONS}
+    methods = [
+        name.removeprefix("action_")
+        for owner in (MainScreen, Body, MainArea)
+        for name in vars(owner)
+        if name.startswith("action_")
+    ]
+    assert sorted(methods) == sorted(action.name for action in ACTIONS)
 
 
 def test_names_and_tree_keys_are_unique() -> None:
     assert len(table.BY_NAME) == len(ACTIONS)
     assert len(table.BY_TREE_KEY) == sum(bool(action.tree_key) for action in ACTIONS)
+
+
+def test_conditions_are_only_those_of_actions_at_the_bottom_of_the_tree() -> None:
+    always = table.HELP.applies
+    assert {action for action in ACTIONS if action.applies is not always} <= set(table.TREE_FOOTER)
 
 
 def test_the_actions_after_the_leader_are_those_of_the_settings() -> None:
@@ -54,7 +66,7 @@ def test_titles_fit_the_panel_after_the_leader() -> None:
 
 
 def test_every_command_of_the_palette_shows_its_key() -> None:
-    model = Model((), "", lambda: None, lambda guest, event: None)
+    model = Model((), "", lambda: None, lambda _guest, _event: None)
     keys = {command.title: command.key for command in commands(model, "ctrl-b", Keys(zoom="f5"), ())}
     assert keys["Zoom"] == "Ctrl+B F5"
     assert keys["Stop the guest"] == "S in the tree"

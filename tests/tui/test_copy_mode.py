@@ -1,12 +1,13 @@
-"""Copy mode: scrolled, searched, selected, copied, saved, and never moved by new output."""
+"""Copy mode: scrolling, searching, selecting, copying and saving. New output does not move the lines in view."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual.events import MouseDown, MouseMove, MouseScrollDown, MouseUp
 
-from tests.tui.conftest import Driven, start_guest
+from tests.tui.conftest import Drive, Driven, start_guest
 
 PRINTS = (
     "for n in $(seq 1 300); do echo \"line $n of it\"; done; printf '%0200d\\n' 7; echo end; read x; echo more; "
@@ -20,7 +21,7 @@ async def _into(dashboard: Driven) -> None:
     await dashboard.until(lambda: dashboard.main.main_area.focused_terminal is not None)
 
 
-async def test_new_output_does_not_move_the_lines_in_view(drive, home: Path) -> None:
+async def test_new_output_does_not_move_the_lines_in_view(drive: Drive, home: Path) -> None:
     await start_guest(home, "reads", "sh", "-c", PRINTS, title="prints")
     async with drive() as dashboard:
         await _into(dashboard)
@@ -36,7 +37,7 @@ async def test_new_output_does_not_move_the_lines_in_view(drive, home: Path) -> 
         await dashboard.shows("│50")
 
 
-async def test_typing_leaves_the_scrollback_and_goes_to_the_program(drive, home: Path) -> None:
+async def test_typing_leaves_the_scrollback_and_goes_to_the_program(drive: Drive, home: Path) -> None:
     await start_guest(home, "glances", "sh", "-c", "seq 1 300; cat", title="prints")
     async with drive() as dashboard:
         await dashboard.shows("300")
@@ -51,7 +52,7 @@ async def test_typing_leaves_the_scrollback_and_goes_to_the_program(drive, home:
         assert dashboard.terminal.copy_mode is None
 
 
-async def test_search_counts_goes_both_ways_and_marks(drive, home: Path) -> None:
+async def test_search_counts_goes_both_ways_and_marks(drive: Drive, home: Path) -> None:
     await start_guest(home, "seeks", "sh", "-c", PRINTS, title="prints")
     async with drive() as dashboard:
         await _into(dashboard)
@@ -68,7 +69,7 @@ async def test_search_counts_goes_both_ways_and_marks(drive, home: Path) -> None
         await dashboard.shows("line 12 of it")
 
 
-async def test_lines_are_copied_and_soft_wraps_joined(drive, home: Path) -> None:
+async def test_lines_are_copied_and_soft_wraps_joined(drive: Drive, home: Path) -> None:
     await start_guest(home, "copies", "sh", "-c", PRINTS, title="prints")
     async with drive(size=(100, 30)) as dashboard:
         await _into(dashboard)
@@ -82,7 +83,7 @@ async def test_lines_are_copied_and_soft_wraps_joined(drive, home: Path) -> None
         assert dashboard.app.clipboard == "line 300 of it\n" + "7".zfill(200) + "\nend\n"
 
 
-async def test_a_block_and_words_by_keyboard_and_mouse(drive, home: Path) -> None:
+async def test_a_block_and_words_by_keyboard_and_mouse(drive: Drive, home: Path) -> None:
     await start_guest(home, "blocks", "sh", "-c", "printf 'one two\\r\\nsix ten\\r\\n'; cat", title="prints")
     async with drive() as dashboard:
         await dashboard.shows("six ten")
@@ -106,7 +107,7 @@ def _wheel_down() -> MouseScrollDown:
     return MouseScrollDown(None, 1, 1, 0, 0, 0, False, False, False)
 
 
-async def test_the_wheel_goes_back_and_forth(drive, home: Path) -> None:
+async def test_the_wheel_goes_back_and_forth(drive: Drive, home: Path) -> None:
     await start_guest(home, "wheels", "sh", "-c", PRINTS, title="prints")
     async with drive() as dashboard:
         await _into(dashboard)
@@ -118,7 +119,7 @@ async def test_the_wheel_goes_back_and_forth(drive, home: Path) -> None:
         await dashboard.hides("copy mode")
 
 
-async def test_the_scrollback_is_saved(drive, home: Path, monkeypatch) -> None:
+async def test_the_scrollback_is_saved(drive: Drive, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(home))
     await start_guest(home, "saves", "sh", "-c", PRINTS, title="prints")
     async with drive() as dashboard:
@@ -132,15 +133,15 @@ async def test_the_scrollback_is_saved(drive, home: Path, monkeypatch) -> None:
     assert "7".zfill(200) + "\nend" in text
 
 
-async def test_a_selection_is_copied_even_if_the_session_has_dropped_it(drive, home: Path) -> None:
+async def test_a_selection_is_copied_even_if_the_session_has_dropped_it(drive: Drive, home: Path) -> None:
     script = "seq 1 11000; echo end; read x; seq 20001 45000; echo over; cat"
     await start_guest(home, "forgets", "sh", "-c", script, title="prints")
     async with drive() as dashboard:
         await _into(dashboard)
         await dashboard.leader("left_square_bracket")
         await dashboard.press("g")
-        await dashboard.until(lambda: dashboard.terminal.copy_mode.line(dashboard.terminal.copy_mode.top).runs)
-        first = dashboard.terminal.copy_mode.line(dashboard.terminal.copy_mode.top).runs[0][0]
+        await dashboard.until(lambda: dashboard.copy_mode.line(dashboard.copy_mode.top).runs)
+        first = dashboard.copy_mode.line(dashboard.copy_mode.top).runs[0][0]
         await dashboard.press("V", "j")
         dashboard.terminal.send(b"\n")
         await dashboard.until(lambda: dashboard.terminal.grid.top > 30000)
@@ -149,7 +150,7 @@ async def test_a_selection_is_copied_even_if_the_session_has_dropped_it(drive, h
         assert dashboard.app.clipboard == f"{first}\n{int(first) + 1}\n"
 
 
-async def test_dragging_above_the_screen_scrolls_back_and_selects(drive, home: Path) -> None:
+async def test_dragging_above_the_screen_scrolls_back_and_selects(drive: Drive, home: Path) -> None:
     await start_guest(home, "drags", "sh", "-c", "seq 1 300; printf end; cat", title="prints")
     async with drive() as dashboard:
         await _into(dashboard)
@@ -161,15 +162,15 @@ async def test_dragging_above_the_screen_scrolls_back_and_selects(drive, home: P
         )
         terminal.post_message(_mouse(MouseUp, 0, -1))
         await dashboard.shows("Copied")
-        top = terminal.copy_mode.top
+        top = dashboard.copy_mode.top
         copied = dashboard.app.clipboard.split("\n")
         assert len(copied) > 20
         assert [int(line) for line in copied[:-1]] == list(range(int(copied[0]), int(copied[0]) + len(copied) - 1))
         await dashboard.pilot.pause(0.2)
-        assert terminal.copy_mode.top == top, "it scrolls after the button was released"
+        assert dashboard.copy_mode.top == top, "it scrolls after the button was released"
 
 
-async def test_a_program_that_received_a_press_receives_the_release(drive, home: Path) -> None:
+async def test_a_program_that_received_a_press_receives_the_release(drive: Drive, home: Path) -> None:
     script = "stty raw -echo; printf '\\033[?1002h\\033[?1006hready'; cat -v"
     await start_guest(home, "shifts", "sh", "-c", script, title="prints")
     async with drive() as dashboard:
@@ -182,7 +183,7 @@ async def test_a_program_that_received_a_press_receives_the_release(drive, home:
         await dashboard.shows("^[[<0;5;1M^[[<4;7;2m")
 
 
-async def test_words_are_selected_in_copy_mode_even_if_the_program_uses_the_mouse(drive, home: Path) -> None:
+async def test_words_are_selected_in_copy_mode_even_if_the_program_uses_the_mouse(drive: Drive, home: Path) -> None:
     await start_guest(home, "mouses", "sh", "-c", "seq 1 99; printf 'one two\\033[?1002hend'; cat", title="prints")
     async with drive() as dashboard:
         await _into(dashboard)
@@ -193,7 +194,7 @@ async def test_words_are_selected_in_copy_mode_even_if_the_program_uses_the_mous
         await dashboard.until(lambda: dashboard.app.clipboard == "one", "the word copied")
 
 
-async def test_another_width_keeps_the_lines_in_view(drive, home: Path) -> None:
+async def test_another_width_keeps_the_lines_in_view(drive: Drive, home: Path) -> None:
     script = "for n in $(seq 1 300); do echo \"line $n\"; printf '%0150d\\n' $n; done; echo end; cat"
     await start_guest(home, "reflows", "sh", "-c", script, title="prints")
     async with drive(size=(140, 30)) as dashboard:
@@ -203,23 +204,24 @@ async def test_another_width_keeps_the_lines_in_view(drive, home: Path) -> None:
         await dashboard.type("line 150")
         await dashboard.press("enter")
         await dashboard.shows("1 of 1")
-        mode = dashboard.terminal.copy_mode
+        mode = dashboard.copy_mode
 
         def first() -> str:
             return next(line for line in dashboard.lines()[2:] if "line " in line).split("│")[1].strip()
 
         was = first()
+        columns: list[int] = []
         for width in (90, 118, 80, 140):
-            before = dashboard.terminal.grid.cols
+            columns.append(dashboard.terminal.grid.cols)
             await dashboard.pilot.resize_terminal(width, 30)
-            await dashboard.until(lambda before=before: dashboard.terminal.grid.cols != before, "another width")
+            await dashboard.until(lambda: dashboard.terminal.grid.cols != columns[-1], "another width")
             await dashboard.until(lambda: not mode.finding_place, "the place found again")
             await dashboard.until(lambda: first() == was, "the same line on top")
         await dashboard.press("G")
         await dashboard.shows("end")
 
 
-async def test_a_paste_in_copy_mode_is_refused_with_an_explanation(drive, home: Path) -> None:
+async def test_a_paste_in_copy_mode_is_refused_with_an_explanation(drive: Drive, home: Path) -> None:
     await start_guest(home, "pastes", "sh", "-c", PRINTS, title="prints")
     async with drive() as dashboard:
         await _into(dashboard)

@@ -1,4 +1,4 @@
-"""What dialogs compute: completions of paths, and sections of the configuration."""
+"""Results of dialogs: completions of paths, and sections of the configuration."""
 
 from __future__ import annotations
 

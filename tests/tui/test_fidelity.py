@@ -1,4 +1,4 @@
-"""Programs in the dashboard's embedded terminal look as they do right in the terminal, cell by cell."""
+"""Programs in the dashboard's embedded terminal look as they do in the terminal itself, cell by cell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,32 +23,33 @@ from tests.fidelity.cells import Cell
 from tests.fidelity.local_setup import LocalSetup
 from tests.fidelity.stage import Stage
 from tests.fidelity.tmux import TERM, Pane, Screen, Tmux
+from tests.waiting import wait_until
 
 ABOVE, BELOW = 2, 1
-"""Header and title line, footer."""
+"""The number of rows of the dashboard above (header, title) and below (footer) the embedded terminal."""
 
 WITHIN = 15.0
 LEADER = "\x1c"
 JOINER = "\u200d"
 JOINING = {chr(letter) for letter in range(0x1F1E6, 0x1F200)}
-"""The halves of flags."""
+"""The regional indicators, of which two are a flag."""
 _numbers = itertools.count(1)
 
 
 def emoji(stage: Stage) -> None:
-    """With the gaps closed that are behind them."""
+    """Run the script for emoji, and compare without the gaps behind them."""
     scripts.emoji(stage, closed_up)
 
 
 def closed_up(screen: Screen) -> Screen:
-    """Without the blanks behind emoji that tmux joins; the emulator, like wcwidth(3), counts those one by one."""
+    """Return the screen without the blanks behind emoji that tmux joins. The emulator counts each, like wcwidth(3)."""
     rows = []
     x, y = screen.cursor
     for number, row in enumerate(screen.rows):
         kept: list[Cell] = []
         for cell in row:
             if cell[0] == " " and kept and (kept[-1][0] in JOINING or [one[0] for one in kept[-2:-1]] == [JOINER]):
-                x -= number == y  # it stands behind all of them
+                x -= number == y  # the cursor is behind all of them
                 continue
             kept.append(cell)
         rows.append(tuple(kept))
@@ -60,13 +60,14 @@ SCRIPTS = (
     scripts.zsh_in_one_size, scripts.vim, scripts.less, scripts.htop, scripts.colours, scripts.characters, emoji,
     scripts.sizes, scripts.top, scripts.modes, scripts.settings, scripts.inputs_inside,
 )  # fmt: skip
-"""Not ``zsh``: how old lines flow into a narrower terminal is the emulator's choice, and tmux chooses another way. Not
-``history`` and ``reflow``: what scrolled away is behind the leader's own mode. Not ``inputs``: it types
-reports that a terminal in those modes would not send."""
+"""The scripts that are compared.
+
+``zsh`` is missing because tmux and the emulator reflow old lines differently, ``history`` and ``reflow`` because the
+scrollback is in copy mode, and ``inputs`` because it types reports that a terminal in those modes would not send."""
 
 
 class CellsOnly(Plain):
-    """The program right in its terminal. Modes are not compared: the outer terminal's are the dashboard's."""
+    """The program directly in its terminal. Modes are not compared: those of the outer terminal are the dashboard's."""
 
     def __init__(self, pane: Pane, size: TermSize) -> None:
         super().__init__(pane)
@@ -97,10 +98,10 @@ class Embedded(Plain):
         self._until("│", there=False)
 
     def _until(self, text: str, *, there: bool = True) -> None:
-        deadline = time.monotonic() + WITHIN
-        while (text in (screen := self.pane.screen()).text) != there:
-            assert time.monotonic() < deadline, f"{text!r}: expected {there}\n{screen.text}"
-            time.sleep(0.04)
+        wait_until(
+            lambda: (text in self.pane.screen().text) == there,
+            lambda: f"{text!r}: expected {there}\n{self.pane.screen().text}",
+        )
 
     def look(self) -> Screen:
         screen = self.pane.screen()
@@ -116,7 +117,7 @@ class Embedded(Plain):
         super().point(button, x, y + ABOVE, end)
 
     def interrupt(self) -> None:
-        """Something stands above it, and goes again."""
+        """Open a dialog above the terminal, and close it."""
         self.pane.type(f"{LEADER} ")
         self._until("Sessions")
         self.pane.key("Escape")
@@ -124,7 +125,7 @@ class Embedded(Plain):
 
 
 def _shown(screen: Screen, above: int, cols: int) -> Screen:
-    """A cursor that is hidden is nowhere; tmux counts one that waits to wrap as behind the last column."""
+    """Return the part below ``above``. tmux reports a cursor that will wrap behind the last column; a hidden one is ignored."""
     visible = screen.flags["cursor_flag"]
     x, y = screen.cursor if visible == "1" else (0, above)
     return Screen(screen.rows, (min(x, cols - 1), y - above), {"cursor_flag": visible})
@@ -135,7 +136,7 @@ def _outer(size: TermSize) -> TermSize:
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[LocalSetup]:
+def setup() -> Iterator[LocalSetup]:
     with pytest.MonkeyPatch.context() as patch, own_home(patch) as home:
         opened = LocalSetup(home)
         yield opened
@@ -143,30 +144,30 @@ def house() -> Iterator[LocalSetup]:
 
 
 @contextlib.contextmanager
-def staged(house: LocalSetup, size: TermSize) -> Iterator[Stage]:
-    """The program right in its terminal, and in the dashboard; each at a shell's prompt."""
-    spec = SessionSpec(SessionKind.COMMAND, house.argv, term=TERM, size=size)
+def staged(setup: LocalSetup, size: TermSize) -> Iterator[Stage]:
+    """Yield a stage with a shell directly in its terminal and one in the dashboard, both at the prompt."""
+    spec = SessionSpec(SessionKind.COMMAND, setup.argv, term=TERM, size=size)
     name = f"embedded-{next(_numbers)}"
-    assert asyncio.run(spawn.launch(LaunchSpec(name, str(house.project), session=spec, linger=True)))
+    assert asyncio.run(spawn.launch(LaunchSpec(name, str(setup.project), session=spec, linger=True)))
     try:
-        reference = CellsOnly(house.tmux.open(house.argv, size, house.project), size)
-        embedded = Embedded(house.tmux, size, house.project)
+        reference = CellsOnly(setup.tmux.open(setup.argv, size, setup.project), size)
+        embedded = Embedded(setup.tmux, size, setup.project)
         stage = Stage(reference, {"the dashboard": embedded}, size)
         stage.prompt()
         yield stage
         for way in (reference, embedded):
             way.pane.close()
     finally:
-        with contextlib.suppress(NoSuchGuest):  # what was wrong before matters more
+        with contextlib.suppress(NoSuchGuest):  # the first error matters more
             listing.stop_any(name, force=True)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
-def test_as_right_in_the_terminal(script: scripts.Script, house: LocalSetup) -> None:
-    with staged(house, TermSize(80, 24)) as stage:
+def test_as_right_in_the_terminal(script: scripts.Script, setup: LocalSetup) -> None:
+    with staged(setup, TermSize(80, 24)) as stage:
         script(stage)
 
 
-def test_as_right_in_a_small_terminal(house: LocalSetup) -> None:
-    with staged(house, TermSize(40, 12)) as stage:
+def test_as_right_in_a_small_terminal(setup: LocalSetup) -> None:
+    with staged(setup, TermSize(40, 12)) as stage:
         scripts.vim(stage)

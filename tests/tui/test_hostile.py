@@ -1,4 +1,4 @@
-"""A session that prints hostile bytes: its rows are its own, and nothing else is."""
+"""A session that prints hostile bytes affects only its own rows."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_nothing_but_its_own_rows_changes(home: Path, seed: int) -> None:
 
 
 def _words(row: list[Cell]) -> list[tuple[str, object]]:
-    """States may change while we look (idle, working): they are words on the right, and a sign before the title."""
+    """Return the row without states, which may change meanwhile: a word on the right, and a sign before the title."""
     return [("·" if text in STATES else text, style.background) for text, style in row[: SIDEBAR - 14]]
 
 

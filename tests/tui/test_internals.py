@@ -145,10 +145,13 @@ async def test_an_exception_is_reported_and_prints_nothing(capfd: pytest.Capture
     def fail() -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    async def run() -> None:
         async with app.run_test() as pilot:
             app.call_later(fail)
             await pilot.pause(0.1)
+
+    with pytest.raises(ZeroDivisionError):
+        await run()
     assert "ZeroDivisionError()" in app.calls
     assert app.return_code
     assert "Traceback" not in capfd.readouterr().err
@@ -164,9 +167,12 @@ async def test_an_exception_after_quitting_is_no_crash() -> None:
     assert app.return_code == 0
 
 
+class Layered(Hooked):
+    CSS = "Screen { layers: base above; } #above { layer: above; }"
+
+
 async def test_a_widget_is_covered_by_a_dialog_a_layer_and_a_pending_layout() -> None:
-    app = Hooked()
-    app.CSS = "Screen { layers: base above; } #above { layer: above; }"
+    app = Layered()
     async with app.run_test() as pilot:
         await pilot.pause()
         below = app.query_one("#below", Static)

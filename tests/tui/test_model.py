@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.fuzzy import Matcher
 
+from ccvm_tui import paths
 from ccvm_tui.client.ends import End
+from ccvm_tui.config import Settings
 from ccvm_tui.guest import Activity, GuestInfo, GuestState, SessionInfo, SessionKind, TermSize
 from ccvm_tui.project.history import KnownProject
 from ccvm_tui.protocol import Exited
 from ccvm_tui.tui.model import attention
 from ccvm_tui.tui.model.guests import Contact, Guest
 from ccvm_tui.tui.model.key_names import stroke_of
+from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.pending_keys import PendingKeys
 from ccvm_tui.tui.model.projects import gather
 from ccvm_tui.tui.model.selection import Selection
@@ -40,6 +44,18 @@ def guest(name: str, project: str, *sessions: SessionInfo, state: GuestState = G
         name, project, state, 1, 2, 0.0, "tcg", "", "microvm", 4096, 4, False, "user", "", "", "0", sessions
     )
     return Guest(name, Contact.CONNECTED, info, project=project)
+
+
+def test_a_guests_settings_are_those_of_its_project_unless_they_are_invalid(home: Path) -> None:
+    model = Model((), "", lambda: None, lambda _guest, _event: None)
+    model.fleet.guests["g"] = guest("g", "/p")
+    paths.config_file().parent.mkdir(parents=True, exist_ok=True)
+    paths.config_file().write_text('[project."/p"]\nnotifications = false\n')
+    assert home in paths.config_file().parents
+    assert not model.settings_of("g", Settings()).notifications
+    assert model.settings_of("another", Settings()).notifications
+    paths.config_file().write_text("nonsense = 1\n")
+    assert model.settings_of("g", Settings()).notifications
 
 
 # --- attention --------------------------------------------------------------------------------------------------
@@ -203,7 +219,8 @@ def test_the_focus_of_a_closed_session_moves_to_the_one_beside_it() -> None:
     assert selection.close(B, focused=True) == C
     assert selection.current == C
     assert selection.close(C, focused=False) is None
-    assert (selection.current, selection.shown, selection.page) == (None, [], True)
+    assert selection.current is None
+    assert (selection.shown, selection.page) == ([], True)
 
 
 # --- pending keys -----------------------------------------------------------------------------------------------

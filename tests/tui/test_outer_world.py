@@ -1,4 +1,4 @@
-"""What a program in a session sees of the outer terminal through the dashboard: its pixels, its colours, its keys."""
+"""The properties of the outer terminal that a program in a session gets: pixels, colours, keys."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ DARK = TermColours(0xDDEEFF, 0x101418, 0xFF8800)
 LIGHT = TermColours(0x112233, 0xFFFEF8, 0x0088FF)
 
 
-async def into_probe(home: Path, outer: OuterTerminal) -> None:
+async def into_probe(outer: OuterTerminal) -> None:
     await outer.until("1 end")
     await outer.type(LEADER + "1")
     await outer.until("Ctrl+\\ then")
 
 
 def seen(outer: OuterTerminal, number: int) -> dict[str, str]:
-    """The report of that number, by the first word of its lines."""
+    """Return the report with that number, by the first word of its lines."""
     lines = [re.split(r"[│▕▏]", line)[-1].strip() for line in outer.text.split("\n")]
     start = next(at for at, line in enumerate(lines) if line.startswith(f"{number} size"))
     return dict(line.removeprefix(f"{number} ").partition(" ")[::2] for line in lines[start : start + 4])
 
 
 def agreeing(cols: int, rows: int, cell: tuple[int, int]) -> tuple[str, str]:
-    """What the device says of a size, and what the terminal answers."""
+    """Return the size that the device reports, and the terminal's answers."""
     width, height = cols * cell[0], rows * cell[1]
     return f"{cols}x{rows} {width}x{height}", f"4;{height};{width} 6;{cell[1]};{cell[0]} 8;{rows};{cols}"
 
@@ -47,7 +47,7 @@ def size_of(report: dict[str, str]) -> tuple[int, int]:
 
 
 async def next_report(outer: OuterTerminal, after: int) -> tuple[int, dict[str, str]]:
-    """The newest report once there is one after that number."""
+    """Wait for a report after that number, and return the newest."""
     await outer.until(lambda: max(map(int, re.findall(r"(\d+) end", outer.text)), default=0) > after)
     await outer.quiet()
     number = max(map(int, re.findall(r"(\d+) end", outer.text)))
@@ -63,7 +63,7 @@ async def test_pixels_are_the_outer_terminals(home: Path, by_device: bool) -> No
     colours = DARK
     async with OuterTerminal(home, 100, 30, cell=cell(9, 21), colours=colours) as outer:
         real = (9, 21) if by_device else (8, 16)
-        await into_probe(home, outer)
+        await into_probe(outer)
         number, report = await next_report(outer, 1)
         assert (report["size"], report["reports"]) == agreeing(*size_of(report), real)
         outer.resize(130, 40, cell(9, 21))
@@ -79,12 +79,12 @@ async def test_pixels_are_the_outer_terminals(home: Path, by_device: bool) -> No
 async def test_colours_are_the_outer_terminals_also_when_they_change(home: Path) -> None:
     await start_guest(home, "colours", sys.executable, PROBE, "\\x1b[?2031h", title="probe")
     async with OuterTerminal(home, colours=LIGHT) as outer:
-        await into_probe(home, outer)
+        await into_probe(outer)
         number, report = await next_report(outer, 1)
         assert report["colours"] == "1111/2222/3333 ffff/fefe/f8f8 0000/8888/ffff"
         assert set(report["scheme"].split()) == {"997;2"}  # the answer, and perhaps a notice of what was there before
         outer.recolour(DARK)
-        await outer.until("typed ^[[?997;1n")  # it is told by itself
+        await outer.until("typed ^[[?997;1n")  # without a query
         number, report = await next_report(outer, number)
         assert report["colours"] == "dddd/eeee/ffff 1010/1414/1818 ffff/8888/0000"
         assert report["scheme"] == "997;1"
@@ -112,7 +112,7 @@ async def test_a_terminal_that_tells_no_change_is_asked_when_it_gets_the_focus(h
     await start_guest(home, "focus", sys.executable, PROBE, title="probe")
     async with OuterTerminal(home, colours=LIGHT) as outer:
         outer.ignored = (b"\x1b[?2031h", b"\x1b[?2031$p")
-        await into_probe(home, outer)
+        await into_probe(outer)
         number, report = await next_report(outer, 1)
         assert set(report["scheme"].split()) == {"997;2"}  # the answer, and perhaps a notice of what was there before
         outer.emulator.set_colours(DARK)
@@ -145,7 +145,7 @@ async def test_modified_keys_reach_a_program_in_the_language_it_asked_for(
 ) -> None:
     await start_guest(home, "keys", sys.executable, PROBE, asks, title="probe")
     async with OuterTerminal(home) as outer:
-        await into_probe(home, outer)
+        await into_probe(outer)
         number, _ = await next_report(outer, 1)
         await outer.type(outer_sends)
         await outer.until(f"{number} typed {arrives}")

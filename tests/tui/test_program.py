@@ -1,4 +1,4 @@
-"""The real program on a terminal: what it writes there, what it leaves there, what it says at the end."""
+"""The real program on a terminal: its output, the state of the terminal after it, and its last messages."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import hashlib
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ccvm_tui.client import connection, listing
-from ccvm_tui.terminal.cells import Underline
+from ccvm_tui.terminal.cells import Style, Underline
+from tests.terminals import Cell
 from tests.tui.conftest import start_guest
 from tests.tui.outer import OuterTerminal
 
@@ -66,7 +68,7 @@ async def test_styles_reach_the_outer_terminal(home: Path) -> None:
         assert b"4:3;58:2::255:0:0" in outer.received
 
 
-def _words(row):  # type: ignore[no-untyped-def]
+def _words(row: list[Cell]) -> Iterator[tuple[str, Style]]:
     text = "".join(char for char, _ in row)
     for match in re.finditer(r"[a-z]+", text):
         yield match[0], row[match.start()][1]

@@ -13,7 +13,7 @@ from ccvm_tui.guest import Activity, GuestInfo, GuestState, Phase, SessionKind, 
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Happened, SessionSpec
 from ccvm_tui.tui.model.guests import Contact, Guest
-from tests.tui.conftest import WITHIN, Driven, start_guest
+from tests.tui.conftest import WITHIN, Drive, Driven, start_guest
 from tests.tui.snapshot import WRITING, check, kept, picture
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x60": (200, 60)}
@@ -21,7 +21,7 @@ LINES = r"for n in 1 2 3 4 5 6 7 8 9; do printf 'line %s of \033[3%smcolour\033[
 
 
 class Album:
-    """Takes the pictures of one size."""
+    """The pictures of the screens in one size."""
 
     def __init__(self, dashboard: Driven, home: Path, size: str) -> None:
         self.dashboard = dashboard
@@ -39,7 +39,7 @@ class Album:
             self.different.append(str(error))
 
     async def _settled(self, name: str) -> str:
-        """The picture once it is the one kept, or else the one at the deadline: what is on its way may arrive."""
+        """Return the picture as soon as it equals the stored one, or the picture at the deadline."""
         deadline = time.monotonic() + WITHIN
         while True:
             await self.dashboard.pilot.pause(0.1)
@@ -65,7 +65,7 @@ def _booting(project: str) -> Guest:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_screens(drive, home: Path, size: str) -> None:
+async def test_screens(drive: Drive, home: Path, size: str) -> None:
     await start_guest(home, "shop", "sh", "-c", LINES, title="server")
     async with await connection.connect("shop") as keeper:
         spec = SessionSpec(SessionKind.COMMAND, ("cat",), size=TermSize(80, 24), name="second")
@@ -181,7 +181,7 @@ async def _tiles_and_themes(dashboard: Driven, album: Album) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_first_screen_of_all(drive, home: Path, size: str) -> None:
+async def test_the_first_screen_of_all(drive: Drive, home: Path, size: str) -> None:
     async with drive(size=SIZES[size]) as dashboard:
         await dashboard.shows("No projects yet")
         album = Album(dashboard, home, size)

@@ -1,4 +1,4 @@
-"""Copy mode: the lines in view remain, whatever the session prints and drops meanwhile."""
+"""Copy mode keeps the lines in view while the session prints and drops lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions in the dashboard: started, shown, switched, left, ended."""
+"""Sessions in the dashboard: starting, showing, switching, leaving and ending them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import pytest
 from textual.widget import MountError
 
 from ccvm_tui.client import connection, listing
@@ -18,12 +20,11 @@ from ccvm_tui.project.history import History
 from ccvm_tui.protocol import LaunchSpec
 from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.model.text_selection import Point, TextSelection
-from ccvm_tui.tui.widgets.terminal import REACTION_TIME
-from tests.tui.conftest import start_guest
+from tests.tui.conftest import Drive, Driven, start_guest
 from tests.tui.local import LocalStarter
 
 
-async def test_a_project_is_added_and_its_guest_started_by_what_the_screen_says(drive, home: Path) -> None:
+async def test_a_project_is_added_and_its_guest_started_by_what_the_screen_says(drive: Drive, home: Path) -> None:
     project = home / "first-project"
     project.mkdir()
     async with drive() as dashboard:
@@ -43,7 +44,7 @@ async def test_a_project_is_added_and_its_guest_started_by_what_the_screen_says(
     assert len(listing.names()) == 1  # quitting stopped nothing
 
 
-async def test_the_working_directory_is_offered_and_its_guest_is_started_on_request(drive, home: Path) -> None:
+async def test_the_working_directory_is_offered_and_its_guest_is_started_on_request(drive: Drive, home: Path) -> None:
     await start_guest(home, "another")
     project = home / "here"
     project.mkdir()
@@ -60,7 +61,7 @@ async def test_the_working_directory_is_offered_and_its_guest_is_started_on_requ
         assert dashboard.terminal.key.guest.startswith("here-")
 
 
-async def test_every_key_but_the_leader_goes_to_the_program(drive, home: Path) -> None:
+async def test_every_key_but_the_leader_goes_to_the_program(drive: Drive, home: Path) -> None:
     await start_guest(home, "keys", "sh", "-c", "stty -ixon; cat -v")
     async with drive() as dashboard:
         await dashboard.shows("keys")
@@ -70,7 +71,7 @@ async def test_every_key_but_the_leader_goes_to_the_program(drive, home: Path) -
         await dashboard.shows("q?/^[^P^Q^[OP^[[A^[x")
 
 
-async def test_the_leader_twice_sends_itself(drive, home: Path) -> None:
+async def test_the_leader_twice_sends_itself(drive: Drive, home: Path) -> None:
     await start_guest(home, "keys", "sh", "-c", "stty -isig -icanon -echo; printf ready; cat -v")
     async with drive() as dashboard:
         await dashboard.shows("ready")
@@ -80,7 +81,7 @@ async def test_the_leader_twice_sends_itself(drive, home: Path) -> None:
         await dashboard.shows("ready^\\")
 
 
-async def test_keys_typed_while_a_session_is_being_opened_arrive_in_it(drive, home: Path) -> None:
+async def test_keys_typed_while_a_session_is_being_opened_arrive_in_it(drive: Drive, home: Path) -> None:
     await start_guest(home, "early", "cat", sessions=2, title="c")
     async with drive() as dashboard:
         await dashboard.shows("2 sessions")
@@ -95,30 +96,26 @@ async def test_keys_typed_while_a_session_is_being_opened_arrive_in_it(drive, ho
         assert dashboard.terminal.key.session == "s1"
 
 
-async def test_sessions_are_switched_by_number_by_step_and_back(drive, home: Path) -> None:
+async def test_sessions_are_switched_by_number_by_step_and_back(drive: Drive, home: Path) -> None:
     await start_guest(home, "three", "/bin/sh", sessions=3, title="s")
     async with drive() as dashboard:
         await dashboard.shows("3 sessions")
         for number in (1, 2, 3):
             await dashboard.leader(str(number))
-            key = dashboard.main.model.selection.current
+            assert dashboard.session == f"s{number}"
             await dashboard.until(lambda: dashboard.main.main_area.focused_terminal is not None)
-            await dashboard.until(lambda key=key: dashboard.terminal.key == key)
-            assert key is not None and key.session == f"s{number}"
+            await dashboard.until(lambda: dashboard.terminal.key.session == dashboard.session)
         await dashboard.leader("tab")
-        assert (
-            dashboard.main.model.selection.current is not None
-            and dashboard.main.model.selection.current.session == "s2"
-        )
+        assert dashboard.session == "s2"
         await dashboard.leader("n")
-        assert dashboard.main.model.selection.current.session == "s3"
+        assert dashboard.session == "s3"
         await dashboard.leader("n")
-        assert dashboard.main.model.selection.current.session == "s1"
+        assert dashboard.session == "s1"
         await dashboard.leader("p")
-        assert dashboard.main.model.selection.current.session == "s3"
+        assert dashboard.session == "s3"
 
 
-async def test_detached_and_back_the_screen_is_as_it_was(drive, home: Path) -> None:
+async def test_detached_and_back_the_screen_is_as_it_was(drive: Drive, home: Path) -> None:
     await start_guest(home, "stays")
     async with drive() as dashboard:
         await dashboard.leader("1")
@@ -133,7 +130,7 @@ async def test_detached_and_back_the_screen_is_as_it_was(drive, home: Path) -> N
         await dashboard.shows("left-2")
 
 
-async def test_a_new_shell_and_its_end(drive, home: Path) -> None:
+async def test_a_new_shell_and_its_end(drive: Drive, home: Path) -> None:
     await start_guest(home, "grows")
     async with drive() as dashboard:
         await dashboard.shows("1 session")
@@ -145,12 +142,12 @@ async def test_a_new_shell_and_its_end(drive, home: Path) -> None:
 
 
 def remembered(home: Path, name: str) -> None:
-    """A project that the tree offers to start."""
+    """Add a project that the tree offers to start."""
     (home / name).mkdir()
     History().remember(str(home / name), f"{name}-0", time.time())
 
 
-async def test_the_last_screen_of_a_session_that_failed_remains_until_it_is_closed(drive, home: Path) -> None:
+async def test_the_last_screen_of_a_session_that_failed_remains_until_it_is_closed(drive: Drive, home: Path) -> None:
     remembered(home, "fails")
     async with drive(argv=("/bin/sh", "-c", "echo no way to reach the service; exit 3")) as dashboard:
         await dashboard.press("g")
@@ -160,7 +157,7 @@ async def test_the_last_screen_of_a_session_that_failed_remains_until_it_is_clos
         await dashboard.until(lambda: dashboard.main.main_area.focused_terminal is not None, "the last screen in focus")
         await dashboard.press_until(
             "r",
-            lambda: dashboard.main.model.selection.current and dashboard.main.model.selection.current.session == "s2",
+            lambda: dashboard.main.model.selection.current and dashboard.session == "s2",
         )
         await dashboard.shows("no way to reach the service")
         await dashboard.shows("Enter close   r run again")
@@ -168,23 +165,26 @@ async def test_the_last_screen_of_a_session_that_failed_remains_until_it_is_clos
         await dashboard.hides("no way to reach the service")
 
 
-async def test_keys_typed_after_the_last_screen_was_closed_start_nothing(drive, home: Path) -> None:
+async def test_keys_typed_after_the_last_screen_was_closed_start_nothing(drive: Drive, home: Path) -> None:
     remembered(home, "typed-on")
     async with drive(argv=("/bin/sh", "-c", "exit 3")) as dashboard:
         await dashboard.press("g")
         await dashboard.shows("Enter close   r run again")
         await dashboard.until(lambda: dashboard.main.main_area.focused_terminal is not None, "the last screen in focus")
         terminal = dashboard.terminal
-        await dashboard.until(lambda: time.monotonic() - terminal._ended_at > REACTION_TIME)
+        await dashboard.until(
+            lambda: (keys := terminal.last_screen_keys) is not None and keys.available(time.monotonic())
+        )
         for stroke in ("enter", "r", "r"):
             dashboard.app.take_stroke(stroke_of(stroke))
         await dashboard.until(lambda: dashboard.app.focused is dashboard.main.tree_view, "back in the tree")
         info = next(iter(dashboard.main.model.fleet.guests.values())).info
-        assert info is not None and info.sessions == ()
+        assert info is not None
+        assert info.sessions == ()
         assert "starting" not in dashboard.text()
 
 
-async def test_an_error_of_a_screen_that_is_being_removed_is_no_crash(drive, home: Path) -> None:
+async def test_an_error_of_a_screen_that_is_being_removed_is_no_crash(drive: Drive, home: Path) -> None:
     await start_guest(home, "quits", "cat")
     async with drive() as dashboard:
         await dashboard.shows("1 session")
@@ -195,7 +195,7 @@ async def test_an_error_of_a_screen_that_is_being_removed_is_no_crash(drive, hom
             await quitting.wait()
             raise MountError("as Textual says where the widget to mount in is gone already")
 
-        dashboard.main.run_worker(mount_late, group="shown")
+        dashboard.main.run_worker(mount_late(), group="shown")
         await under_way.wait()
         quitting.set()
         dashboard.app.exit(0)
@@ -203,7 +203,7 @@ async def test_an_error_of_a_screen_that_is_being_removed_is_no_crash(drive, hom
     assert dashboard.app.crash_file is None
 
 
-async def test_an_end_that_the_user_requested_does_not_affect_the_next_guest(drive, home: Path) -> None:
+async def test_an_end_that_the_user_requested_does_not_affect_the_next_guest(drive: Drive, home: Path) -> None:
     remembered(home, "again")
     starter = LocalStarter(("/bin/sh", "-c", "echo ready; read x; exit 3"), linger=False)
     async with drive(starter=starter) as dashboard:
@@ -223,7 +223,7 @@ async def test_an_end_that_the_user_requested_does_not_affect_the_next_guest(dri
         await dashboard.shows("Enter close   r run again")
 
 
-async def test_the_last_screen_can_be_copied(drive, home: Path) -> None:
+async def test_the_last_screen_can_be_copied(drive: Drive, home: Path) -> None:
     remembered(home, "copies")
     async with drive(argv=("/bin/sh", "-c", "echo words at the end; exit 3")) as dashboard:
         await dashboard.press("g")
@@ -237,17 +237,17 @@ async def test_the_last_screen_can_be_copied(drive, home: Path) -> None:
 
 
 class Building(LocalStarter):
-    """Makes something that takes for ever, until it is told to give up."""
+    """A starter whose build takes until it is cancelled."""
 
     def launch(
-        self, path: str, kind: SessionKind, size: TermSize, told: Callable[[str], None], give_up: threading.Event
+        self, _path: str, _kind: SessionKind, _size: TermSize, report: Callable[[str], None], cancel: threading.Event
     ) -> LaunchSpec:
-        told("image: 10% downloading")
-        assert give_up.wait(10)
+        report("image: 10% downloading")
+        assert cancel.wait(10)
         raise ImageError("the build was cancelled", "try again")
 
 
-async def test_the_progress_of_a_build_is_shown_and_it_can_be_cancelled(drive, home: Path) -> None:
+async def test_the_progress_of_a_build_is_shown_and_it_can_be_cancelled(drive: Drive, home: Path) -> None:
     remembered(home, "needs")
     async with drive(starter=Building()) as dashboard:
         await dashboard.press("r")
@@ -259,7 +259,7 @@ async def test_the_progress_of_a_build_is_shown_and_it_can_be_cancelled(drive, h
     assert listing.names() == []
 
 
-async def test_a_paused_guest_is_marked_above_its_session(drive, home: Path) -> None:
+async def test_a_paused_guest_is_marked_above_its_session(drive: Drive, home: Path) -> None:
     await start_guest(home, "rests", "cat")
     async with drive() as dashboard:
         await dashboard.shows("1 session")
@@ -269,7 +269,7 @@ async def test_a_paused_guest_is_marked_above_its_session(drive, home: Path) -> 
         await dashboard.hides("paused: P in the tree resumes it")
 
 
-async def test_muted_sessions_and_projects_remain_muted_in_the_next_dashboard(drive, home: Path) -> None:
+async def test_muted_sessions_and_projects_remain_muted_in_the_next_dashboard(drive: Drive, home: Path) -> None:
     await start_guest(home, "noisy", "cat", sessions=2, title="cat")
     async with drive() as dashboard:
         await dashboard.shows("2 sessions")
@@ -285,7 +285,7 @@ async def test_muted_sessions_and_projects_remain_muted_in_the_next_dashboard(dr
         await dashboard.until(lambda: dashboard.text().count("muted") == 1, "one session muted")
 
 
-async def test_a_theme_that_does_not_exist_is_reported(drive, home: Path) -> None:
+async def test_a_theme_that_does_not_exist_is_reported(drive: Drive, home: Path) -> None:
     configured = home / "config" / "ccvm"
     configured.mkdir(parents=True)
     (configured / "config.toml").write_text('[theme]\nname = "nrod"\n')
@@ -294,7 +294,7 @@ async def test_a_theme_that_does_not_exist_is_reported(drive, home: Path) -> Non
         await dashboard.shows("nord")
 
 
-async def test_ending_a_session_asks(drive, home: Path) -> None:
+async def test_ending_a_session_asks(drive: Drive, home: Path) -> None:
     await start_guest(home, "ends", "cat", sessions=2, title="cat")
     async with drive() as dashboard:
         await dashboard.shows("2 sessions")
@@ -310,7 +310,7 @@ async def test_ending_a_session_asks(drive, home: Path) -> None:
         await dashboard.shows("1 session ")
 
 
-async def test_stopping_a_busy_guest_asks_and_names_the_running_program(drive, home: Path) -> None:
+async def test_stopping_a_busy_guest_asks_and_names_the_running_program(drive: Drive, home: Path) -> None:
     await start_guest(home, "busy")
     async with drive() as dashboard:
         await dashboard.leader("1")
@@ -336,7 +336,11 @@ async def test_stopping_a_busy_guest_asks_and_names_the_running_program(drive, h
         await dashboard.until(lambda: listing.names() == [], "the keeper gone")
 
 
-async def test_sessions_are_shown_side_by_side_and_alone_again(drive, home: Path) -> None:
+def _has_tiles(dashboard: Driven, count: int) -> bool:
+    return len(dashboard.main.main_area.panes()) == count
+
+
+async def test_sessions_are_shown_side_by_side_and_alone_again(drive: Drive, home: Path) -> None:
     await start_guest(home, "tiles", "cat", sessions=3, title="t")
     async with drive(size=(200, 50)) as dashboard:
         await dashboard.shows("3 sessions")
@@ -344,7 +348,7 @@ async def test_sessions_are_shown_side_by_side_and_alone_again(drive, home: Path
         await dashboard.until(lambda: dashboard.main.main_area.focused_terminal is not None)
         for count in (2, 3):
             await dashboard.leader("t")
-            await dashboard.until(lambda count=count: len(dashboard.main.main_area.panes()) == count, f"{count} tiles")
+            await dashboard.until(partial(_has_tiles, dashboard, count), f"{count} tiles")
         await dashboard.type("one")
         await dashboard.shows("one")
         first, second, _ = dashboard.main.main_area.panes()
@@ -355,7 +359,7 @@ async def test_sessions_are_shown_side_by_side_and_alone_again(drive, home: Path
         await dashboard.until(lambda: len(dashboard.main.main_area.panes()) == 1, "one tile")
 
 
-async def test_the_keys_after_the_leader_are_shown_as_they_are_set(drive, home: Path) -> None:
+async def test_the_keys_after_the_leader_are_shown_as_they_are_set(drive: Drive, home: Path) -> None:
     configured = home / "config" / "ccvm"
     configured.mkdir(parents=True)
     (configured / "config.toml").write_text('leader = "ctrl-a"\n[keys]\nzoom = "f5"\n')
@@ -368,7 +372,7 @@ async def test_the_keys_after_the_leader_are_shown_as_they_are_set(drive, home: 
         await dashboard.hides("F5 Zoom")
 
 
-async def test_hiding_the_sidebar_resizes_the_session(drive, home: Path) -> None:
+async def test_hiding_the_sidebar_resizes_the_session(drive: Drive, home: Path) -> None:
     await start_guest(home, "sizes", "sh", "-c", "trap 'stty size' WINCH; echo up; while :; do sleep 0.05; done")
     async with drive(size=(100, 30)) as dashboard:
         await dashboard.shows("up")
@@ -381,13 +385,14 @@ async def test_hiding_the_sidebar_resizes_the_session(drive, home: Path) -> None
         await dashboard.shows("27 67")
 
 
-async def test_ctrl_c_explains_how_to_quit(drive, home: Path) -> None:
+@pytest.mark.usefixtures("home")
+async def test_ctrl_c_explains_how_to_quit(drive: Drive) -> None:
     async with drive() as dashboard:
         await dashboard.press("ctrl+c")
         await dashboard.shows("Press q in the tree to quit; guests keep running")
 
 
-async def test_details_make_way_for_a_session_on_a_narrow_screen(drive, home: Path) -> None:
+async def test_details_make_way_for_a_session_on_a_narrow_screen(drive: Drive, home: Path) -> None:
     await start_guest(home, "small", "cat", title="cat")
     async with drive(size=(80, 24)) as dashboard:
         await dashboard.shows("1 session")
@@ -400,7 +405,7 @@ async def test_details_make_way_for_a_session_on_a_narrow_screen(drive, home: Pa
         await dashboard.shows("memory")
 
 
-async def test_the_page_of_a_guest_that_died_shows_the_reason(drive, home: Path) -> None:
+async def test_the_page_of_a_guest_that_died_shows_the_reason(drive: Drive, home: Path) -> None:
     last = home / "state" / "ccvm" / "last"
     last.mkdir(parents=True)
     project = home / "crashed"

@@ -1,4 +1,4 @@
-"""Cells to strips: widths hold, styles arrive whole, nothing hostile passes."""
+"""Strips have the widths and styles of their cells, and contain nothing hostile."""
 
 from __future__ import annotations
 

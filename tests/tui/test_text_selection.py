@@ -1,4 +1,4 @@
-"""Selections, words, and the text that a copy yields."""
+"""Selections, words, and the text of a copy."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_plain_text_between_is_a_slice(text: str, one: int, other: int) -> None:
 
 
 def broken(text: str, cols: int, first: int) -> dict[int, Line]:
-    """The lines of a text at a width."""
+    """Return the lines of a text at a width."""
     lines: dict[int, Line] = {}
     for whole in text.split("\n"):
         pieces = [whole[at : at + cols] for at in range(0, max(1, len(whole)), cols)]

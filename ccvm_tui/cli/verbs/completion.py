@@ -36,7 +36,7 @@ def script(shell: str) -> str:
 
     parser = complete_parser()
     for verb in _verbs(parser):
-        for action in verb._actions:
+        for action in verb._actions:  # noqa: SLF001 - argparse has no public access
             if choice := _CHOICES.get(action.dest):
                 action.complete = choice  # type: ignore[attr-defined]
             elif action.dest in SCHEMA and SCHEMA[action.dest].kind.values:
@@ -48,8 +48,8 @@ def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """Return the parsers of the verbs, which are private in argparse."""
     return [
         verb
-        for action in parser._actions
-        if isinstance(action, argparse._SubParsersAction)
+        for action in parser._actions  # noqa: SLF001 - argparse has no public access
+        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - argparse has no public access
         for verb in action.choices.values()
     ]
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+GuestDict = dict[str, Any]
+"""A guest as its keeper describes it; see ``guest.GuestInfo``."""
 
 GUEST_FIELDS = (
     "name", "project", "state", "started", "accel", "machine", "memory_mib", "cores", "read_only", "network",
@@ -43,26 +48,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_json(guest: dict[str, Any]) -> dict[str, Any]:
+def _as_json(guest: GuestDict) -> dict[str, Any]:
     chosen = {field: guest.get(field) for field in GUEST_FIELDS}
     sessions = guest.get("sessions", [])
     chosen["sessions"] = [{field: session.get(field) for field in SESSION_FIELDS} for session in sessions]
     return chosen
 
 
-def _as_table(guests: list[dict[str, Any]]) -> str:
+def _as_table(guests: list[GuestDict]) -> str:
     from ccvm_tui.cli.table import table
+
+    rows = [[column.heading for column in COLUMNS]]
+    for guest in guests:
+        for number, session in enumerate(guest.get("sessions") or [None]):
+            rows.append([column.cell(guest, session, first=number == 0) for column in COLUMNS])
+    return table(rows)
+
+
+def _age(guest: GuestDict) -> str:
     from ccvm_tui.text import time_text
 
-    rows = [["GUEST", "STATE", "AGE", "SESSION", "PROGRAM", "PROJECT"]]
-    now = time.time()
-    for guest in guests:
-        age = time_text(now - guest["started"]) if "started" in guest else "-"
-        sessions = [(session["id"], _program(session)) for session in guest.get("sessions", [])] or [("-", "-")]
-        for number, (id_, program) in enumerate(sessions):
-            first = [guest["name"], str(guest["state"]), age] if number == 0 else ["", "", ""]
-            rows.append([*first, id_, program, str(guest.get("project", "-")) if number == 0 else ""])
-    return table(rows)
+    return time_text(time.time() - guest["started"]) if "started" in guest else "-"
 
 
 def _program(session: dict[str, Any]) -> str:
@@ -74,3 +80,30 @@ def _program(session: dict[str, Any]) -> str:
     if session.get("clients"):
         parts.append("(attached)")
     return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table, which describes guests or sessions. A guest that does not respond lacks most fields."""
+
+    heading: str
+    of_guest: Callable[[GuestDict], str] | None = None
+    of_session: Callable[[dict[str, Any]], str] | None = None
+
+    def cell(self, guest: GuestDict, session: dict[str, Any] | None, *, first: bool) -> str:
+        """Return the cell in the row of a session. Cells about the guest are only in its ``first`` row."""
+        if self.of_guest is not None:
+            return self.of_guest(guest) if first else ""
+        assert self.of_session is not None
+        return self.of_session(session) if session is not None else "-"
+
+
+COLUMNS = (
+    Column("GUEST", lambda guest: str(guest["name"])),
+    Column("STATE", lambda guest: str(guest["state"])),
+    Column("AGE", _age),
+    Column("SESSION", of_session=lambda session: str(session["id"])),
+    Column("PROGRAM", of_session=_program),
+    Column("PROJECT", lambda guest: str(guest.get("project", "-"))),
+)
+"""The columns of the table."""

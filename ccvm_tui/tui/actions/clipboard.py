@@ -14,7 +14,7 @@ from functools import partial
 
 from ccvm_tui.guest import SessionInfo
 from ccvm_tui.text import plain
-from ccvm_tui.tui.actions.guests import Ask
+from ccvm_tui.tui.actions.ask import Ask
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 
 OSC52_MAX = 1 << 20
@@ -92,12 +92,14 @@ class GuestClipboard:
     """The handler of text that programs in guests copy (OSC 52), which follows the setting ``osc52``.
 
     With the policy ``ask``, the user is asked once for each session. A program may copy thousands of times in a second,
-    so copies are limited to one per ``GUEST_INTERVAL``. ``notify`` tells the user about
-    each copy.
+    so copies are limited to one per ``GUEST_INTERVAL``. ``policy`` returns the setting for a guest, and ``notify``
+    notifies the user of each copy.
     """
 
-    def __init__(self, policy: str, ask: Ask, clipboard: Clipboard, notify: Callable[[str], None]) -> None:
-        self._policy = policy
+    def __init__(
+        self, policy: Callable[[str], str], ask: Ask, clipboard: Clipboard, notify: Callable[[str], None]
+    ) -> None:
+        self._policy_of = policy
         self._ask = ask
         self._clipboard = clipboard
         self._notify = notify
@@ -112,9 +114,9 @@ class GuestClipboard:
 
         Return a function to run in the background, or None if there is nothing to do or an earlier one will do it.
         """
-        life = key, info.created if info is not None else 0.0
-        allowed = True if self._policy == "allow" else self._allowed.get(life)
-        if self._policy == "refuse" or not data or len(data) > GUEST_TEXT_MAX or allowed is False:
+        life, policy = (key, info.created if info is not None else 0.0), self._policy_of(key.guest)
+        allowed = True if policy == "allow" else self._allowed.get(life)
+        if policy == "refuse" or not data or len(data) > GUEST_TEXT_MAX or allowed is False:
             return None
         if allowed:
             self._waiting[key] = data

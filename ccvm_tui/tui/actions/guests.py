@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -19,6 +18,7 @@ from ccvm_tui.client import listing, spawn
 from ccvm_tui.errors import CcvmError, ConfigError, UserError
 from ccvm_tui.guest import GuestState, SessionKind, TermColours, TermSize
 from ccvm_tui.text import plain
+from ccvm_tui.tui.actions.ask import Ask
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.model.fleet import Fleet
 from ccvm_tui.tui.model.guests import Contact, Guest
@@ -36,13 +36,6 @@ EDITS_TIMEOUT = 5.0
 
 NAMES_SHOWN = 8
 """The number of edited files that are named."""
-
-
-class Ask(Protocol):
-    """A function that asks the user a question that is answered with yes or no."""
-
-    async def __call__(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        """Return whether the user has chosen ``yes``. ``lines`` explain the question."""
 
 
 def default_kind(project: str) -> SessionKind:

@@ -2,7 +2,8 @@ r"""The table of the dashboard's actions.
 
 Everything that shows or dispatches an action is derived from this table: the tree's keys, the keys after the leader,
 the help, the keys at the bottom, buttons, the command palette, and the table in docs/keys.md (``./dev docs generate``).
-The main screen has a method ``action_NAME`` for each row (also checked). To add an action, add a row and a method.
+For each row, the main screen, its body or its main area has a method ``action_NAME`` (also checked). To add an action,
+add a constant, its place in ``ACTIONS``, and a method. ``TREE_FOOTER`` and ``SESSION_FOOTER`` list those at the bottom.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ccvm_tui.tui.model.selection import Subject
 # --- when an action is offered ------------------------------------------------------------------------------------
 
 
-def _always(subject: Subject) -> bool:
+def _always(_: Subject) -> bool:
     return True
 
 
@@ -69,7 +70,7 @@ class Action:
     ``title`` is its name in the help and the palette, ``description`` explains it in the palette, and ``label`` is one
     or two words for the line of keys at the bottom, which may depend on the subject. ``tree_key`` is its key in the
     tree. ``leader`` is true if the setting ``keys.NAME`` is its key after the leader. ``applies`` returns whether the
-    line at the bottom offers it for a subject.
+    line at the bottom of the tree offers it for a subject; its key and the palette are always available.
     """
 
     name: str
@@ -121,7 +122,7 @@ SAVE_SCROLLBACK = Action("save_scrollback", "Save the scrollback", "to a file in
 LEAVE_COPY_MODE = Action("leave_copy_mode", "Leave copy mode", label="back", in_palette=False)
 LOGS = Action("logs", "Logs", "events and console of the guest", "logs", "l", applies=_in_connected_guest)
 SETTINGS = Action("settings", "Project settings", "show and edit them", "settings", "e", applies=_on_stopped_project)
-MUTE = Action("mute", "Mute or unmute", "the selected session or project", "mute", "m", applies=_on_row)
+MUTE = Action("mute", "Mute or unmute", "the selected session or project", "mute", "m")
 ADD = Action("add", "Add a project", "by its path", "add", "+")
 FORGET = Action(
     "forget", "Forget the project", "remove it from the list only", "forget", "-", applies=_on_stopped_project
@@ -213,12 +214,17 @@ def tree_hints(subject: Subject) -> list[KeyHint]:
     ]
 
 
+def leader_hint(leader: str) -> KeyHint:
+    """Return the leader as a key at the bottom."""
+    return KeyHint(shown_key(leader), "then", LEADER_KEYS)
+
+
 def session_hints(leader: str, keys: Keys, subject: Subject) -> list[KeyHint]:
     """Return the keys at the bottom while a session has the focus."""
     shown = [
         KeyHint(shown_key(action.leader_key(keys)), action.label_for(subject), action) for action in SESSION_FOOTER
     ]
-    return [KeyHint(shown_key(leader), "then", LEADER_KEYS), *shown]
+    return [leader_hint(leader), *shown]
 
 
 def copy_mode_hints(leader: str, keys: Keys, *, passive: bool) -> list[KeyHint]:

@@ -1,4 +1,4 @@
-"""Sessions that are waiting for the user: their order, and what the host terminal is told about them."""
+"""Sessions that are waiting for the user: their order, and the notifications of the host terminal."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def key_name(stroke: Stroke) -> str:
 
 
 def stroke_of(name: str, character: str | None = None) -> Stroke:
-    """Return the stroke of a name: one of Textual's, or a common spelling (``Ctrl+\\``, ``Alt+x``, ``C-a``).
+    r"""Return the stroke of a name: one of Textual's, or a common spelling (``Ctrl+\``, ``Alt+x``, ``C-a``).
 
     ``character`` is the character of Textual's event, if there is one. Raises ValueError if the name is not a key's.
     """

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ccvm_tui.config import Settings
+from ccvm_tui.errors import ConfigError
 from ccvm_tui.guest import GuestState, SessionInfo
 from ccvm_tui.project.history import History, KnownProject
+from ccvm_tui.text import plain
 from ccvm_tui.tui.model import attention
 from ccvm_tui.tui.model.fleet import EventHandler, Fleet
 from ccvm_tui.tui.model.guests import Guest
 from ccvm_tui.tui.model.pending_keys import PendingKeys
-from ccvm_tui.tui.model.projects import ProjectEntry, gather
+from ccvm_tui.tui.model.projects import ProjectEntry, gather, project_settings
 from ccvm_tui.tui.model.selection import Selection, Subject
-from ccvm_tui.tui.model.sessions import RequestedEnds, SessionKey
+from ccvm_tui.tui.model.sessions import RequestedEnds, SessionKey, session_title
 from ccvm_tui.tui.model.starts import Starts
 from ccvm_tui.tui.model.tree_rows import Filter, Tree, TreeRow, project_row_id, tree_rows
 
@@ -119,6 +122,14 @@ class Model:
         """Return the entry of a project, or None if it is not listed."""
         return next((entry for entry in self.projects if entry.path == project), None)
 
+    def settings_of(self, guest: str, default: Settings) -> Settings:
+        """Return the settings of a guest's project, or ``default`` if it is unknown or its settings are invalid."""
+        project = self.fleet.project_of(guest)
+        try:
+            return project_settings(project) if project else default
+        except ConfigError:
+            return default
+
     def is_muted(self, key: SessionKey) -> bool:
         """Return whether a session or its project is muted."""
         entry = self.entry(self.fleet.project_of(key.guest))
@@ -152,6 +163,13 @@ class Model:
             len(self.sessions),
             sum(attention.needs_user(info) and not self.is_muted(key) for key, info in self.sessions.items()),
         )
+
+    def title(self) -> str:
+        """Return the title for the host terminal: the number of waiting sessions, and the current session."""
+        waiting, current = self.totals().waiting, self.selection.current
+        info = self.sessions.get(current) if current is not None else None
+        name = f" — {session_title(info)} · {current.guest}" if current is not None and info is not None else ""
+        return plain(f"{f'({waiting}) ' if waiting else ''}ccvm{name}", 120)
 
     def paused_guests(self) -> set[str]:
         """Return the names of the guests that are paused."""

@@ -95,7 +95,7 @@ def _is_unexpected(info: SessionInfo, end: Exited, age: float) -> bool:
 
 
 def closing_notice(key: SessionKey, end: Exited, requested: RequestedEnds) -> str:
-    """Return what to tell the user about a session that is closed, or an empty string."""
+    """Return the message for the user about a session that is closed, or an empty string."""
     if key in requested or not (end.status or end.reason):
         return ""
     return plain(f"{key} {_outcome(end)}", 200)

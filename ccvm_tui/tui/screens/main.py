@@ -17,14 +17,14 @@ from textual.widgets import Input
 
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import UserError
-from ccvm_tui.guest import SessionKind, TermColours, TermSize
+from ccvm_tui.guest import SessionKind
 from ccvm_tui.protocol import Happened
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import guests, sessions, table
 from ccvm_tui.tui.actions.clipboard import Clipboard, GuestClipboard
 from ccvm_tui.tui.actions.guests import SessionLauncher
 from ccvm_tui.tui.actions.starter import Starter
-from ccvm_tui.tui.actions.table import ACTIONS, Action, KeyHint, shown_key
+from ccvm_tui.tui.actions.table import ACTIONS, Action
 from ccvm_tui.tui.dialogs.add_project import AddProject
 from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
 from ccvm_tui.tui.dialogs.help import Help
@@ -43,19 +43,15 @@ from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
 from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
 from ccvm_tui.tui.widgets.body import Body
-from ccvm_tui.tui.widgets.controls import ActionRequested, CancellableInput, run_in_background, show_error, start
+from ccvm_tui.tui.widgets.controls import ActionRequested, run_in_background, show_error, start
 from ccvm_tui.tui.widgets.details import Details
 from ccvm_tui.tui.widgets.main_area import MainArea
-from ccvm_tui.tui.widgets.session_pane import SessionPane
 from ccvm_tui.tui.widgets.terminal import Terminal
 from ccvm_tui.tui.widgets.tree import TreeView
 from ccvm_tui.tui.widgets.which_key import WhichKey
 
 PREVIEW_DELAY = 0.04
 """Seconds that the tree's cursor must stay on a row until the row's session or page is shown."""
-
-SIDEBAR_STEP = 4
-"""The number of columns by which the sidebar is made wider or narrower."""
 
 
 class MainScreen(Screen[None]):
@@ -82,17 +78,18 @@ class MainScreen(Screen[None]):
         self.which_key = WhichKey(settings.leader, settings.keys, id="which-key")
         self.footer = FooterBar(id="footer")
         self._launcher = SessionLauncher(
-            self.model, starter, self._terminal_state, self.refresh_all, self._show_guest, self.open_session
+            self.model, starter, self.main_area.terminal_state, self.refresh_all, self._show_guest, self.open_session
         )
         self._clipboard = Clipboard(
             lambda text: host_of(self).write(text), lambda text: terminal_app(self).set_clipboard(text)
         )
         self._guest_clipboard = GuestClipboard(
-            settings.osc52, self._ask_unexpected, self._clipboard, self._notify_briefly
+            lambda guest: self.model.settings_of(guest, settings).osc52,
+            self._ask_unexpected,
+            self._clipboard,
+            self._notify_briefly,
         )
-        self._methods: dict[str, Callable[[], None]] = {
-            action.name: getattr(self, f"action_{action.name}") for action in ACTIONS
-        }
+        self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed = False
         self._host_focused = True
         self._host_title = ""
@@ -143,28 +140,16 @@ class MainScreen(Screen[None]):
         self.tree_view.update_rows(rows, str(self.model.selection.current or ""))
 
     def _refresh_header(self) -> None:
-        totals, current = self.model.totals(), self.model.selection.current
-        self.header.show_totals(totals)
-        info = self.model.sessions.get(current) if current is not None else None
-        name = f" — {session_title(info)} · {current.guest}" if current is not None and info is not None else ""
-        title = f"{f'({totals.waiting}) ' if totals.waiting else ''}ccvm{name}"
+        self.header.show_totals(self.model.totals())
+        title = self.model.title()
         if title != self._host_title:
             self._host_title = title
-            host_of(self).write(f"\x1b]2;{plain(title, 120)}\x1b\\")
+            host_of(self).write(f"\x1b]2;{title}\x1b\\")
 
     def _refresh_footer(self) -> None:
-        self.footer.show_keys(self._hints())
-
-    def _hints(self) -> Sequence[KeyHint]:
-        leader, keys, terminal = self.settings.leader, self.settings.keys, self.main_area.focused_terminal
-        if terminal is None:
-            return table.tree_hints(self._subject())
-        if terminal.copy_mode is not None:
-            return table.copy_mode_hints(leader, keys, passive=terminal.copy_mode.passive)
-        if (pane := self._ended_pane()) is not None and pane.last_screen is not None:
-            hints = table.ended_hints(repeatable=pane.last_screen.repeat is not None)
-            return [*hints, KeyHint(shown_key(leader), "then", table.LEADER_KEYS)]
-        return table.session_hints(leader, keys, self._subject())
+        subject = self._subject()
+        hints = self.main_area.key_hints(self.settings.leader, self.settings.keys, subject)
+        self.footer.show_keys(table.tree_hints(subject) if hints is None else hints)
 
     def _refresh_details(self) -> None:
         if self.body.arrange_details(in_session=self.main_area.focused_terminal is not None):
@@ -198,7 +183,7 @@ class MainScreen(Screen[None]):
             return
         title = f"{session_title(info)} · {key.guest}"
         self.notify(plain(change.text, 200), title=plain(title, 80), timeout=6, markup=False)
-        if self.settings.notifications:
+        if self.model.settings_of(key.guest, self.settings).notifications:
             host_of(self).write(attention.notification(title, change.text))
 
     def _mark_seen(self) -> None:
@@ -233,14 +218,9 @@ class MainScreen(Screen[None]):
         self.main_area.preview_row()
         self._refresh_details()
 
-    @on(Input.Submitted, "#filter")
     @on(MainArea.FocusLost)
     def _focus_tree(self) -> None:
         self.tree_view.focus()
-
-    @on(CancellableInput.Cancelled, "#filter")
-    def _filter_cancelled(self) -> None:
-        self.body.close_filter()
 
     @on(Terminal.Copied)
     def _text_copied(self, event: Terminal.Copied) -> None:
@@ -267,15 +247,11 @@ class MainScreen(Screen[None]):
         self._refresh_details()
         self._mark_seen()
 
-    # --- questions and the clipboard -----------------------------------------------------------------------
-
     async def _ask(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        answer = await self.app.push_screen_wait(Confirm(question, lines, yes))
-        return bool(answer)
+        return await self.app.push_screen_wait(Confirm(question, lines, yes)) is True
 
     async def _ask_unexpected(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        answer = await self.app.push_screen_wait(UnexpectedConfirm(question, lines, yes, "refuse"))
-        return bool(answer)
+        return await self.app.push_screen_wait(UnexpectedConfirm(question, lines, yes, "refuse")) is True
 
     def _notify_briefly(self, text: str) -> None:
         self.notify(text, timeout=2, markup=False)
@@ -287,6 +263,13 @@ class MainScreen(Screen[None]):
             self._notify_briefly(result)
 
     # --- carrying out actions ------------------------------------------------------------------------------
+
+    def _method_of(self, action: Action) -> Callable[[], None]:
+        """Return the method of the screen, the body or the main area that carries out an action."""
+        name = f"action_{action.name}"
+        owner = next(owner for owner in (self, self.body, self.main_area) if hasattr(owner, name))
+        method: Callable[[], None] = getattr(owner, name)
+        return method
 
     def perform(self, action: Action) -> None:
         """Carry out an action."""
@@ -309,15 +292,6 @@ class MainScreen(Screen[None]):
 
     def _subject(self) -> Subject:
         return self.model.subject(self.main_area.focused_session)
-
-    def _ended_pane(self) -> SessionPane | None:
-        """Return the pane that has the focus, if it shows the last screen of a session."""
-        pane = self.main_area.focused_pane
-        return pane if pane is not None and pane.last_screen is not None else None
-
-    def _terminal_state(self) -> tuple[TermSize, TermColours]:
-        host, size = host_of(self), self.main_area.size
-        return TermSize(max(20, size.width), max(5, size.height - 1)).with_cell(host.cell), host.colours
 
     def _show_guest(self, name: str) -> None:
         self.tree_view.move_to(guest_row_id(self.model.fleet.project_of(name), name))
@@ -372,7 +346,7 @@ class MainScreen(Screen[None]):
         self.refresh_all()
         self.tree_view.move_to(project_row_id(path))
 
-    # --- the actions of the table --------------------------------------------------------------------------
+    # --- the actions of the table; those of the body and of the main area are there -------------------------
 
     def action_open(self) -> None:
         """Open the row under the cursor."""
@@ -387,7 +361,7 @@ class MainScreen(Screen[None]):
 
     def action_detach(self) -> None:
         """Return to the tree."""
-        self.action_leave_copy_mode()
+        self.main_area.action_leave_copy_mode()
         self.body.hide_sidebar(False)
         self.tree_view.focus()
 
@@ -436,8 +410,8 @@ class MainScreen(Screen[None]):
 
     def action_end(self) -> None:
         """End the selected session, or close its last screen."""
-        if self._ended_pane() is not None:
-            self.action_close_ended()
+        if self.main_area.ended_pane is not None:
+            self.main_area.action_close_ended()
         elif (key := self._subject().session) is not None:
             start(self, partial(guests.end_session, self.model, key, self._ask), f"end {key}")
 
@@ -459,26 +433,8 @@ class MainScreen(Screen[None]):
     def action_zoom(self) -> None:
         """Give the host terminal to the selected session until it detaches."""
         key = self._subject().session or self.model.selection.current
-        if key is not None and self._ended_pane() is None:
+        if key is not None and self.main_area.ended_pane is None:
             start(self, partial(self._zoom, key), "zoom", exclusive=True)
-
-    def action_scrollback(self) -> None:
-        """Enter copy mode."""
-        if (terminal := self.main_area.focused_terminal) is not None:
-            terminal.enter_copy_mode()
-
-    def action_leave_copy_mode(self) -> None:
-        """Leave copy mode."""
-        if (terminal := self.main_area.focused_terminal) is not None:
-            terminal.leave_copy_mode()
-
-    def action_search(self) -> None:
-        """Search the scrollback of the focused session."""
-        self.main_area.search()
-
-    def action_save_scrollback(self) -> None:
-        """Save the scrollback of the focused session."""
-        self.main_area.save_scrollback()
 
     def action_logs(self) -> None:
         """Show the logs of the selected guest."""
@@ -505,30 +461,11 @@ class MainScreen(Screen[None]):
             self._notify_briefly(problem)
         self.refresh_all()
 
-    def action_filter(self) -> None:
-        """Let the user filter the tree."""
-        self.body.open_filter()
-
-    def action_tile(self) -> None:
-        """Show one more session, or only one again."""
-        if not self.model.selection.tile(self.model.running_in_tree()):
-            self._notify_briefly("There is no other session to show")
-        focused = self.main_area.focused_terminal is not None
-        self.main_area.show_selection(self.model.selection.in_view() if focused else None)
-
     def action_sidebar(self) -> None:
         """Hide or show the sidebar."""
         self.body.hide_sidebar(not self.body.sidebar_hidden)
         if self.body.sidebar_hidden and self.focused is self.tree_view:
             self.action_focus_session()
-
-    def action_narrower(self) -> None:
-        """Make the sidebar narrower."""
-        self.body.widen_sidebar(-SIDEBAR_STEP)
-
-    def action_wider(self) -> None:
-        """Make the sidebar wider."""
-        self.body.widen_sidebar(SIDEBAR_STEP)
 
     def action_details(self) -> None:
         """Hide or show the details."""
@@ -552,14 +489,9 @@ class MainScreen(Screen[None]):
         """Show the keys after the leader, and expect one of them."""
         self.which_key.open()
 
-    def action_close_ended(self) -> None:
-        """Close the last screen of the focused session."""
-        if (pane := self._ended_pane()) is not None:
-            self.main_area.close_session(pane.key)
-
     def action_run_again(self) -> None:
         """Start a session of the same kind as the focused one, which has ended."""
-        pane = self._ended_pane()
+        pane = self.main_area.ended_pane
         if pane is None or pane.last_screen is None or (kind := pane.last_screen.repeat) is None:
             return
         guest, project = self.model.fleet.guests.get(pane.key.guest), self.model.fleet.project_of(pane.key.guest)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.widgets import Input
 
 from ccvm_tui.tui.widgets.bars import Divider
 from ccvm_tui.tui.widgets.controls import CancellableInput
@@ -16,6 +18,9 @@ SIDEBAR_MIN, SIDEBAR_MAX = 18, 70
 
 SIDEBAR, SIDEBAR_SMALL, SMALL = 32, 26, 100
 """The width of the sidebar unless the user changes it, its width on a small screen, and the width of a larger one."""
+
+SIDEBAR_STEP = 4
+"""The number of columns by which the sidebar is made wider or narrower."""
 
 WIDE = 150
 """The width in cells from which the details are shown unless the user hides them."""
@@ -57,8 +62,15 @@ class Body(Horizontal):
         self._sidebar.set_class(hidden, "-hidden")
         self._divider.set_class(hidden, "-hidden")
 
-    def widen_sidebar(self, columns: int) -> None:
-        """Make the sidebar wider, or narrower if ``columns`` is negative."""
+    def action_narrower(self) -> None:
+        """Make the sidebar narrower."""
+        self._widen_sidebar(-SIDEBAR_STEP)
+
+    def action_wider(self) -> None:
+        """Make the sidebar wider."""
+        self._widen_sidebar(SIDEBAR_STEP)
+
+    def _widen_sidebar(self, columns: int) -> None:
         self._sidebar_width = self._sidebar.size.width + columns
         self.arrange_sidebar()
 
@@ -74,13 +86,17 @@ class Body(Horizontal):
         wanted = self._sidebar_width or (SIDEBAR_SMALL if width < SMALL else SIDEBAR)
         self._sidebar.styles.width = max(SIDEBAR_MIN, min(wanted, SIDEBAR_MAX, width // 2))
 
-    def open_filter(self) -> None:
+    def action_filter(self) -> None:
         """Show the line for filtering the tree, and move the focus into it."""
         self.filter.add_class("-shown")
         self.filter.focus()
 
-    def close_filter(self) -> None:
-        """Remove the filter, and move the focus into the tree."""
+    @on(Input.Submitted, "#filter")
+    def _filter_entered(self) -> None:
+        self._tree_view.focus()
+
+    @on(CancellableInput.Cancelled, "#filter")
+    def _filter_cancelled(self) -> None:
         self.filter.value = ""
         self.filter.remove_class("-shown")
         self._tree_view.focus()

@@ -1,4 +1,4 @@
-"""What several widgets use: the message that requests an action, background work, input lines and buttons."""
+"""Common parts of widgets: the message that requests an action, background work, input lines and buttons."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,14 +14,18 @@ from textual.css.query import NoMatches
 from textual.message import Message
 from textual.timer import Timer
 
+from ccvm_tui.config import Keys
+from ccvm_tui.guest import TermColours, TermSize
 from ccvm_tui.text import plain
-from ccvm_tui.tui.actions import sessions
+from ccvm_tui.tui.actions import sessions, table
+from ccvm_tui.tui.actions.table import KeyHint
 from ccvm_tui.tui.model.guests import Contact
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.pending_keys import Typed
 from ccvm_tui.tui.model.scrollback import Intent
+from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey, closing_notice, last_screen
-from ccvm_tui.tui.terminal_io.app import inks_of
+from ccvm_tui.tui.terminal_io.app import host_of, inks_of
 from ccvm_tui.tui.widgets.controls import run_in_background, start
 from ccvm_tui.tui.widgets.page import Page, page_content
 from ccvm_tui.tui.widgets.session_pane import SessionPane
@@ -133,6 +138,24 @@ class MainArea(Container):
         """The pane whose terminal has the focus, or None."""
         return self.pane(key) if (key := self.focused_session) is not None else None
 
+    @property
+    def ended_pane(self) -> SessionPane | None:
+        """The pane that has the focus, if it shows the last screen of a session."""
+        pane = self.focused_pane
+        return pane if pane is not None and pane.last_screen is not None else None
+
+    def key_hints(self, leader: str, keys: Keys, subject: Subject) -> Sequence[KeyHint] | None:
+        """Return the keys that are available in the focused session, or None if no session has the focus."""
+        terminal, pane = self.focused_terminal, self.ended_pane
+        if terminal is None:
+            return None
+        if terminal.copy_mode is not None:
+            return table.copy_mode_hints(leader, keys, passive=terminal.copy_mode.passive)
+        if pane is not None and pane.last_screen is not None:
+            hints = table.ended_hints(repeatable=pane.last_screen.repeat is not None)
+            return [*hints, table.leader_hint(leader)]
+        return table.session_hints(leader, keys, subject)
+
     def update(self) -> None:
         """Show the present state of the model: titles, the page, and the ends of sessions."""
         model = self._model
@@ -158,6 +181,12 @@ class MainArea(Container):
         """Show the present state of the model on the page, if it is shown."""
         if self._model.selection.page:
             self.page.show(page_content(self._model, self._model.tree.row, inks_of(self)))
+
+    def terminal_state(self) -> tuple[TermSize, TermColours]:
+        """Return the size and the colors that a new session gets."""
+        host = host_of(self)
+        size = TermSize(max(20, self.size.width), max(5, self.size.height - 1))
+        return size.with_cell(host.cell), host.colours
 
     # --- showing sessions ----------------------------------------------------------------------------------
 
@@ -195,6 +224,18 @@ class MainArea(Container):
             self.set_class(selection.page, "-page")
             if selection.shown != before:
                 self.show_selection()
+
+    def action_tile(self) -> None:
+        """Show one more session, or only one again."""
+        selection = self._model.selection
+        if not selection.tile(self._model.running_in_tree()):
+            self.notify("There is no other session to show", timeout=2, markup=False)
+        self.show_selection(selection.in_view() if self.focused_terminal is not None else None)
+
+    def action_close_ended(self) -> None:
+        """Close the last screen of the focused session."""
+        if (pane := self.ended_pane) is not None:
+            self.close_session(pane.key)
 
     def close_session(self, key: SessionKey) -> None:
         """Stop showing a session. The focus moves to the one beside it."""
@@ -245,13 +286,27 @@ class MainArea(Container):
 
     # --- copy mode -----------------------------------------------------------------------------------------
 
-    def search(self, *, backwards: bool = False) -> None:
+    def action_scrollback(self) -> None:
+        """Enter copy mode in the focused session."""
+        if (terminal := self.focused_terminal) is not None:
+            terminal.enter_copy_mode()
+
+    def action_leave_copy_mode(self) -> None:
+        """Leave copy mode in the focused session."""
+        if (terminal := self.focused_terminal) is not None:
+            terminal.leave_copy_mode()
+
+    def action_search(self) -> None:
+        """Search the scrollback of the focused session."""
+        self._search()
+
+    def _search(self, *, backwards: bool = False) -> None:
         """Enter copy mode in the focused session, and let the user enter a text to search for."""
         if (pane := self.focused_pane) is not None:
             pane.terminal.enter_copy_mode()
             pane.ask_for_needle(backwards=backwards)
 
-    def save_scrollback(self) -> None:
+    def action_save_scrollback(self) -> None:
         """Save the scrollback of the focused session to a file."""
         if (terminal := self.focused_terminal) is not None:
             start(self, partial(self._save, terminal), "save the scrollback")
@@ -272,9 +327,9 @@ class MainArea(Container):
     def _copy_mode_request(self, event: Terminal.Requested) -> None:
         match event.intent:
             case Intent.SAVE:
-                self.save_scrollback()
+                self.action_save_scrollback()
             case Intent.SEARCH_FORWARDS | Intent.SEARCH_BACKWARDS:
-                self.search(backwards=event.intent is Intent.SEARCH_BACKWARDS)
+                self._search(backwards=event.intent is Intent.SEARCH_BACKWARDS)
 
     @on(SessionPane.Searched)
     def _needle_entered(self, event: SessionPane.Searched) -> None:

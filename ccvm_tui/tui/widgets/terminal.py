@@ -15,18 +15,16 @@ from textual import events
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.timer import Timer
 from textual.widget import Widget
 
 from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import Exited
-from ccvm_tui.terminal import mouse
 from ccvm_tui.terminal.cells import Frame, Mode
-from ccvm_tui.terminal.keys import PRESS, Stroke
+from ccvm_tui.terminal.keys import Stroke
 from ccvm_tui.text import plain
-from ccvm_tui.tui.actions.table import CLOSE_ENDED, RUN_AGAIN
+from ccvm_tui.tui.actions.last_screen_keys import LastScreenKeys
 from ccvm_tui.tui.model.grid import Grid, Line
-from ccvm_tui.tui.model.key_names import key_name, stroke_of
+from ccvm_tui.tui.model.key_names import stroke_of
 from ccvm_tui.tui.model.pending_keys import Typed
 from ccvm_tui.tui.model.scrollback import CopyMode, Intent, Match
 from ccvm_tui.tui.model.session_stream import GuestInput, SessionStream
@@ -35,30 +33,13 @@ from ccvm_tui.tui.model.text_selection import Shape, TextSelection
 from ccvm_tui.tui.model.viewport import Viewport
 from ccvm_tui.tui.terminal_io.app import host_of
 from ccvm_tui.tui.terminal_io.host_terminal import FocusedState
-from ccvm_tui.tui.terminal_io.strips import Painter
+from ccvm_tui.tui.terminal_io.mouse_events import button_code
+from ccvm_tui.tui.terminal_io.view_strips import ViewStrips
 from ccvm_tui.tui.widgets.controls import ActionRequested, run_in_background
-
-LAST_SCREEN_KEYS = {
-    "enter": CLOSE_ENDED, "escape": CLOSE_ENDED, "q": CLOSE_ENDED, "space": CLOSE_ENDED, "ctrl+c": CLOSE_ENDED,
-    "r": RUN_AGAIN,
-}  # fmt: skip
-"""The keys that are available once the session has ended."""
-
-REACTION_TIME = 0.5
-"""Seconds after the end during which keys are ignored, because they were meant for the program."""
+from ccvm_tui.tui.widgets.edge_scroll import EdgeScroll
 
 WHEEL_LINES = 3
 """The number of lines that one step of the mouse wheel scrolls."""
-
-EDGE_INTERVAL = 0.05
-"""Seconds between two lines while a selection is dragged beyond the edge. A mouse that is not moved reports nothing."""
-
-_WHEEL: dict[type[events.MouseEvent], int] = {
-    events.MouseScrollUp: mouse.WHEEL_UP,
-    events.MouseScrollDown: mouse.WHEEL_DOWN,
-    events.MouseScrollLeft: mouse.WHEEL_LEFT,
-    events.MouseScrollRight: mouse.WHEEL_RIGHT,
-}
 
 
 class Terminal(Widget, can_focus=True):
@@ -114,19 +95,16 @@ class Terminal(Widget, can_focus=True):
         self.key = key
         self.trouble = ""
         self.ended: Exited | None = None
+        self.last_screen_keys: LastScreenKeys | None = None
         self._view = Viewport()
         self._input = GuestInput(self._view.grid)
         self._host = host_of(self)
-        self._painter: Painter | None = None
+        self._strips: ViewStrips | None = None
         self._stream: SessionStream | None = None
-        self._strips: dict[int, Strip] = {}
         self._over = asyncio.Event()
-        self._ended_at = 0.0
-        self._last_screen_left = False
         self._shown_state = ("", 0, 0)
         self._program_drag = False
-        self._edge_timer: Timer | None = None
-        self._edge_direction = 0
+        self._edge_scroll = EdgeScroll(lambda seconds, tick: self.set_interval(seconds, tick), self._scroll_at_edge)
 
     @property
     def grid(self) -> Grid:
@@ -138,16 +116,11 @@ class Terminal(Widget, can_focus=True):
         """The state of copy mode, or None while the live screen is shown."""
         return self._view.copy_mode
 
-    @property
-    def selection(self) -> TextSelection | None:
-        """The selected text, or None."""
-        return self._view.selection
-
     # --- connection ----------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
         """Connect to the session once the layout is known."""
-        self._painter = Painter(self._host.style_book())
+        self._strips = ViewStrips(self._view, self._host.style_book())
         self.call_after_refresh(self._connect)
 
     def _connect(self) -> None:
@@ -170,7 +143,6 @@ class Terminal(Widget, can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         """Adapt the view, and send the size to the session."""
-        self._strips.clear()
         self._view.resize(self.size.height, self.size.width)
         if self._stream is not None and self.size.width > 1:
             self._stream.resize(self._term_size())
@@ -194,15 +166,14 @@ class Terminal(Widget, can_focus=True):
 
     def show_frame(self, frame: Frame) -> None:
         """Draw a frame."""
-        assert self._painter is not None
+        assert self._strips is not None
         rows = self._view.apply(frame)
         grid = self.grid
-        recoloured = self._painter.book.set_program_colours(grid.colours, reverse=grid.modes.has(Mode.REVERSE_SCREEN))
+        recoloured = self._strips.book.set_program_colours(grid.colours, reverse=grid.modes.has(Mode.REVERSE_SCREEN))
         if recoloured or self.trouble:
             self.trouble = ""
             rows = self._view.all_rows()
-        for row in rows:
-            self._strips.pop(row, None)
+        self._strips.forget(rows)
         self._draw(rows)
         if self.copy_mode is not None:
             self._request_lines()
@@ -214,7 +185,7 @@ class Terminal(Widget, can_focus=True):
     def show_end(self, end: Exited) -> None:
         """Keep the last screen."""
         self.ended = end
-        self._ended_at = time.monotonic()
+        self.last_screen_keys = LastScreenKeys(time.monotonic())
         self._over.set()
         self._host.release(self)
         self.post_message(self.Changed())
@@ -224,7 +195,6 @@ class Terminal(Widget, can_focus=True):
         self.trouble = plain(text)
         self._over.set()
         self._host.release(self)
-        self._strips.clear()
         self.refresh()
         self.post_message(self.Changed())
 
@@ -236,34 +206,29 @@ class Terminal(Widget, can_focus=True):
         wanted = sorted(row for row in rows if 0 <= row < height)
         state = self._focused_state() if self.has_focus else None
         if self._host.can_paint(self):
-            self._host.paint(self, [(row, self._strip(row)) for row in wanted], state)
+            self._host.paint(self, list(zip(wanted, self._rows(wanted), strict=True)), state)
         elif wanted:
             self.refresh(*(Region(0, row, self.size.width, 1) for row in wanted))
             self._update_host()
 
     def repaint(self) -> None:
         """Draw everything again."""
-        self._strips.clear()
+        if self._strips is not None:
+            self._strips.forget_all()
         self.refresh()
         self._update_host()
 
     def theme_changed(self) -> None:
         """Draw everything again in the colours of the new theme."""
-        if self._painter is not None:
-            self._painter.book = self._host.style_book()
+        if self._strips is not None:
+            self._strips.book = self._host.style_book()
             self.repaint()
 
-    def _strip(self, row: int) -> Strip:
-        strip = self._strips.get(row)
-        if strip is None:
-            painter, view = self._painter, self._view
-            assert painter is not None
-            painter.width = self.size.width
-            painter.origin = self.content_region.x
-            _, line = view.line_at(row)
-            strip = painter.strip(line, view.first_column, view.marks(row, self._drawn_cursor()))
-            self._strips[row] = strip
-        return strip
+    def _rows(self, rows: Iterable[int]) -> list[Strip]:
+        assert self._strips is not None
+        self._strips.place(self.size.width, self.content_region.x)
+        cursor = self._drawn_cursor()
+        return [self._strips.strip(row, cursor) for row in rows]
 
     def _drawn_cursor(self) -> tuple[int, int] | None:
         """Return column and row of a cursor that is drawn as a cell: in copy mode, and in pictures."""
@@ -278,11 +243,9 @@ class Terminal(Widget, can_focus=True):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw the cells. There is no border, padding or filter between them and the host terminal."""
-        if self._strips and self._painter is not None and self._painter.origin != self.content_region.x:
-            self._strips.clear()
-        if self._painter is None or not self.size:
+        if self._strips is None or not self.size:
             return [Strip.blank(crop.width)] * crop.height
-        strips = [self._strip(row) for row in range(crop.y, crop.bottom)]
+        strips = self._rows(range(crop.y, crop.bottom))
         if self.copy_mode is not None:
             self._request_lines()
         if (crop.x, crop.width) != (0, self.size.width):
@@ -300,8 +263,7 @@ class Terminal(Widget, can_focus=True):
         else:
             self._host.release(self)
         if self.copy_mode is not None or not self._host.is_real:  # a cursor that is drawn as a cell
-            self._strips.clear()
-            self.refresh()
+            self.repaint()
 
     def host_focus(self, gained: bool) -> None:
         """Report to the program that the host terminal has gained or lost the focus, if the session has it."""
@@ -338,23 +300,18 @@ class Terminal(Widget, can_focus=True):
 
     def take_stroke(self, stroke: Stroke) -> None:
         """Handle a key: it is for copy mode, for the last screen, or for the program."""
-        if self.ended is not None:
-            self._take_last_screen_key(stroke)
+        if self.last_screen_keys is not None:
+            if (action := self.last_screen_keys.action_for(stroke, time.monotonic())) is not None:
+                self.post_message(ActionRequested(action))
             return
         if (mode := self.copy_mode) is not None and mode.handles(stroke):
             self._fulfil(mode.stroke(stroke))
             return
         self.leave_copy_mode()
-        if self.selection is not None:
+        if self._view.selection is not None:
             self._view.selection = None
             self.repaint()
         self.send(self._input.stroke(stroke))
-
-    def _take_last_screen_key(self, stroke: Stroke) -> None:
-        noticed = time.monotonic() - self._ended_at > REACTION_TIME and stroke.action == PRESS
-        if noticed and not self._last_screen_left and (action := LAST_SCREEN_KEYS.get(key_name(stroke))) is not None:
-            self._last_screen_left = True
-            self.post_message(ActionRequested(action))
 
     def take_paste(self, data: bytes) -> None:
         """Send a paste to the program, which is not possible in copy mode."""
@@ -413,8 +370,8 @@ class Terminal(Widget, can_focus=True):
             case Intent.LEAVE:
                 self.leave_copy_mode()
                 return
-            case Intent.COPY if self.selection is not None:
-                self.post_message(self.Copied(self, self.selection))
+            case Intent.COPY if self._view.selection is not None:
+                self.post_message(self.Copied(self, self._view.selection))
             case Intent.SEARCH_FORWARDS | Intent.SEARCH_BACKWARDS | Intent.SAVE:
                 self.post_message(self.Requested(self, intent))
         self._copy_mode_changed()
@@ -440,12 +397,8 @@ class Terminal(Widget, can_focus=True):
         return bool(self.grid.modes.mouse) and not event.shift and self.copy_mode is None and not self._view.selecting
 
     def _send_mouse(self, event: events.MouseEvent) -> None:
-        code = _WHEEL.get(type(event), event.button - 1 if event.button else mouse.NONE)
-        code |= mouse.MOTION if isinstance(event, events.MouseMove) else 0
-        code |= (mouse.SHIFT if event.shift else 0) | (mouse.META if event.meta else 0)
-        code |= mouse.CONTROL if event.ctrl else 0
         x, y = int(event.x) + self._view.left, int(event.y) + self._view.above
-        self.send(self._input.mouse(code, x, y, pressed=not isinstance(event, events.MouseUp)))
+        self.send(self._input.mouse(button_code(event), x, y, pressed=not isinstance(event, events.MouseUp)))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Send a press to the program, or begin a selection."""
@@ -482,7 +435,7 @@ class Terminal(Widget, can_focus=True):
             self._send_mouse(event)
         elif self._view.selecting:
             event.stop()
-            self._stop_edge_timer()
+            self._edge_scroll.stop()
             if (selection := self._view.end_selection()) is not None:
                 self.post_message(self.Copied(self, selection))
             else:
@@ -492,28 +445,17 @@ class Terminal(Widget, can_focus=True):
         """Scroll while the pointer is above (-1) or below (1) the terminal. Dragging up enters copy mode."""
         if direction < 0 and self.copy_mode is None and self.grid.history and not self.grid.alternate:
             self.enter_copy_mode(passive=True)
-        if direction == self._edge_direction or self.copy_mode is None:
-            return
-        self._stop_edge_timer()
-        self._edge_direction = direction
-        if direction:
-            self._edge_timer = self.set_interval(EDGE_INTERVAL, self._scroll_at_edge)
-            self._scroll_at_edge()
+        if self.copy_mode is not None:
+            self._edge_scroll.turn(direction)
 
-    def _scroll_at_edge(self) -> None:
+    def _scroll_at_edge(self, direction: int) -> None:
         if self.copy_mode is None or not self._view.selecting:
-            self._stop_edge_timer()
+            self._edge_scroll.stop()
             return
-        self.copy_mode.scroll(self._edge_direction)
-        column = self.selection.head.column if self.selection is not None else 0
-        self._view.extend_selection(column, 0 if self._edge_direction < 0 else self.size.height - 1)
+        self.copy_mode.scroll(direction)
+        column = self._view.selection.head.column if self._view.selection is not None else 0
+        self._view.extend_selection(column, 0 if direction < 0 else self.size.height - 1)
         self._copy_mode_changed()
-
-    def _stop_edge_timer(self) -> None:
-        self._edge_direction = 0
-        if self._edge_timer is not None:
-            self._edge_timer.stop()
-            self._edge_timer = None
 
     def on_click(self, event: events.Click) -> None:
         """Follow a link, or select and copy a word or a line."""
