@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,9 +96,16 @@ cat
 """
 
 
+_WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+
+
 def _svg_to_png(svg: Path) -> None:
-    """Rich's pictures mean blanks to stay; the attribute says so to converters that trim them."""
-    text = svg.read_text(encoding="utf-8").replace("<text ", '<text xml:space="preserve" ')
+    """Convert one of Rich's pictures, after changing two things in it.
+
+    Its blanks must stay, which an attribute says to converters that would trim them. Its fonts would be loaded from
+    another host; without them, a font of the system is used.
+    """
+    text = _WEB_FONT.sub("", svg.read_text(encoding="utf-8")).replace("<text ", '<text xml:space="preserve" ')
     svg.write_text(text, encoding="utf-8")
     if shutil.which("rsvg-convert"):
         subprocess.run(["rsvg-convert", "-w", "1600", "-o", svg.with_suffix(".png"), svg], check=True)

@@ -14,20 +14,30 @@ from pathlib import Path
 from ccvm_tui import __version__
 from ccvm_tui.cli.report import run_and_report
 
-HELP = """\
-usage: ccvm [ccvm flags] [agent arguments…]
+FLAGS = {
+    "--shell": "open a login shell instead of the agent",
+    "--writable-cwd": "let the machine change this directory (default)",
+    "--read-only-cwd": "keep changes to this directory in the machine's memory",
+    "--ccvm-debug": "show the machine's console while it boots, and store it in a file",
+    "--ccvm-help": "show this help",
+    "--ccvm-version": "show the version of ccvm",
+}
+"""The flags of ``ccvm`` and their descriptions, in the order of the help."""
 
+ABOUT = """\
 Boots a disposable virtual machine that shares this directory, and opens the agent in it. When the agent exits,
 the machine is destroyed. Ctrl+\\ d leaves the agent running, for `ccvm-tui attach`.
+"""
+"""What the command does."""
 
+_LINES = "".join(f"  {flag:<16}  {about}\n" for flag, about in FLAGS.items())
+
+HELP = f"""\
+usage: ccvm [ccvm flags] [agent arguments…]
+
+{ABOUT}
 Flags of ccvm, in any position; all other arguments are passed to the agent unchanged:
-  --shell           open a login shell instead of the agent
-  --writable-cwd    let the machine change this directory (default)
-  --read-only-cwd   keep changes to this directory in the machine's memory
-  --ccvm-debug      show the machine's console while it boots, and store it in a file
-  --ccvm-help       show this help
-  --ccvm-version    show the version of ccvm
-
+{_LINES}
 Settings are read from config.toml and CCVM_* variables; see `ccvm-tui config`.
 """
 """The text of ``--ccvm-help``."""
@@ -47,11 +57,10 @@ class Arguments:
 
 def parse(argv: list[str]) -> Arguments:
     """Separate the flags of ``ccvm`` from the agent's arguments, which include ``--``. The last ``-cwd`` flag wins."""
-    own = {"--shell", "--ccvm-debug", "--ccvm-help", "--ccvm-version", "--writable-cwd", "--read-only-cwd"}
-    given = [argument for argument in argv if argument in own]
+    given = [argument for argument in argv if argument in FLAGS]
     access = [flag == "--writable-cwd" for flag in given if flag.endswith("-cwd")]
     return Arguments(
-        agent=tuple(argument for argument in argv if argument not in own),
+        agent=tuple(argument for argument in argv if argument not in FLAGS),
         shell="--shell" in given,
         debug="--ccvm-debug" in given,
         help="--ccvm-help" in given,

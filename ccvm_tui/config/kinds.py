@@ -23,12 +23,13 @@ class Kind:
     """One kind of value.
 
     ``requirement`` completes "must be …". ``check`` takes a TOML value and returns the setting's value. ``parse`` takes
-    text and returns a TOML value.
+    text and returns a TOML value. ``values`` are all valid values, if there are only some.
     """
 
     requirement: str
     check: Callable[[object], object]
     parse: Callable[[str], object] = str
+    values: tuple[str, ...] = ()
 
 
 def _integer(requirement: str, low: int, high: int) -> Kind:
@@ -71,7 +72,7 @@ def choice(*values: str) -> Kind:
             raise ValueError(requirement)
         return value
 
-    return Kind(requirement, check)
+    return Kind(requirement, check, values=values)
 
 
 def _matching(pattern: re.Pattern[str], requirement: str) -> Kind:

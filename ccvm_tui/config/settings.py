@@ -1,8 +1,9 @@
 r"""The table of settings: name, type, default, variable and description of each.
 
 The dataclasses in this module are the table, and ``SCHEMA`` is the same table as a flat mapping. The configuration
-file, the ``CCVM_*`` variables, ``ccvm-tui config`` and the table in docs/configuration.md (checked by a test) are all
-derived from it. To add a setting, add a field. To add a group, add a dataclass and a field of that type.
+file, the ``CCVM_*`` variables, ``ccvm-tui config``, the table in docs/configuration.md (which ``./dev docs generate``
+updates) and the manual page are derived from it. To add a setting, add a field. To add a group, add a dataclass and a
+field of that type.
 """
 
 from __future__ import annotations

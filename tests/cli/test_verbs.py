@@ -372,14 +372,6 @@ def test_the_traceback_of_an_unexpected_error_is_stored(ccvm_tui: Run) -> None:
     (runtime / "guest" / "lock").unlink()
 
 
-def test_completion_scripts_are_valid(ccvm_tui: Run) -> None:
-    for shell in ("bash", "zsh"):
-        script = ccvm_tui("completion", shell)
-        assert script.returncode == 0
-        assert b"_ccvm_tui_guests" in script.stdout
-        subprocess.run([shell, "-n"], input=script.stdout, check=True)
-
-
 def test_version_prints_all_versions(ccvm_tui: Run) -> None:
     versions = json.loads(ccvm_tui("version", "--json").stdout)
     assert set(versions) == {"ccvm-tui", "protocol", "python", "qemu", "runtime"}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import re
 from pathlib import Path
 
 import pytest
 
 import ccvm_tui.tui
-from ccvm_tui.config import Keys, Settings
+from ccvm_tui.config import Keys
 from ccvm_tui.guest import GuestState
 from ccvm_tui.tui.actions import table
-from ccvm_tui.tui.actions.table import ACTIONS, leader_keys, shown_key, tree_hints, tree_keys
+from ccvm_tui.tui.actions.table import ACTIONS, leader_keys, shown_key, tree_hints
 from ccvm_tui.tui.dialogs.palette import commands
 from ccvm_tui.tui.model.guests import Contact, Guest
 from ccvm_tui.tui.model.model import Model
@@ -27,7 +26,6 @@ from ccvm_tui.tui.widgets.which_key import COLUMN
 from tests.tui.test_model import guest, session
 
 SOURCES = Path(ccvm_tui.tui.__file__).parent
-DASHBOARD = Path(__file__).parents[2] / "docs" / "dashboard.md"
 
 
 def test_every_action_has_its_method_and_every_method_its_action() -> None:
@@ -61,21 +59,6 @@ def test_nothing_is_dispatched_by_a_name_that_may_not_exist() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
                 assert len(node.args) == 2 or isinstance(node.args[1], ast.Constant), f"{file}:{node.lineno}"
-
-
-def test_the_table_of_keys_in_the_documentation_is_the_table() -> None:
-    text = DASHBOARD.read_text(encoding="utf-8")
-    rows = re.findall(r"^\|(.*)\|(.*)\|(.*)\|$", text, re.MULTILINE)
-    documented = [tuple(cell.strip(" `") for cell in row) for row in rows if not row[0].startswith("-")]
-    after_leader = {title: key for key, title, _ in leader_keys(Settings().leader, Keys())}
-    in_tree = {title: key for key, title in tree_keys()}
-    titles = [*(title for _, title in table.NAVIGATION), *(action.title for action in ACTIONS)]
-    expected = [
-        (title, after_leader.get(title, ""), in_tree.get(title, ""))
-        for title in [*titles, *(title for title in after_leader if title not in titles)]
-        if title in after_leader or title in in_tree
-    ]
-    assert documented == [("action", "after the leader", "in the tree"), *expected]
 
 
 def test_titles_fit_the_panel_after_the_leader() -> None:

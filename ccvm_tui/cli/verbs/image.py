@@ -23,14 +23,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--recipe", metavar="FILE", help="default: as configured")
     build.add_argument("--update", action="store_true", help="update the runtime's QEMU")
     build.add_argument("--force", action="store_true", help="rebuild all of them")
-    actions.add_parser("ls", help="list images, layers and runtimes").add_argument("--json", action="store_true")
+    ls = actions.add_parser("ls", help="list images, layers and runtimes")
+    ls.add_argument("--json", action="store_true", help="print JSON, as documented in docs/commands.md")
     show = actions.add_parser("show", help="show an image as JSON")
     show.add_argument("digest", nargs="?", metavar="DIGEST", help="or a prefix of it (default: the configured image)")
     verify = actions.add_parser("verify", help="compare all files with those that were built")
     verify.add_argument("digest", nargs="?", metavar="DIGEST", help="default: all images and runtimes")
-    actions.add_parser("rm", help="remove images, layers or runtimes").add_argument(
-        "digest", nargs="+", metavar="DIGEST"
-    )
+    rm = actions.add_parser("rm", help="remove images, layers or runtimes")
+    rm.add_argument("digest", nargs="+", metavar="DIGEST", help="or a prefix of it")
 
 
 def run(args: argparse.Namespace) -> int:

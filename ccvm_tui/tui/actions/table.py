@@ -1,7 +1,7 @@
 r"""The table of the dashboard's actions.
 
 Everything that shows or dispatches an action is derived from this table: the tree's keys, the keys after the leader,
-the help, the keys at the bottom, buttons, the command palette, and the table in docs/dashboard.md (checked by a test).
+the help, the keys at the bottom, buttons, the command palette, and the table in docs/keys.md (``./dev docs generate``).
 For each row, the main screen, its body or its main area has a method ``action_NAME`` (also checked). To add an action,
 add a constant, its place in ``ACTIONS``, and a method. ``TREE_FOOTER`` and ``SESSION_FOOTER`` list those at the bottom.
 """
