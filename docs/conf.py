@@ -6,7 +6,7 @@ on the site as in the repository, and are checked. Every warning is an error the
 
 project = "ccvm-tui"
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+include_patterns = ["docs/*.md", "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 exclude_patterns = [".*", "ccvm_tui", "tests", "bench", "reference"]
 
 extensions = ["myst_parser"]
