@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +22,16 @@ from ccvm_tui.image.recipe import LayerRecipe
 from ccvm_tui.image.run import BuildProcess
 from tests.waiting import wait_until
 
-SCRATCH = "ccvm-build-*"
 
-
-def scratch_dirs() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob(SCRATCH))
+@pytest.fixture
+def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory for temporary files, which subordinate users can access. Other builds may run meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="ccvm-t") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        monkeypatch.setenv("TMPDIR", name)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        yield directory
 
 
 def test_the_real_image_is_intact_and_small(image: Image) -> None:
@@ -41,9 +47,8 @@ def test_a_second_build_changes_nothing(image: Image) -> None:
     assert image.rootfs.stat() == before
 
 
-def test_a_cancelled_build_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_cancelled_build_leaves_nothing_behind(tmp_path: Path, scratch: Path) -> None:
     store, cancel, seen = Store(tmp_path / "images"), threading.Event(), []
-    before = scratch_dirs()
 
     def show(progress: Progress) -> None:
         seen.append(progress.phase)
@@ -55,12 +60,11 @@ def test_a_cancelled_build_leaves_nothing_behind(tmp_path: Path) -> None:
     assert seen[-1] != "publish"
     assert store.list() == []
     assert [path.name for path in store.root.iterdir()] == [".lock"]
-    assert scratch_dirs() == before
+    assert list(scratch.iterdir()) == []
 
 
-def test_cleanup_removes_everything_that_a_killed_build_leaves(tmp_path: Path) -> None:
+def test_cleanup_removes_everything_that_a_killed_build_leaves(tmp_path: Path, scratch: Path) -> None:
     store = Store(tmp_path / "images")
-    before = scratch_dirs()
     script = (
         "import sys\nfrom pathlib import Path\nfrom ccvm_tui.image import Store, build, load_recipe\n"
         "build(Store(Path(sys.argv[1])), load_recipe(), (), lambda p: print(p.phase, flush=True))\n"
@@ -76,7 +80,7 @@ def test_cleanup_removes_everything_that_a_killed_build_leaves(tmp_path: Path) -
     assert process.returncode == -signal.SIGKILL
     wait_until(store.clean_stale, within=60)  # its programs, which hold the lock, must have exited too
     assert [path.name for path in store.root.iterdir()] == [".lock"]
-    assert scratch_dirs() == before
+    assert list(scratch.iterdir()) == []
 
 
 def test_an_unknown_package_is_named_in_the_error(tmp_path: Path) -> None:

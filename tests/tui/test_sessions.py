@@ -141,6 +141,23 @@ async def test_a_new_shell_and_its_end(drive: Drive, home: Path) -> None:
         await dashboard.shows("1 session ")
 
 
+async def test_output_that_arrives_while_a_session_is_hidden_is_shown_afterwards(drive: Drive, home: Path) -> None:
+    remembered(home, "another")
+    await start_guest(home, "hides", "sh", "-c", "read go; printf later; cat", title="prints")
+    async with drive() as dashboard:
+        await dashboard.shows("1 session")
+        await dashboard.leader("1")
+        await dashboard.until(lambda: dashboard.main.main_area.focused_terminal is not None)
+        terminal = dashboard.terminal
+        await dashboard.leader("d")
+        await dashboard.press("down")
+        await dashboard.until(lambda: terminal.size.height == 0, "the page of the other project")
+        terminal.send(b"\n")
+        await dashboard.until(lambda: terminal.grid.cursor.x == len("later"), "the output")
+        await dashboard.leader("1")
+        await dashboard.shows("│later")
+
+
 def remembered(home: Path, name: str) -> None:
     """Add a project that the tree offers to start."""
     (home / name).mkdir()

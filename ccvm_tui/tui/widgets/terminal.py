@@ -144,6 +144,8 @@ class Terminal(Widget, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         """Adapt the view, and send the size to the session."""
         self._view.resize(self.size.height, self.size.width)
+        if self._strips is not None:
+            self._strips.forget_all()  # frames that arrived while there was no space have changed rows
         if self._stream is not None and self.size.width > 1:
             self._stream.resize(self._term_size())
             self.post_message(self.Resized())
