@@ -19,9 +19,12 @@ _PASSED_ON = (
 def source_lines(recipe: Recipe) -> list[str]:
     """Return sources.list(5) lines for the recipe's suite, with updates and security fixes if there are mirrors.
 
-    Raises PrerequisiteError if this machine has no apt, or its apt has no source of Debian packages.
+    The list is empty if apt has no source of Debian packages, as on Debian's derivatives. mmdebstrap then uses its own.
+    Raises PrerequisiteError if this machine has no apt, or its apt has no package lists.
     """
     archive, security = (recipe.mirror, "") if recipe.mirror else parse_mirrors(_run("apt-get", "indextargets"))
+    if not archive:
+        return []
     components = " ".join(recipe.components)
     lines = [f"deb {archive} {recipe.suite} {components}"]
     if recipe.suite not in _ROLLING and not recipe.mirror:
@@ -43,21 +46,22 @@ def apt_options() -> list[str]:
 
 
 def parse_mirrors(targets: str) -> tuple[str, str]:
-    """Return the URIs of Debian's archive and of its security archive, empty if there is none, from index targets."""
+    """Return the URIs of Debian's archive and of its security archive, from index targets; empty if there is none.
+
+    Raises PrerequisiteError if there are no package lists at all.
+    """
     archive = security = ""
-    for line in targets.splitlines():
-        created_by, uri, _, origin, label = line.split("|")
-        if created_by != "Packages" or origin != "Debian":
+    found = [line.split("|") for line in targets.splitlines()]
+    packages = [target for target in found if target[0] == "Packages"]
+    if not packages:
+        raise PrerequisiteError("apt on this machine has no package lists", "run `sudo apt update`")
+    for _, uri, _, origin, label in packages:
+        if origin != "Debian":
             continue
         if label == "Debian-Security":
             security = security or uri
         elif label == "Debian":
             archive = archive or uri
-    if not archive:
-        raise PrerequisiteError(
-            "apt on this machine has no package lists of Debian",
-            'run `sudo apt update`; on another distribution, set mirror = "…" in a recipe of your own',
-        )
     return archive, security
 
 

@@ -34,8 +34,11 @@ REDRAW_GAP = 0.15
 REPORT_WITHIN = 0.05
 """Seconds to wait for the rest of a terminal's report."""
 
-LAST_FRAME_WITHIN = 2.0
-"""Seconds to wait for the emulator to show a program's last output, before the end is reported to the clients."""
+LAST_FRAME_WITHIN = 10.0
+"""Seconds to wait for the emulator to show a program's last output, before the end is reported to the clients.
+
+Long, because the screen process of a new guest may still be starting on a busy machine.
+"""
 
 
 @dataclass

@@ -53,7 +53,7 @@ async def test_a_guest_can_be_started_used_left_and_reopened(home: Path) -> None
         await outer.until("q quit")
         await outer.type("q")
         assert await outer.ended() == 0
-        assert "1 guest is still running" in outer.text
+        assert "1 guest keeps running" in outer.text
     assert (project / "note.txt").read_text() == "from the guest\n"
     async with OuterTerminal(home, 120, 40, *COMMAND, env=environment, cwd=project) as outer:
         await outer.until("2 sessions", 60)

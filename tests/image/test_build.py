@@ -116,10 +116,14 @@ def test_mirrors_are_taken_from_the_machines_apt() -> None:
     assert mirrors.parse_mirrors(TARGETS) == ("http://a.example/debian/", "http://s.example/sec/")
 
 
-def test_a_machine_without_debian_mirrors_gets_a_hint() -> None:
+def test_a_derivative_of_debian_leaves_the_mirrors_to_mmdebstrap() -> None:
+    assert mirrors.parse_mirrors("Packages|http://u.example/ubuntu/|noble|Ubuntu|Ubuntu\n") == ("", "")
+
+
+def test_a_machine_without_package_lists_gets_a_hint() -> None:
     with pytest.raises(PrerequisiteError) as caught:
-        mirrors.parse_mirrors("Packages|http://u.example/ubuntu/|noble|Ubuntu|Ubuntu\n")
-    assert "mirror" in caught.value.hint
+        mirrors.parse_mirrors("Translations|http://a.example/debian/|bookworm|Debian|Debian\n")
+    assert "apt update" in caught.value.hint
 
 
 def test_the_configuration_of_this_machines_apt_is_sufficient() -> None:

@@ -53,11 +53,11 @@ async def test_qemu_that_fails_to_start_is_quoted(tmp_path: Path) -> None:
     assert "missing" in failure
 
 
-async def test_a_probe_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scratch = tmp_path / "tmp"
+async def test_a_probe_leaves_nothing_behind(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = home / "tmp"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    await accel.probe("tcg", tiny_kernel(tmp_path / "kernel", BANNER), deadline=20)
+    await accel.probe("tcg", tiny_kernel(home / "kernel", BANNER), deadline=20)
     assert list(scratch.iterdir()) == []
 
 

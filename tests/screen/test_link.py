@@ -289,7 +289,9 @@ async def test_output_fed_while_no_process_runs_is_not_lost(link: ScreenLink, re
     link.feed("s1", b"saved")
     await link.sync(checkpoint=True)
     os.kill(link.pid, signal.SIGKILL)
-    await eventually(lambda: link.want_pause)
+    async with asyncio.timeout(DEADLINE):
+        while not link.want_pause:  # in each iteration of the loop, because the next process starts in milliseconds
+            await asyncio.sleep(0)
     link.feed("s1", b" and more")  # while no process runs
     await link.drain()
     assert await link.text("s1", 0, 0) == "saved and more"

@@ -37,8 +37,11 @@ THREE_COLUMNS = 180
 LAYOUT_TIMEOUT = 0.2
 """Maximum time in seconds for which keys are held back while the layout follows a new size of the host terminal."""
 
-END_TIMEOUT = 3.0
-"""Seconds within which a session's stream must report its end, once the session is no longer listed."""
+END_TIMEOUT = 12.0
+"""Seconds within which a session's stream must report its end, once the session is no longer listed.
+
+The keeper waits for the last screen for up to 10 seconds.
+"""
 
 
 class Tiles(Container):
