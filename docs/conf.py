@@ -6,8 +6,8 @@ on the site as in the repository, and are checked. Every warning is an error the
 
 project = "ccvm-tui"
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
-exclude_patterns = [".*", "ccvm_tui", "tests", "bench", "reference"]
+include_patterns = ["docs/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
+exclude_patterns = [".*", "ccvm_tui", "tests", "bench", "reference", "tools"]
 
 extensions = ["myst_parser"]
 myst_heading_anchors = 4  # links to headings are written as for GitHub
