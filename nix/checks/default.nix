@@ -47,7 +47,8 @@ let
       cp -r ${source} source
       chmod -R u+w source
       cd source
-      export HOME=$NIX_BUILD_TOP XDG_CACHE_HOME=$NIX_BUILD_TOP/cache PYTHONDONTWRITEBYTECODE=1
+      export HOME=$NIX_BUILD_TOP XDG_CACHE_HOME=$NIX_BUILD_TOP/cache
+      export PYTHONPATH=$PWD PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1
       ${script}
       touch $out
     '';

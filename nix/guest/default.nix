@@ -34,7 +34,7 @@ let
   inherit (guest) config;
   inherit (config.boot.kernelPackages) kernel;
 
-  busybox = pkgsStatic.busybox;
+  inherit (pkgsStatic) busybox;
   builder = python3.withPackages (_: [ ccvm-tui-library ]);
   rootfs = callPackage ./rootfs.nix {
     inherit config busybox builder;

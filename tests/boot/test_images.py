@@ -22,6 +22,12 @@ NIX_TIME = 1_000_000_000
 """The modification time of all files in a Nix store: one second."""
 
 
+@pytest.fixture(autouse=True)
+def own_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use an empty store of images: the fixture ``home`` keeps the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+
+
 @pytest.fixture
 def built(home: Path) -> Path:
     """A directory with an image whose files are read-only and have the times of a Nix store."""

@@ -19,6 +19,12 @@ SOURCES = sorted([ROOT / "flake.nix", *(ROOT / "nix").rglob("*.nix")])
 STUB_SOURCES = sorted(STUB.parent.glob("*.nix"))
 
 
+LIB = os.environ.get("CCVM_NIXPKGS_LIB")
+
+# no builds during the evaluation, and no access to files outside the project
+_RESTRICTIONS = ["--option", "allow-import-from-derivation", "false", "--option", "restrict-eval", "true"]
+_RESTRICTIONS += [argument for path in (ROOT, LIB) if path for argument in ("-I", f"allowed={path}")]
+
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
@@ -31,9 +37,8 @@ def evaluate(expression: str) -> Any:
 
     Raises EvaluationError with the output of Nix if the evaluation fails.
     """
-    lib = os.environ.get("CCVM_NIXPKGS_LIB")
-    stub = f"import {STUB} {{ root = {ROOT}; realLib = {lib or 'null'}; }}"
-    return _nix("--eval", "--strict", "--json", "--expr", f"let f = {stub}; in {expression}")
+    stub = f"import {STUB} {{ root = {ROOT}; realLib = {LIB or 'null'}; }}"
+    return _nix(*_RESTRICTIONS, "--eval", "--strict", "--json", "--expr", f"let f = {stub}; in {expression}")
 
 
 def parse(source: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_value_for_a_project_is_written_even_if_it_is_the_default(tmp_path: Pa
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\x7f"))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(texts=st.lists(TEXT, min_size=1, unique=True))
 def test_every_text_is_written_so_that_the_program_reads_it(texts: list[str]) -> None:
     values = {text: [text, "x"] for text in texts}

@@ -87,6 +87,13 @@ def test_an_attribute_that_nixpkgs_does_not_have_is_an_error() -> None:
         evaluate("(import ./tests/nix/stub/lib.nix).noSuchFunction".replace("./", f"{ROOT}/"))
 
 
+def test_the_evaluation_can_neither_build_nor_read_other_files() -> None:
+    with pytest.raises(EvaluationError, match="'/etc/hostname' is forbidden"):
+        evaluate("builtins.readFile /etc/hostname")
+    with pytest.raises(EvaluationError, match="is not valid"):
+        evaluate("import f.pkgs.git")
+
+
 # --- the list of attributes
 
 

@@ -47,6 +47,7 @@ let
 in
 rec {
   inherit (import ./modules.nix) evalModules;
+  inherit (builtins) concatLists;
   inherit
     attrNames
     filter
@@ -54,7 +55,6 @@ rec {
     listToAttrs
     mapAttrs
     ;
-  concatLists = builtins.concatLists;
   concatMapStrings = f: list: concatStrings (map f list);
   concatMapStringsSep =
     separator: f: list:

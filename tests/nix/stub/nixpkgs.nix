@@ -74,7 +74,7 @@ let
             // environment
             // {
               buildCommand = script;
-              name = name;
+              inherit name;
             }
           );
         writeText =
