@@ -84,6 +84,7 @@ class Store:
         if not (link / FILENAME).exists():
             with contextlib.nullcontext() if locked else self.locked():
                 self._link(link, directory.resolve())
+                self._remove_broken_links()
         return load_image(link)
 
     def list(self) -> Images:
@@ -264,7 +265,7 @@ class Store:
         return len(stale)
 
     def _remove_broken_links(self) -> None:
-        for folder in (self.layers_dir, self.runtimes_dir):
+        for folder in (self.root, self.layers_dir, self.runtimes_dir):
             for link in folder.iterdir() if folder.is_dir() else ():
                 if link.is_symlink() and not link.exists():
                     link.unlink()

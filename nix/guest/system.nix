@@ -36,6 +36,7 @@
     oomd.enable = false;
     # the console is a log, and no terminal
     generators.systemd-getty-generator = "/dev/null";
+    services."getty@tty1".enable = false;
     services.ccvm-guest-agent = {
       description = "Guest agent of ccvm-tui";
       wantedBy = [ "sysinit.target" ];

@@ -80,6 +80,17 @@ def test_an_image_that_moved_is_found_at_its_new_place(built: Path) -> None:
     assert image.kernel.resolve() == moved / KERNEL
 
 
+def test_the_link_to_an_image_that_no_longer_exists_is_removed(built: Path) -> None:
+    link = Path(provide(Settings(image=str(built), agent="none")).image)
+    other = shutil.copytree(built, built.with_name("other"), copy_function=shutil.copy2)
+    text = (other / manifest.FILENAME).read_text()
+    (other / manifest.FILENAME).write_text(text.replace(DIGEST, DIGEST[::-1]))
+    shutil.rmtree(built)
+    assert link.is_symlink()
+    provide(Settings(image=str(other), agent="none"))
+    assert not link.is_symlink()
+
+
 def test_a_directory_without_an_image_is_an_error(home: Path) -> None:
     with pytest.raises(ImageError, match=r"manifest\.json is missing"):
         provide(Settings(image=str(home), agent="none"))
