@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -277,3 +278,21 @@ def test_the_module_for_nixos_gives_access_to_kvm() -> None:
         evaluate("f.outputs.packages.x86_64-linux.default.outPath")
     ]
     assert nixos("{ }", "config.environment.systemPackages") == []
+
+
+# --- the documentation
+
+
+def test_the_options_are_documented() -> None:
+    text = (ROOT / "docs" / "nix.md").read_text(encoding="utf-8")
+    _, _, text = text.partition("### Options")
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*?) \| ?(.*?) ?\|$", text.partition("### From ccvm")[0], re.MULTILINE)
+    documented = {name.partition(".")[0] for name, _, _ in rows}
+    internal = {"apiKeyVariable"}
+    assert documented == set(home("{ }", "builtins.attrNames options.programs.ccvm")) - internal
+    settings = {name: row for name, row in SCHEMA.items() if not name.startswith("keys.")}
+    defaults = {setting.strip("`"): default.strip("`") for _, default, setting in rows if setting}
+    for name, row in settings.items():
+        if "see the setting" not in defaults[name]:
+            assert defaults[name] == json.dumps(row.default, ensure_ascii=False), name
+    assert [option for option, _, setting in rows if setting.strip("`") in settings] == list(map(option_of, settings))
