@@ -1,7 +1,7 @@
 # The output `packages` of one system.
 { lib, pkgs }:
 let
-  # Guest images have only been built for x86-64: on ARM, QEMU does not boot an ELF kernel.
+  # on ARM, QEMU does not boot an ELF kernel
   hasGuestImage = pkgs.stdenv.hostPlatform.isx86_64;
 in
 {

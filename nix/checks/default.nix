@@ -1,5 +1,5 @@
-# The output `checks` of one system: what `./dev test` checks without network, QEMU and root, each as a derivation of its
-# own, and the tools for Nix that only nixpkgs has.
+# The output `checks` of one system: what `./dev test` checks without network, guests and root, each as a derivation of
+# its own, and the formatter and the linters that only nixpkgs has.
 { lib, pkgs }:
 let
   packages = import ../packages.nix { inherit lib pkgs; };

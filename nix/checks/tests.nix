@@ -1,4 +1,4 @@
-# The tests that `nix flake check` runs: those that need neither network nor root.
+# The tests that `nix flake check` runs: those that need neither network, guests nor root.
 {
   unit = [
     "tests/config"

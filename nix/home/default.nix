@@ -1,5 +1,5 @@
 # The home-manager module: it installs the commands and writes config.toml. Options that have their default are not
-# written, so that the program's documentation of defaults applies.
+# written, so that `ccvm-tui config` shows which values were set.
 { self }:
 {
   config,
