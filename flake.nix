@@ -6,41 +6,33 @@
   outputs =
     { self, nixpkgs }:
     let
+      inherit (nixpkgs) lib;
       systems = [
         "x86_64-linux"
         "aarch64-linux"
       ];
-      each = f: nixpkgs.lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
-      # what the program starts at run time: the machine, and the tools that build a guest image
-      programs = pkgs: [
-        pkgs.qemu_kvm
-        pkgs.mmdebstrap
-        pkgs.squashfsTools
-        pkgs.util-linux
-      ];
-      # The emulator library is on no channel yet: pip brings it, with the rest of what pyproject.toml names.
+      pkgsFor = system: nixpkgs.legacyPackages.${system}.extend self.overlays.default;
+      each = f: lib.genAttrs systems (system: f (pkgsFor system));
     in
     {
+      overlays.default = import ./nix/overlay.nix;
+
+      packages = each (pkgs: import ./nix/packages.nix { inherit lib pkgs; });
+
+      apps = each (pkgs: import ./nix/apps.nix { inherit lib pkgs; });
+
       devShells = each (pkgs: {
-        default = pkgs.mkShell {
-          packages = programs pkgs ++ [
-            pkgs.python3
-            pkgs.tmux
-            pkgs.zsh
-            pkgs.vim
-            pkgs.less
-            pkgs.htop
-            pkgs.openssh
-            pkgs.shellcheck
-          ];
-          shellHook = ''
-            [ -d .venv ] || python3 -m venv .venv
-            . .venv/bin/activate
-            pip install --quiet --editable '.[dev]'
-          '';
-        };
+        default = pkgs.callPackage ./nix/shell.nix { };
       });
 
-      formatter = each (pkgs: pkgs.nixfmt-rfc-style);
+      checks = each (pkgs: import ./nix/checks { inherit lib pkgs; });
+
+      formatter = each (pkgs: pkgs.nixfmt-tree);
+
+      homeModules.ccvm = import ./nix/home { inherit self; };
+      homeModules.default = self.homeModules.ccvm;
+
+      nixosModules.ccvm = import ./nix/nixos.nix { inherit self; };
+      nixosModules.default = self.nixosModules.ccvm;
     };
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import threading
@@ -16,10 +17,46 @@ from ccvm_tui.image import NO_LAYER, BuildCancelled, Image, Progress, Recipe, St
 from ccvm_tui.image.agent_layer import locate
 from ccvm_tui.protocol import LaunchSpec
 
+DEFAULT_IMAGE_VARIABLE = "CCVM_DEFAULT_IMAGE"
+"""The variable with which a package sets the recipe or the prebuilt image that is used if ``image`` is not set."""
+
 
 def recipe_of(settings: Settings) -> Recipe:
-    """Return the configured recipe. Raises ImageError if it cannot be read or is invalid."""
-    return load_recipe(Path(settings.image) if settings.image else None)
+    """Return the configured recipe. Raises ImageError if it cannot be read or is invalid.
+
+    A prebuilt image is used with the default recipe's agent layers and runtime.
+    """
+    path = _source(settings)
+    return load_recipe(None if path is None or path.is_dir() else path)
+
+
+def prebuilt(settings: Settings) -> Path | None:
+    """Return the directory of the image that was built elsewhere, if the setting ``image`` is a directory."""
+    path = _source(settings)
+    return path if path is not None and path.is_dir() else None
+
+
+def _source(settings: Settings) -> Path | None:
+    configured = settings.image or os.environ.get(DEFAULT_IMAGE_VARIABLE, "")
+    return Path(configured) if configured else None
+
+
+def directory_of(store: Store, settings: Settings) -> Path:
+    """Return the directory of the configured image in the store. Unless it is prebuilt, the image need not exist."""
+    directory = prebuilt(settings)
+    return store.directory_of(recipe_of(settings)) if directory is None else store.adopt(directory).directory
+
+
+def find(store: Store, settings: Settings, layer: str = NO_LAYER) -> Image | None:
+    """Return the configured image, or None if it or the agent layer has not been built.
+
+    Raises ImageError if the image's manifest is missing or damaged.
+    """
+    directory = prebuilt(settings)
+    if directory is None:
+        return store.find(recipe_of(settings), layer)
+    image = store.adopt(directory)
+    return image if image.has_layer(layer) else None
 
 
 def provide(
@@ -38,13 +75,13 @@ def provide(
     """
     store, recipe = Store(), recipe_of(settings)
     layer = settings.agent
-    image = store.find(recipe, layer)
+    image = find(store, settings, layer)
     if image is None and not agent_wanted:
         layer = NO_LAYER
-        image = store.find(recipe, layer)
+        image = find(store, settings, layer)
     own = uses_runtime(settings)
     if image is None or (own and store.runtime(recipe) is None):
-        image = _build(store, recipe, layer, report, cancel, runtime=own)
+        image = _build(store, recipe, layer, report, cancel, base=prebuilt(settings), runtime=own)
     image.quick_check(layer)
     runtime = store.runtime(recipe) if own else None
     return msgspec.structs.replace(
@@ -67,7 +104,7 @@ def built_image(settings: Settings) -> Image | None:
 
     Raises ImageError if the image is damaged.
     """
-    image = Store().find(recipe_of(settings))
+    image = find(Store(), settings)
     if image is not None:
         image.quick_check()
     return image
@@ -80,12 +117,13 @@ def _build(
     report: Callable[[Progress], None],
     cancel: threading.Event,
     *,
+    base: Path | None,
     runtime: bool,
 ) -> Image:
     try:
         if layer != NO_LAYER:
             locate(recipe.layer(layer))  # a missing agent is reported before the minutes that the rest takes
-        return build(store, recipe, (layer,), report, cancel, runtime=runtime)
+        return build(store, recipe, (layer,), report, cancel, base=base, runtime=runtime)
     except BuildCancelled:
         raise
     except (ImageError, PrerequisiteError) as error:

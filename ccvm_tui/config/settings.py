@@ -107,7 +107,10 @@ class Settings:
         variable="CCVM_NETWORK",
     )  # fmt: skip
     image: str = setting(
-        "", kinds.PATH, "recipe (TOML) of the guest image; empty for the built-in one", variable="CCVM_IMAGE"
+        "",
+        kinds.PATH,
+        "recipe (TOML) of the guest image, or the directory of an image; empty for the built-in recipe",
+        variable="CCVM_IMAGE",
     )
     linger: bool = setting(
         False, kinds.BOOLEAN, "whether a guest keeps running after its last session has ended", variable="CCVM_LINGER"

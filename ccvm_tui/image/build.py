@@ -27,14 +27,16 @@ def build(
     progress: Callable[[Progress], None] = lambda _: None,
     cancel: threading.Event | None = None,
     *,
+    base: Path | None = None,
     force: bool = False,
     runtime: bool = False,
     update: bool = False,
 ) -> Image:
     """Build the missing parts of the image of ``recipe`` with the agent ``layers``, and return the image. Blocks.
 
-    ``force`` rebuilds all parts. ``runtime`` includes the runtime of QEMU, and ``update`` rebuilds the runtime from
-    the current packages.
+    ``base`` is the directory of an image that was built elsewhere; the store adopts it instead of building an image.
+    ``force`` rebuilds all other parts. ``runtime`` includes the runtime of QEMU, and ``update`` rebuilds the runtime
+    from the current packages.
 
     A concurrent build waits and then finds nothing left to do. A killed build leaves published parts unchanged.
     Raises BuildCancelled soon after ``cancel`` is set, PrerequisiteError if a program is not installed, ImageError if
@@ -48,8 +50,8 @@ def build(
         progress(Progress("waiting for another build to finish", 0.0, 0.0))
 
     with store.locked(waiting, cancel) as lock:
-        target = store.directory_of(recipe)
-        base_needed = force or not (target / manifest.FILENAME).exists()
+        target = store.directory_of(recipe) if base is None else store.adopt(base, locked=True).directory
+        base_needed = base is None and (force or not (target / manifest.FILENAME).exists())
         runtime_needed = runtime and (force or update or store.runtime(recipe) is None)
         base_phases = {"index", "download", "extract", "essential", "install", "kernel", "squashfs", "initrd"}
         phases = Phases(

@@ -120,6 +120,10 @@ class Image:
         """The newest layer of each agent."""
         return current_layers(self.directory.parent)
 
+    def has_layer(self, name: str) -> bool:
+        """Return whether the layer ``name`` has been built. The layer "none" always has."""
+        return name == NO_LAYER or any(layer.name == name for layer in self.layers)
+
     def layer(self, name: str) -> Layer | None:
         """Return the layer ``name``, or None for "none". Raises ImageError if the layer was never built."""
         if name == NO_LAYER:

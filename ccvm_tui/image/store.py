@@ -72,8 +72,20 @@ class Store:
         if not (directory / FILENAME).exists():
             return None
         image = load_image(directory)
-        complete = layer == NO_LAYER or any(existing.name == layer for existing in image.layers)
-        return image if complete else None
+        return image if image.has_layer(layer) else None
+
+    def adopt(self, directory: Path, *, locked: bool = False) -> Image:
+        """Return the image in ``directory``, which was built elsewhere, as an image of this store.
+
+        The store contains a symbolic link to the directory, so that the store's agent layers can be used with it.
+        ``locked`` states that the caller holds the lock. Raises ImageError if the directory contains no image.
+        """
+        link = self.root / load_image(directory).digest[:_SHORT]
+        if not (link / FILENAME).exists():
+            with contextlib.nullcontext() if locked else self.locked():
+                self._link(link, directory.resolve())
+                self._remove_broken_links()
+        return load_image(link)
 
     def list(self) -> Images:
         """Return all images, newest first. Images with a damaged manifest are omitted."""
@@ -221,20 +233,20 @@ class Store:
         """Publish a layer as the current layer of ``name``."""
         target = self.layers_dir / digest[:_SHORT]
         self.publish(workdir, target)
-        self._link(self.layers_dir / name, target)
+        self._link(self.layers_dir / name, Path(target.name))
 
     def publish_runtime(self, workdir: Path, made: RuntimeManifest, recipe: Recipe) -> None:
         """Publish a runtime as the current one of ``recipe``. An intact runtime of the same content is not replaced."""
         target = self.runtimes_dir / made.digest[:_SHORT]
         if not _is_intact(target):
             self.publish(workdir, target)
-        self._link(self._runtime_link(recipe), target)
+        self._link(self._runtime_link(recipe), Path(target.name))
 
     def _link(self, link: Path, target: Path) -> None:
-        """Point ``link`` to ``target``, in the same directory, atomically and durably."""
+        """Point ``link`` to ``target``, which may be relative to the link's directory, atomically and durably."""
         fresh = link.with_name(f"{_UNFINISHED}{link.name}")
         fresh.unlink(missing_ok=True)
-        fresh.symlink_to(target.name)
+        fresh.symlink_to(target)
         fresh.rename(link)
         _fsync(link.parent)
 
@@ -253,7 +265,7 @@ class Store:
         return len(stale)
 
     def _remove_broken_links(self) -> None:
-        for folder in (self.layers_dir, self.runtimes_dir):
+        for folder in (self.root, self.layers_dir, self.runtimes_dir):
             for link in folder.iterdir() if folder.is_dir() else ():
                 if link.is_symlink() and not link.exists():
                     link.unlink()

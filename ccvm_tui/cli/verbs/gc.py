@@ -91,14 +91,16 @@ def _images(*, all_others: bool) -> list[Leftover]:
     stale = sum(_size(path) for path in store.root.glob(".building-*"))
     if stale and not _building(store.root / ".lock"):
         found.append(Leftover("the leftovers of interrupted builds", store.root, stale, store.clean_stale))
-    recipes = [images.recipe_of(config.resolve(None, os.environ).settings)] if all_others else []
+    settings = [config.resolve(None, os.environ).settings] if all_others else []
+    recipes = [images.recipe_of(configured) for configured in settings]
     found += [
         Leftover(f"runtime {runtime.version}", runtime.directory, runtime.size, partial(store.remove, runtime.digest))
         for runtime in store.outdated_runtimes(*recipes)
     ]
-    for recipe in recipes:
+    for configured in settings:
+        wanted = images.directory_of(store, configured)
         for image in store.list():
-            if image.directory != store.directory_of(recipe):
+            if image.directory != wanted:
                 what = f"image {image.digest[:12]} of {image.manifest.recipe}"
                 found.append(Leftover(what, image.directory, image.size, partial(store.remove, image.digest)))
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ccvm_tui.config import Settings
-    from ccvm_tui.image import Image, Layer, Progress, Recipe, Runtime
+    from ccvm_tui.image import Image, Layer, Progress, Runtime
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,14 +39,11 @@ def run(args: argparse.Namespace) -> int:
     return actions[args.action](args)
 
 
-def _recipe(file: str | None) -> tuple[Recipe, Settings]:
-    """Return the recipe in ``file``, or else the configured one, and the settings."""
+def _settings(recipe: str | None = None) -> Settings:
+    """Return the settings. ``recipe`` is the command line's image."""
     from ccvm_tui import config
-    from ccvm_tui.image import load_recipe
 
-    settings = config.resolve(Path.cwd(), os.environ).settings
-    path = file or settings.image
-    return load_recipe(Path(path) if path else None), settings
+    return config.resolve(Path.cwd(), os.environ, {"image": str(Path(recipe).absolute()) if recipe else None}).settings
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -54,7 +51,7 @@ def _build(args: argparse.Namespace) -> int:
     from ccvm_tui.errors import ConfigError
     from ccvm_tui.image import Store, build
 
-    recipe, settings = _recipe(args.recipe)
+    settings = _settings(args.recipe)
     layers = [args.agent if args.agent is not None else settings.agent]
     runtime = images.uses_runtime(settings)
     if args.update and not runtime:
@@ -65,8 +62,9 @@ def _build(args: argparse.Namespace) -> int:
     give_up = threading.Event()
     try:
         image = build(
-            Store(), recipe, layers, line.show, give_up, force=args.force, runtime=runtime, update=args.update
-        )
+            Store(), images.recipe_of(settings), layers, line.show, give_up,
+            base=images.prebuilt(settings), force=args.force, runtime=runtime, update=args.update,
+        )  # fmt: skip
     finally:
         line.clear()
     print(image.directory)
@@ -161,12 +159,12 @@ def _rm(args: argparse.Namespace) -> int:
 
 def _chosen(digest: str | None) -> Image:
     """Return the image with that digest, or the configured one. Raises ImageError unless there is exactly one."""
+    from ccvm_tui.boot import images
     from ccvm_tui.errors import ImageError
     from ccvm_tui.image import Store
 
     if digest is None:
-        recipe, _ = _recipe(None)
-        image = Store().find(recipe)
+        image = images.find(Store(), _settings())
         if image is None:
             raise ImageError("the image has not been built yet", "`ccvm-tui image build` builds it")
         return image

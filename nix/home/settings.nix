@@ -1,0 +1,112 @@
+# The settings of config.toml as options: for each option the name of the setting, its type and its default. A test
+# compares this table with ccvm_tui/config/settings.py.
+{ lib }:
+let
+  inherit (lib) types;
+
+  row = setting: type: default: description: {
+    inherit
+      setting
+      type
+      default
+      description
+      ;
+  };
+
+  word = types.strMatching "[a-z0-9][a-z0-9._-]*";
+  path = types.strMatching "([/~].*)?";
+  variable = types.strMatching "[A-Za-z_][A-Za-z0-9_]*";
+  key = types.strMatching "(ctrl-|alt-)?([!-~]|space|tab|enter|esc|backspace|up|down|left|right|f[1-9]|f1[0-2])";
+  leader = types.strMatching "ctrl-([a-z\\^_@]|]|space)";
+  directory = types.strMatching "[^/].*";
+in
+{
+  # Options that can also be set for a project.
+  perProject = {
+    memory =
+      row "memory" types.ints.positive 4096
+        "memory of the guest in MiB, at most the host's memory";
+    cores = row "cores" types.ints.positive 4 "number of virtual CPUs, at most the host's";
+    acceleration = row "accel" (types.enum [
+      "auto"
+      "kvm"
+      "tcg"
+    ]) "auto" "accelerator; auto uses KVM only after a guest has run on it";
+    machine = row "machine" (types.enum [
+      "microvm"
+      "q35"
+    ]) "microvm" "QEMU machine type";
+    runtime = row "runtime" (types.enum [
+      "host"
+      "own"
+    ]) "host" "QEMU that runs guests: the host's, or ccvm's own, unpacked next to the image";
+    writableCwd =
+      row "writable_cwd" types.bool true
+        "whether the guest may change the project; if not, its edits are kept in memory and lost when it stops";
+    localDirs =
+      row "local_dirs" (types.listOf directory) [ ]
+        "directories below the project that are kept in the guest's memory instead of being shared";
+    agent = row "agent" word "claude" "agent layer of the image, or \"none\" for a shell";
+    agentSudo =
+      row "agent_sudo" types.bool true
+        "whether sudo works without a password in the guest";
+    apiKeyVariables = row "api_key_variables" (types.listOf variable) [
+      "ANTHROPIC_API_KEY"
+      "CLAUDE_CODE_OAUTH_TOKEN"
+    ] "environment variables that are passed to the guest's sessions, over SSH only";
+    network = row "network" (types.enum [
+      "user"
+      "none"
+    ]) "user" "network of the guest: outgoing connections, or none";
+    image = row "image" path "" "recipe (TOML) of the guest image, or the directory of an image; empty for the built-in recipe";
+    linger =
+      row "linger" types.bool false
+        "whether a guest keeps running after its last session has ended";
+    scrollback =
+      row "scrollback" (types.ints.between 0 1000000) 10000
+        "number of scrollback lines kept for each session";
+    seccomp = row "seccomp" types.bool true "whether QEMU runs with its system call filter";
+    confine =
+      row "confine" types.bool true
+        "whether Landlock confines QEMU to the image, and the file server to the project";
+    osc52 = row "osc52" (types.enum [
+      "allow"
+      "ask"
+      "refuse"
+    ]) "ask" "what to do when a guest's program copies to your clipboard";
+    notifications =
+      row "notifications" types.bool true
+        "whether a guest's notifications are passed to your desktop";
+    waitingTitles = row "waiting_titles" (types.listOf types.str) [
+      "(?i)action required"
+      "(?i)approval required"
+      "(?i)waiting for you"
+      "^✋"
+    ] "regular expressions for the titles of programs that are waiting for you";
+  };
+
+  # Options that apply to all projects.
+  userOnly = {
+    leader =
+      row "leader" leader "ctrl-\\"
+        "the one key that attach and the dashboard do not pass on to the program";
+    keys = {
+      detach = row "keys.detach" key "d" "leave the session running";
+      help = row "keys.help" key "?" "show the keys";
+      switch = row "keys.switch" key "space" "find a session by name";
+      next = row "keys.next" key "n" "next session";
+      previous = row "keys.previous" key "p" "previous session";
+      last = row "keys.last" key "tab" "the previously shown session";
+      attention = row "keys.attention" key "a" "next session that is waiting for you";
+      shell = row "keys.shell" key "c" "new shell in this guest";
+      agent = row "keys.agent" key "g" "new agent in this guest";
+      zoom = row "keys.zoom" key "z" "give the whole terminal to the session, and back";
+      scrollback = row "keys.scrollback" key "[" "read, search and copy the scrollback";
+      sidebar = row "keys.sidebar" key "s" "hide or show the sidebar";
+      tile = row "keys.tile" key "t" "show sessions side by side";
+      end = row "keys.end" key "x" "end the session";
+      palette = row "keys.palette" key ":" "command palette";
+    };
+    theme.name = row "theme.name" word "ccvm" "theme of the dashboard";
+  };
+}
