@@ -45,7 +45,8 @@ async def test_clients_that_attach_during_a_flood_leak_nothing(spare: RealGuest)
 
     for process, (descriptors, memory) in zip((keeper, screen), before, strict=True):
         await eventually(partial(has_closed, process, descriptors))
-        assert process.memory_info().rss - memory < 20 * (1 << 20)  # less than a client's smallest buffer each
+        # the heap is fragmented by the flood; queues of clients that were not freed would take 80 MiB
+        assert process.memory_info().rss - memory < 64 << 20
     async with await connection.connect(spare.name) as control:
         await control.end_session(session, force=True)
     await eventually(lambda: session not in [info["id"] for info in spare.info["sessions"]])
