@@ -297,10 +297,10 @@ def test_a_set_user_id_program_of_the_host_loses_the_bit_when_the_guest_changes_
         assert client.find(name.encode()).mode & stat.S_ISUID == kept, name
 
 
-def test_a_directory_of_20000_names_is_listed_while_they_are_deleted(client: Client) -> None:
+def test_a_directory_of_5000_names_is_listed_while_they_are_deleted(client: Client) -> None:
     root = root_of(client)
     (root / "d").mkdir()
-    for number in range(20_000):
+    for number in range(5_000):
         (root / "d" / f"{number:05}").touch()
     node, offset, listed = client.find(b"d").node, 0, []
     while data := client.request(Op.READDIR, node, fuse.READ_IN.pack(0, offset, 32768, 0, 0, 0, 0)):
@@ -312,7 +312,7 @@ def test_a_directory_of_20000_names_is_listed_while_they_are_deleted(client: Cli
             if name not in (b".", b".."):
                 client.unlink(b"d/" + name)
                 listed.append(name)
-    assert len(set(listed)) == len(listed) == 20_000
+    assert len(set(listed)) == len(listed) == 5_000
     client.rmdir(b"d")
 
 

@@ -141,7 +141,7 @@ MESSAGES = st.tuples(
 
 
 @given(messages=st.lists(MESSAGES, max_size=12))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_messages_are_handled_or_refused(messages: list[tuple[int, bytes, int, bool]]) -> None:
     before = len(os.listdir("/proc/self/fd"))
     deliver(messages)
