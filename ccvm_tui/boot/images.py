@@ -1,4 +1,4 @@
-"""The image and the runtime that a guest needs, built if they are missing."""
+"""The image and the runtime that a guest needs, built or downloaded if they are missing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from ccvm_tui.config import Settings
 from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import NO_LAYER, BuildCancelled, Image, Progress, Recipe, Store, build, load_recipe
 from ccvm_tui.image.agent_layer import locate
+from ccvm_tui.image.origin import Origin, origin
 from ccvm_tui.protocol import LaunchSpec
 
 
 def recipe_of(settings: Settings) -> Recipe:
     """Return the configured recipe. Raises ImageError if it cannot be read or is invalid."""
     return load_recipe(Path(settings.image) if settings.image else None)
+
+
+def origin_of(settings: Settings) -> Origin | None:
+    """Return from where the image is downloaded, or None if it is built. Raises ConfigError if the key is invalid."""
+    return origin(settings.image_url, settings.image_key) if settings.image_url else None
 
 
 def provide(
@@ -30,7 +36,7 @@ def provide(
     *,
     agent_wanted: bool,
 ) -> LaunchSpec:
-    """Return ``spec`` with the image and the runtime to use, and build what is missing. Blocks.
+    """Return ``spec`` with the image and the runtime to use, and build or download what is missing. Blocks.
 
     The agent's layer is built only if ``agent_wanted``. ``report`` receives the progress of the build. Raises
     BuildCancelled soon after ``cancel`` is set, PrerequisiteError if a program for the build is not installed,
@@ -44,7 +50,7 @@ def provide(
         image = store.find(recipe, layer)
     own = uses_runtime(settings)
     if image is None or (own and store.runtime(recipe) is None):
-        image = _build(store, recipe, layer, report, cancel, runtime=own)
+        image = _build(store, recipe, layer, report, cancel, runtime=own, origin=origin_of(settings))
     image.quick_check(layer)
     runtime = store.runtime(recipe) if own else None
     return msgspec.structs.replace(
@@ -81,11 +87,12 @@ def _build(
     cancel: threading.Event,
     *,
     runtime: bool,
+    origin: Origin | None,
 ) -> Image:
     try:
         if layer != NO_LAYER:
             locate(recipe.layer(layer))  # a missing agent is reported before the minutes that the rest takes
-        return build(store, recipe, (layer,), report, cancel, runtime=runtime)
+        return build(store, recipe, (layer,), report, cancel, runtime=runtime, origin=origin)
     except BuildCancelled:
         raise
     except (ImageError, PrerequisiteError) as error:

@@ -109,6 +109,15 @@ class Settings:
     image: str = setting(
         "", kinds.PATH, "recipe (TOML) of the guest image; empty for the built-in one", variable="CCVM_IMAGE"
     )
+    image_url: str = setting(
+        "",
+        kinds.URL,
+        "index of an image that is downloaded instead of being built; {version} and {machine} are replaced",
+        variable="CCVM_IMAGE_URL",
+    )
+    image_key: str = setting(
+        "", kinds.PUBLIC_KEY, "public Ed25519 key of that index, in base64", variable="CCVM_IMAGE_KEY"
+    )
     linger: bool = setting(
         False, kinds.BOOLEAN, "whether a guest keeps running after its last session has ended", variable="CCVM_LINGER"
     )

@@ -19,6 +19,7 @@ from ccvm_tui.image import BuildCancelled, Image, Progress, Store, agent_layer, 
 from ccvm_tui.image.progress import PHASES, Phases
 from ccvm_tui.image.recipe import LayerRecipe
 from ccvm_tui.image.run import BuildProcess
+from ccvm_tui.requirements import MMDEBSTRAP, SQUASHFS, UTIL_LINUX, how_to_install
 from tests.waiting import wait_until
 
 SCRATCH = "ccvm-build-*"
@@ -92,7 +93,7 @@ def test_missing_programs_are_named_with_the_command_that_installs_them(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PrerequisiteError, match="mmdebstrap") as caught:
         build(Store(tmp_path / "images"), load_recipe())
-    assert "sudo apt install mmdebstrap squashfs-tools" in caught.value.hint
+    assert caught.value.hint == how_to_install(MMDEBSTRAP, SQUASHFS, UTIL_LINUX)
 
 
 def test_an_unknown_layer_is_rejected_before_anything_is_built(tmp_path: Path) -> None:
