@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         for line in lines(checks):
             print(line)
         print("\nThis machine can run guests." if able else "\nThis machine cannot run guests yet.")
+        if solvable := ", ".join(check.name for check in checks if check.remedy is not None):
+            print(f"`ccvm-tui setup` offers to solve: {solvable}")
     return 0 if able else 1
 
 
