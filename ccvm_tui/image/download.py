@@ -25,6 +25,7 @@ from ccvm_tui.image.origin import Origin
 from ccvm_tui.image.progress import Phases
 from ccvm_tui.image.recipe import Recipe
 from ccvm_tui.image.run import BuildCancelled
+from ccvm_tui.image.runtime import BIN, LIB
 from ccvm_tui.image.runtime_build import content_digest
 from ccvm_tui.image.store import Store
 from ccvm_tui.image.transfer import fetch, fetch_file
@@ -62,7 +63,8 @@ class Download:
             raise ImageError(f"there is no QEMU at {self._origin.url}", f"install QEMU; or {_LOCAL}, and its QEMU")
         self._fetch(archive, workdir, "runtime")
         found = manifest.read_runtime(workdir)
-        if not found.digest == archive.digest == content_digest(dict(found.files)):
+        known = found.digest == archive.digest == content_digest(dict(found.files))
+        if not known or not {f"{BIN}/{found.program}", f"{LIB}/{found.loader}"} <= set(found.files):
             raise ImageError(f"{archive.file} contains another runtime than its index says", _LOCAL)
         _accept(workdir, found.files, archive)
         return found

@@ -6,6 +6,7 @@ import base64
 import gzip
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tarfile
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 
 from ccvm_tui import __version__
 from ccvm_tui.errors import ConfigError, ImageError
-from ccvm_tui.image import BuildCancelled, Image, Progress, Recipe, Store, build, load_recipe, transfer, verify
+from ccvm_tui.image import BuildCancelled, Image, Progress, Recipe, Runtime, Store, build, load_recipe, transfer, verify
 from ccvm_tui.image.export import export
 from ccvm_tui.image.images import ROOTFS
 from ccvm_tui.image.index import Archive, Index, decode, encode
@@ -33,6 +34,7 @@ from ccvm_tui.image.unpack import unpack
 from tests.image.runtimes import publish_runtime
 from tests.image.servers import Server, serving
 from tests.image.test_store import publish
+from tests.waiting import wait_until
 
 KEY = Ed25519PrivateKey.generate()
 CONTENT = os.urandom(3 << 20)
@@ -408,6 +410,47 @@ def test_a_full_disk_is_reported_and_left_clean(published: Published) -> None:
     assert "free some space" in hint
     assert published.left == set()
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1 << 20
+
+
+def test_an_interrupted_command_keeps_only_what_it_has_received(published: Published) -> None:
+    path = f"/{published.archive.name}"
+    published.server.silent = path
+    there = published.origin
+    cache = published.store.root.parent / "cache"
+    settings = {
+        "CCVM_IMAGE_URL": there.url,
+        "CCVM_IMAGE_KEY": base64.b64encode(there.key).decode(),
+        "CCVM_AGENT": "none",
+        "XDG_CACHE_HOME": str(cache),
+    }
+    argv = [sys.executable, "-P", "-m", "ccvm_tui", "image", "build"]
+    process = subprocess.Popen(argv, env={**os.environ, **settings}, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: (path, "") in published.server.requests)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    store = Store(cache / "ccvm/images")
+    assert {entry.name for entry in store.root.iterdir()} <= {".lock", *(partial.name for partial in store.partials())}
+    published.server.silent = ""
+    assert subprocess.run(argv, env={**os.environ, **settings}).returncode == 0
+    assert verify(store.list()[0]) == []
+
+
+def test_the_real_image_and_its_qemu_survive_export_and_download(
+    image: Image, runtime: Runtime, tmp_path: Path
+) -> None:
+    index = export(image, runtime, tmp_path / "published")
+    Path(f"{index}.sig").write_bytes(KEY.sign(index.read_bytes()))
+    store = Store(tmp_path / "images")
+    there = Origin(index.as_uri(), KEY.public_key().public_bytes_raw())
+    downloaded = build(store, load_recipe(), runtime=True, origin=there)
+    assert downloaded.manifest == image.manifest
+    assert verify(downloaded) == []
+    found = store.runtime(load_recipe())
+    assert found is not None
+    version = subprocess.run([*found.command, "--version"], capture_output=True, text=True, check=True, env={})
+    assert found.version in version.stdout
 
 
 # --- settings and format ----------------------------------------------------------------------------------------------
