@@ -81,11 +81,19 @@ def _same(name: str, **others: str) -> dict[str, str]:
 
 
 _QEMU_PACKAGES = {
-    "x86_64": {"apt": "qemu-system-x86", "dnf": "qemu-system-x86", "pacman": "qemu-system-x86", "zypper": "qemu-x86"},
-    "aarch64": {
-        "apt": "qemu-system-arm", "dnf": "qemu-system-aarch64", "pacman": "qemu-system-aarch64", "zypper": "qemu-arm",
+    "x86_64": {
+        "apt": "qemu-system-x86",
+        "dnf": "qemu-system-x86-core",
+        "pacman": "qemu-system-x86",
+        "zypper": "qemu-x86",
     },
-}  # fmt: skip
+    "aarch64": {
+        "apt": "qemu-system-arm",
+        "dnf": "qemu-system-aarch64-core",
+        "pacman": "qemu-system-aarch64",
+        "zypper": "qemu-arm",
+    },
+}
 
 
 def qemu(machine: str) -> Requirement:

@@ -6,6 +6,7 @@ The package manager and sudo are scripts on PATH that log their arguments. All o
 from __future__ import annotations
 
 import base64
+import json
 import re
 import stat
 from pathlib import Path
@@ -84,11 +85,22 @@ def test_a_dry_run_prints_the_commands_and_runs_none(host: Host, ccvm_tui: Run) 
     assert b"ccvm-tui image build" not in ccvm_tui("setup", "--dry-run", "--no-image").stdout
 
 
-def test_doctor_names_what_setup_can_solve(host: Host, ccvm_tui: Run) -> None:
-    assert host.programs.is_dir()
-    done = ccvm_tui("doctor")
-    assert done.returncode == 1
-    assert re.search(rb"\n`ccvm-tui setup` offers to solve: .*mksquashfs", done.stdout)
+def test_doctor_mentions_setup_only_if_it_can_solve_something(
+    host: Host, ccvm_tui: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = ccvm_tui("doctor")
+    assert missing.returncode == 1
+    assert b"\n`ccvm-tui setup` offers to install" in missing.stdout
+    monkeypatch.setenv("PATH", f"{host.programs}:/usr/bin:/bin")
+    nothing = ccvm_tui("setup", "--dry-run", "--no-image").stdout
+    assert (b"`ccvm-tui setup`" in ccvm_tui("doctor").stdout) == (nothing != b"")
+
+
+def test_doctor_reports_an_image_url_without_a_key(ccvm_tui: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CCVM_IMAGE_URL", "https://example.org/{version}.index.json")
+    checks = {check["name"]: check for check in json.loads(ccvm_tui("doctor", "--json").stdout)["checks"]}
+    assert checks["settings"]["status"] == "fail"
+    assert "image_key" in checks["settings"]["detail"]
 
 
 def test_everything_is_installed_without_a_question_if_that_was_requested(host: Host, ccvm_tui: Run) -> None:
@@ -164,7 +176,7 @@ def test_a_package_manager_that_fails_is_reported(host: Host, ccvm_tui: Run) -> 
     done = ccvm_tui("setup", "--yes", "--no-image")
     assert done.returncode == 1
     assert host.ran == ["apt-get update"]
-    assert b"has failed with status 100" in done.stderr
+    assert b"`sudo apt-get update` has failed with status 100" in done.stderr
     assert re.search(rb"mksquashfs +not installed", done.stderr)
 
 
@@ -193,6 +205,16 @@ def test_the_image_is_downloaded_if_that_is_configured(
     assert len(Store().list()) == 1
     assert host.ran == ["apt-get update", INSTALL]
     assert b"image build" not in ccvm_tui("setup", "--dry-run").stdout
+
+
+def test_what_no_command_solves_is_reported(host: Host, ccvm_tui: Run) -> None:
+    """Without permission to create user namespaces, no command of ``setup`` helps."""
+    host.add("unshare", '#!/bin/sh\necho "not today" >&2\nexit 1\n')
+    done = ccvm_tui("setup", "--dry-run")
+    assert done.returncode == 0
+    assert re.search(rb"user namespaces +not allowed: not today\n +\xe2\x86\x92 allow them: `sudo sysctl", done.stderr)
+    assert b"mksquashfs" not in done.stderr
+    assert host.ran == []
 
 
 def test_an_image_that_cannot_be_built_is_not_offered(host: Host, ccvm_tui: Run) -> None:

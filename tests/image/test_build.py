@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui import requirements
 from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import BuildCancelled, Image, Progress, Store, agent_layer, build, load_recipe, mirrors, verify
 from ccvm_tui.image.progress import PHASES, Phases
@@ -119,6 +120,14 @@ def test_mirrors_are_taken_from_the_machines_apt() -> None:
 
 def test_a_derivative_of_debian_leaves_the_mirrors_to_mmdebstrap() -> None:
     assert mirrors.parse_mirrors("Packages|http://u.example/ubuntu/|noble|Ubuntu|Ubuntu\n") == ("", "")
+
+
+def test_a_distribution_without_apt_leaves_the_mirrors_to_mmdebstrap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "os-release").write_text("ID=fedora\n")
+    monkeypatch.setattr(requirements, "OS_RELEASE", (tmp_path / "os-release",))
+    assert mirrors.source_lines(load_recipe()) == []
 
 
 def test_a_machine_without_package_lists_gets_a_hint() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ccvm_tui import config
 from ccvm_tui.boot import images, terminfo
+from ccvm_tui.cli.verbs import setup
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError, ImageError
 from ccvm_tui.image import Runtime, Store
@@ -20,6 +21,7 @@ from ccvm_tui.image.manifest import RENEW
 from ccvm_tui.machine import diagnostics, qemu_issues
 from ccvm_tui.machine.check import Check
 from ccvm_tui.machine.status import Status
+from ccvm_tui.requirements import package_manager
 
 SIGNS = {"ok": "✓ ok  ", "warn": "! warn", "fail": "✗ FAIL"}
 """The first column of a check, by its status."""
@@ -41,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         for line in lines(checks):
             print(line)
         print("\nThis machine can run guests." if able else "\nThis machine cannot run guests yet.")
-        if solvable := ", ".join(check.name for check in checks if check.remedy is not None):
-            print(f"`ccvm-tui setup` offers to solve: {solvable}")
+        if setup.plan(checks, package_manager()):
+            print("`ccvm-tui setup` offers to install or change what is missing.")
     return 0 if able else 1
 
 
@@ -70,6 +72,7 @@ def _check_settings(project: Path, environ: Mapping[str, str]) -> tuple[Settings
     """Return the settings, or the defaults if the settings are invalid, and the check."""
     try:
         found = config.resolve(project, environ)
+        images.origin_of(found.settings)
     except ConfigError as error:
         return Settings(), Check("settings", Status.FAIL, error.message, error.hint or "correct the setting")
     path = found.file.path

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ccvm_tui.requirements import PackageManager
 
 
+_BUILD = "ccvm-tui image build"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One change of the machine: its purpose, and commands for root. ``afterwards`` is what the user must do then."""
@@ -47,10 +50,13 @@ def run(args: argparse.Namespace) -> int:
     from ccvm_tui.requirements import package_manager
 
     settings = config.resolve(Path.cwd(), os.environ).settings
+    manager = package_manager()
     checks = _checks()
-    steps = plan(checks, package_manager())
+    steps = plan(checks, manager)
     if args.dry_run:
-        return _print_commands(steps, checks, settings, image=not args.no_image)
+        _print_commands(steps, None if args.no_image or _has_image(checks) else settings)
+        _show([check for check in checks if check.status == "fail" and not plan([check], manager)])
+        return 0
     taken = [_take(step, yes=args.yes) for step in steps]
     if any(taken):
         checks = _checks()
@@ -86,16 +92,17 @@ def plan(checks: Iterable[Check], manager: PackageManager | None) -> list[Step]:
     ]
 
 
-def _print_commands(steps: Iterable[Step], checks: Iterable[Check], settings: Settings, *, image: bool) -> int:
+def _print_commands(steps: Iterable[Step], image: Settings | None) -> None:
+    """Print the commands of ``steps``, and that which builds the image with the settings ``image``."""
     for step in steps:
         for command in step.commands:
             print(shlex.join(_as_root(command)))
-    if image and not _has_image(checks):
-        obstacle = _image_obstacle(settings, installed=[step.commands[-1] for step in steps])
-        print(obstacle if obstacle else "ccvm-tui image build", file=sys.stderr if obstacle else sys.stdout)
-    unsolved = [check for check in checks if check.status == "fail" and check.remedy is None]
-    _show(unsolved)
-    return 0
+    if image is None:
+        return
+    if obstacle := _image_obstacle(image, installed=[step.commands[-1] for step in steps]):
+        _say(obstacle)
+    else:
+        print(_BUILD)
 
 
 def _take(step: Step, *, yes: bool) -> bool:
@@ -111,7 +118,7 @@ def _take(step: Step, *, yes: bool) -> bool:
         return False
     for command in commands:
         if status := _wait_for(command):
-            _say(f"  {command[0]} has failed with status {status}; nothing that follows it was run")
+            _say(f"  `{shlex.join(command)}` has failed with status {status}")
             return True
     if step.afterwards:
         _say(f"  then: {step.afterwards}")
@@ -162,7 +169,7 @@ def _provide_image(checks: Iterable[Check], settings: Settings, *, yes: bool) ->
         agent = NO_LAYER
     action = f"download it from {settings.image_url}" if settings.image_url else "build it, from packages of Debian"
     _say(f"\nthere is no guest image yet: {action}")
-    _say("    ccvm-tui image build")
+    _say(f"    {_BUILD}")
     if not (yes or _asked("Run this?")):
         return False
     recipe, _ = image.configured_recipe()
