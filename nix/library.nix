@@ -5,6 +5,7 @@
   callPackage,
   hatchling,
   asyncssh,
+  cryptography,
   inotify-simple,
   msgspec,
   platformdirs,
@@ -39,6 +40,7 @@ buildPythonPackage {
 
   dependencies = [
     asyncssh
+    cryptography
     inotify-simple
     msgspec
     platformdirs

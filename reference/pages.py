@@ -11,13 +11,14 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable
 
+from ccvm_tui import requirements
 from ccvm_tui.cli import ccvm, parser
 from ccvm_tui.config import SCHEMA, Keys, Setting, Settings
 from ccvm_tui.tui.actions import table
 from ccvm_tui.tui.model import scrollback
 from reference.commands import STATUSES, Command, commands
 
-PAGES = ("commands.md", "configuration.md", "keys.md")
+PAGES = ("commands.md", "configuration.md", "install.md", "keys.md")
 """The pages in ``docs`` that have generated parts."""
 
 _WIDTH = 100
@@ -41,6 +42,7 @@ def _parts() -> dict[str, Callable[[], str]]:
         "exit statuses": lambda: _table(("status", "meaning"), STATUSES.items()),
         "ccvm": lambda: _table(("flag", "meaning"), ((f"`{flag}`", about) for flag, about in ccvm.FLAGS.items())),
         "settings": _settings,
+        "requirements": _requirements,
         "keys": _keys,
         "copy mode": lambda: _table(("key", "meaning"), scrollback.KEYS),
     }
@@ -78,6 +80,27 @@ def usage_text(command: Command, width: int) -> str:
         " ".join((first, *rest)), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
     return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _requirements() -> str:
+    """Return the table of what the host needs, with a column of packages for each package manager."""
+    managers = requirements.MANAGERS
+    qemu = [requirements.qemu(machine) for machine in ("x86_64", "aarch64")]
+    rows = [*qemu, *(row for row in requirements.TABLE if row is not requirements.QEMU)]
+    return _table(
+        ("needed", "purpose", *(manager.name for manager in managers)),
+        (
+            (
+                " or ".join(f"`{program}`" for program in row.programs) or "keys of Debian",
+                row.purpose,
+                *(
+                    f"`{row.packages[manager.name]}`" if manager.name in row.packages else "none"
+                    for manager in managers
+                ),
+            )
+            for row in rows
+        ),
+    )
 
 
 def _settings() -> str:

@@ -1,4 +1,4 @@
-"""The image and the runtime that a guest needs, built if they are missing."""
+"""The image and the runtime that a guest needs, built or downloaded if they are missing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ccvm_tui.config import Settings
 from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import NO_LAYER, BuildCancelled, Image, Progress, Recipe, Store, build, load_recipe
 from ccvm_tui.image.agent_layer import locate
+from ccvm_tui.image.origin import Origin, origin
 from ccvm_tui.protocol import LaunchSpec
 
 DEFAULT_IMAGE_VARIABLE = "CCVM_DEFAULT_IMAGE"
@@ -59,6 +60,11 @@ def find(store: Store, settings: Settings, layer: str = NO_LAYER) -> Image | Non
     return image if image.has_layer(layer) else None
 
 
+def origin_of(settings: Settings) -> Origin | None:
+    """Return from where the image is downloaded, or None if it is built. Raises ConfigError if the key is invalid."""
+    return origin(settings.image_url, settings.image_key) if settings.image_url else None
+
+
 def provide(
     spec: LaunchSpec,
     settings: Settings,
@@ -67,7 +73,7 @@ def provide(
     *,
     agent_wanted: bool,
 ) -> LaunchSpec:
-    """Return ``spec`` with the image and the runtime to use, and build what is missing. Blocks.
+    """Return ``spec`` with the image and the runtime to use, and build or download what is missing. Blocks.
 
     The agent's layer is built only if ``agent_wanted``. ``report`` receives the progress of the build. Raises
     BuildCancelled soon after ``cancel`` is set, PrerequisiteError if a program for the build is not installed,
@@ -81,7 +87,7 @@ def provide(
         image = find(store, settings, layer)
     own = uses_runtime(settings)
     if image is None or (own and store.runtime(recipe) is None):
-        image = _build(store, recipe, layer, report, cancel, base=prebuilt(settings), runtime=own)
+        image = _build(settings, store, recipe, layer, report, cancel, runtime=own)
     image.quick_check(layer)
     runtime = store.runtime(recipe) if own else None
     return msgspec.structs.replace(
@@ -111,19 +117,22 @@ def built_image(settings: Settings) -> Image | None:
 
 
 def _build(
+    settings: Settings,
     store: Store,
     recipe: Recipe,
     layer: str,
     report: Callable[[Progress], None],
     cancel: threading.Event,
     *,
-    base: Path | None,
     runtime: bool,
 ) -> Image:
     try:
         if layer != NO_LAYER:
             locate(recipe.layer(layer))  # a missing agent is reported before the minutes that the rest takes
-        return build(store, recipe, (layer,), report, cancel, base=base, runtime=runtime)
+        return build(
+            store, recipe, (layer,), report, cancel,
+            base=prebuilt(settings), runtime=runtime, origin=origin_of(settings),
+        )  # fmt: skip
     except BuildCancelled:
         raise
     except (ImageError, PrerequisiteError) as error:

@@ -170,6 +170,14 @@ DIRECTORIES = _directories()
 PATH = _path()
 """An absolute path, with ``~`` expanded, or an empty string."""
 
+URL = _matching(
+    re.compile(r"(https://[^\s/]|file:///)[^\s]*|"), "a URL that starts with https:// or file:///, or empty"
+)
+"""An address of a file, or an empty string."""
+
+PUBLIC_KEY = _matching(re.compile(r"([A-Za-z0-9+/]{43}=)?"), "32 bytes in base64 (44 characters), or empty")
+"""A public Ed25519 key, or an empty string."""
+
 KEY = _matching(_KEY, 'a key, such as "d", "ctrl-w", "space" or "f5"')
 """The name of a key."""
 

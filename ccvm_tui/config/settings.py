@@ -112,6 +112,15 @@ class Settings:
         "recipe (TOML) of the guest image, or the directory of an image; empty for the built-in recipe",
         variable="CCVM_IMAGE",
     )
+    image_url: str = setting(
+        "",
+        kinds.URL,
+        "index of an image that is downloaded instead of being built; {version} and {machine} are replaced",
+        variable="CCVM_IMAGE_URL",
+    )
+    image_key: str = setting(
+        "", kinds.PUBLIC_KEY, "public Ed25519 key of that index, in base64", variable="CCVM_IMAGE_KEY"
+    )
     linger: bool = setting(
         False, kinds.BOOLEAN, "whether a guest keeps running after its last session has ended", variable="CCVM_LINGER"
     )

@@ -22,6 +22,7 @@ from ccvm_tui.image.kernel import ELF_MAGIC
 from ccvm_tui.image.recipe import LayerRecipe
 from ccvm_tui.image.run import BuildProcess
 from ccvm_tui.image.unpack import unpack
+from ccvm_tui.requirements import AGENT, how_to_install
 
 LAYER_FORMAT = 1
 """Part of a layer's digest. A change of the layout of layers needs a new number."""
@@ -74,7 +75,7 @@ def locate(recipe: LayerRecipe) -> Source:
     if shutil.which("npm") is None:
         raise PrerequisiteError(
             f"neither {recipe.program or recipe.name} nor npm, which can download it, is installed on this machine",
-            f"install {recipe.program or recipe.name}, or run `sudo apt install npm`",
+            f"install {recipe.program or recipe.name}, or npm: {how_to_install(AGENT)}",
         )
     package = recipe.npm.format(arch=NPM_ARCH.get(platform.machine(), platform.machine()))
     return Source(recipe, None, _npm_version(package), package)

@@ -15,20 +15,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from ccvm_tui import subids
 from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import mirrors
 from ccvm_tui.image.guestfiles import GUEST, GuestFile, as_tar, guest_files
 from ccvm_tui.image.recipe import Recipe
 from ccvm_tui.image.run import BuildProcess
+from ccvm_tui.requirements import UIDMAP, require
 
 KERNEL_PACKAGES = {"x86_64": "linux-image-amd64", "aarch64": "linux-image-arm64"}
 """The metapackage of the kernel, by the machine that ``uname`` reports."""
 
 REQUIRED = ("busybox-static", "kmod", "openssh-server", "python3", "systemd-standalone-sysusers", "zsh")
 """Packages that every guest needs, regardless of the recipe. Standalone sysusers avoids a dependency on systemd."""
-
-PROGRAMS = {"mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "setpriv": "util-linux"}
-"""Programs that a build runs, and the packages that contain them."""
 
 _REQUIRED_SPACE = 3 << 30
 _STAGE = "/ccvm-build"  # input and output of the steps inside the chroot, removed at the end
@@ -68,7 +67,6 @@ class Bootstrap:
         Raises ImageError with the last output of a program that fails, PrerequisiteError if something has to be
         installed, BuildCancelled soon after ``cancel`` is set.
         """
-        check_programs()
         mode = build_mode()
 
         def line(text: str) -> None:
@@ -121,18 +119,6 @@ class Bootstrap:
         return archive
 
 
-def check_programs() -> None:
-    """Check that the programs of a build are installed.
-
-    Raises PrerequisiteError that names all missing programs and the command that installs them.
-    """
-    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
-    if missing:
-        raise PrerequisiteError(
-            f"building an image needs {' and '.join(missing)}", f"sudo apt install {' '.join(missing)}"
-        )
-
-
 def build_mode() -> str:
     """Return mmdebstrap's mode: ``root`` for uid 0, otherwise ``unshare``.
 
@@ -141,22 +127,13 @@ def build_mode() -> str:
     if os.getuid() == 0:
         return "root"
     user = pwd.getpwuid(os.getuid()).pw_name
-    if shutil.which("newuidmap") is None:
-        raise PrerequisiteError("building an image without root needs newuidmap", "sudo apt install uidmap")
-    if not _has_subuids(user):
+    require(UIDMAP, what="building an image without root")
+    if not subids.has_range(user):
         raise PrerequisiteError(
             f"building an image without root needs subordinate user ids, and {user} has none",
-            f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+            f"`sudo {shlex.join(subids.command(user))}`",
         )
     return "unshare"
-
-
-def _has_subuids(user: str) -> bool:
-    try:
-        lines = Path("/etc/subuid").read_text().splitlines()
-    except OSError:
-        return False
-    return any(line.split(":")[0] in (user, str(os.getuid())) for line in lines)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image.recipe import Recipe
+from ccvm_tui.requirements import APT, MMDEBSTRAP, how_to_install, package_manager
 
 _FORMAT = "$(CREATED_BY)|$(REPO_URI)|$(CODENAME)|$(ORIGIN)|$(LABEL)"
 _ROLLING = ("sid", "unstable", "testing")
@@ -19,10 +20,15 @@ _PASSED_ON = (
 def source_lines(recipe: Recipe) -> list[str]:
     """Return sources.list(5) lines for the recipe's suite, with updates and security fixes if there are mirrors.
 
-    The list is empty if apt has no source of Debian packages, as on Debian's derivatives. mmdebstrap then uses its own.
-    Raises PrerequisiteError if this machine has no apt, or its apt has no package lists.
+    The list is empty if apt has no source of Debian packages, as on Debian's derivatives, and on distributions that do
+    not use apt. mmdebstrap then uses its own. Raises PrerequisiteError if this machine has no apt, or if apt has no
+    package lists.
     """
-    archive, security = (recipe.mirror, "") if recipe.mirror else parse_mirrors(_run("apt-get", "indextargets"))
+    archive = security = ""
+    if recipe.mirror:
+        archive = recipe.mirror
+    elif package_manager() in (APT, None):
+        archive, security = parse_mirrors(_run("apt-get", "indextargets"))
     if not archive:
         return []
     components = " ".join(recipe.components)
@@ -72,8 +78,7 @@ def _run(program: str, *arguments: str, options: Sequence[str] = ()) -> str:
         done = subprocess.run([program, *options, *arguments], capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
         raise PrerequisiteError(
-            f"{program} is not installed: images can be built only on Debian and its derivatives",
-            "see the README for other distributions",
+            f"{program} is not installed, and mmdebstrap, which builds the image, needs it", how_to_install(MMDEBSTRAP)
         ) from error
     except subprocess.CalledProcessError as error:
         raise ImageError(f"{program} failed: {error.stderr.strip()[-500:]}") from error

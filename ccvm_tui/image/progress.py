@@ -18,8 +18,11 @@ PHASES: dict[str, float] = {
     "kernel": 5,
     "squashfs": 5,
     "initrd": 2,
+    "fetch": 30,
+    "unpack": 5,
     "publish": 1,
     "layer": 6,
+    "fetch runtime": 10,
     "runtime": 12,
 }
 """The phases in order, with their default durations in seconds."""
@@ -33,10 +36,14 @@ _DESCRIPTIONS = {
     "kernel": "preparing kernel and guest files",
     "squashfs": "packing the root file system",
     "initrd": "making the initrd",
+    "fetch": "downloading the image",
+    "unpack": "unpacking the image",
     "layer": "packing the agent",
+    "fetch runtime": "downloading QEMU",
     "runtime": "unpacking QEMU",
     "publish": "checking and publishing",
 }
+_SETTLED = 1.0  # seconds of a phase after which its share predicts the rest
 _MAX_PHASE_SHARE = 0.95
 """The share of its expected duration up to which a phase that takes longer is shown."""
 
@@ -79,14 +86,16 @@ class Phases:
             self._phase, self._began = phase, time.monotonic()
         self.tick(detail)
 
-    def tick(self, detail: str = "") -> None:
-        """Report the progress at the current time."""
+    def tick(self, detail: str = "", share: float | None = None) -> None:
+        """Report the progress at the current time. ``share`` is that of the phase, from 0 to 1, if it is known."""
         if self._phase not in self._order:
             return
         elapsed = time.monotonic() - self._began
         here = self._order.index(self._phase)
         before = sum(self._expected[phase] for phase in self._order[:here])
         expected = self._expected[self._phase]
+        if share and elapsed > _SETTLED:
+            expected = elapsed / share
         after = sum(self._expected[phase] for phase in self._order[here + 1 :])
         done = before + min(elapsed, _MAX_PHASE_SHARE * expected)
         left = max(expected - elapsed, 0) + after

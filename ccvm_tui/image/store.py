@@ -23,6 +23,7 @@ from ccvm_tui.image.runtime_build import runtime_key
 from ccvm_tui.paths import images_dir
 
 _UNFINISHED = ".building-"
+_PARTIAL = ".download-"
 _LOCK = ".lock"
 _DURATIONS = ".durations.json"
 _SHORT = 16
@@ -33,6 +34,7 @@ _POLL = 0.2
 Images = list[Image]
 Layers = list[Layer]
 Runtimes = list[Runtime]
+Paths = list[Path]
 
 
 class Store:
@@ -58,6 +60,14 @@ class Store:
     def durations(self) -> Path:
         """The file with the durations of the phases of earlier builds."""
         return self.root / _DURATIONS
+
+    def partial(self, sha256: str) -> Path:
+        """Return the file for the received part of an archive whose checksum is ``sha256``. It outlives a download."""
+        return self.root / f"{_PARTIAL}{sha256[:_SHORT]}"
+
+    def partials(self) -> Paths:
+        """Return the received parts of all archives that are not complete."""
+        return sorted(self.root.glob(f"{_PARTIAL}*"))
 
     def directory_of(self, recipe: Recipe) -> Path:
         """Return the directory of the image of ``recipe``, which need not exist."""

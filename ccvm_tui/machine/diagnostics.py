@@ -7,27 +7,26 @@ machine, write files, and run a guest on KVM. They run concurrently, because eac
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import grp
 import os
 import platform
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ccvm_tui.errors import CcvmError, PrerequisiteError, UserError
 from ccvm_tui.image.runtime import Runtime
-from ccvm_tui.machine import accel, confine, qemu_issues
+from ccvm_tui.machine import accel, confine, image_checks, qemu_issues
+from ccvm_tui.machine.check import Check, Remedy, first_line, output_of, required, user_name
 from ccvm_tui.machine.limits import Host
 from ccvm_tui.machine.process import Machine
 from ccvm_tui.machine.spec import MachineSpec
 from ccvm_tui.machine.status import Status
 from ccvm_tui.paths import GuestPaths, cache_dir, runtime_dir
-
-TIMEOUT = 10.0
-"""Seconds that a program may take when run by a check."""
+from ccvm_tui.requirements import NCURSES, QEMU, alternatives
 
 _NEEDED_MIB = 1024
 _BUILD_SPACE = 3 << 30
@@ -38,23 +37,14 @@ _WATCHES = Path("/proc/sys", *_WATCHES_NAME.split("."))
 _ENOUGH_WATCHES = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check. ``fix`` tells the user how to solve the problem; it is empty if there is none."""
-
-    name: str
-    status: Status
-    detail: str
-    fix: str = ""
-
-
 async def check_host(
-    kernel: Path | None = None, machine: str = "microvm", runtime: Runtime | None = None
+    kernel: Path | None = None, machine: str = "microvm", runtime: Runtime | None = None, *, downloads: bool = False
 ) -> list[Check]:
     """Run all checks and return their results in a fixed order.
 
     With a ``kernel``, KVM is probed even if an earlier verdict is cached; without one it cannot be probed. With a
-    ``runtime``, the checks run its QEMU instead of the host's.
+    ``runtime``, the checks run its QEMU instead of the host's. If the image is downloaded (``downloads``), what a build
+    needs is not checked.
     """
     kvm = asyncio.ensure_future(_kvm(kernel, machine, runtime))
     checks: list[Callable[[], Awaitable[Check]]] = [
@@ -69,39 +59,10 @@ async def check_host(
         _memory,
         _runtime_directory,
         _disk,
-        _user_namespaces,
-        lambda: _program("mmdebstrap", "mmdebstrap", "it builds the guest image"),
-        lambda: _program("mksquashfs", "squashfs-tools", "it packs the guest image"),
-        lambda: _program("infocmp", "ncurses-bin", "it describes your terminal to the guest"),
-        _agent_source,
+        *image_checks.checks(downloads=downloads),
+        lambda: required(NCURSES),
     ]
     return list(await asyncio.gather(*(check() for check in checks)))
-
-
-async def _output(*command: str) -> tuple[int, str]:
-    """Return a program's exit status and combined output; the status is -1 if it cannot be run or takes too long."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-    except OSError as error:
-        return -1, error.strerror or str(error)
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, 9)
-        await process.wait()
-        return -1, f"no answer within {TIMEOUT:.0f} s"
-    return process.returncode or 0, output.decode("utf-8", "replace").strip()
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0].strip()
 
 
 async def _user() -> Check:
@@ -125,9 +86,6 @@ async def _kernel_version() -> Check:
     return Check("kernel", Status.OK, f"Linux {release}")
 
 
-_NO_QEMU = "`ccvm-tui image build` unpacks a QEMU for guests; or `apt install qemu-system-x86` on Debian-like systems"
-
-
 async def _qemu(runtime: Runtime | None, kvm: asyncio.Future[Check]) -> Check:
     """Check the host's QEMU, which may be missing or old if guests run in a runtime's QEMU."""
     program = MachineSpec(kernel=None).program
@@ -135,13 +93,13 @@ async def _qemu(runtime: Runtime | None, kvm: asyncio.Future[Check]) -> Check:
     if found is None and runtime is not None:
         return Check("qemu", Status.OK, f"{program} is not installed: the runtime's is used")
     if found is None:
-        return Check("qemu", Status.FAIL, f"{program} is not installed", _NO_QEMU)
-    status, output = await _output(found, "--version")
-    version = _first_line(output)
+        return Check("qemu", Status.FAIL, f"{program} is not installed", alternatives(QEMU), Remedy((QEMU,)))
+    status, output = await output_of(found, "--version")
+    version = first_line(output)
     if runtime is not None:
         return Check("qemu", Status.OK, f"{version} ({found}), not used: the runtime's is")
     if status != 0:
-        return Check("qemu", Status.FAIL, f"{found} does not run: {version}", _NO_QEMU)
+        return Check("qemu", Status.FAIL, f"{found} does not run: {version}", _BETTER_QEMU)
     emulated = (await kvm).status is not Status.OK
     if issue := qemu_issues.worst_issue(version, emulated=emulated):
         return Check("qemu", issue.status, f"{version} ({found}): {issue.summary}", _BETTER_QEMU)
@@ -157,7 +115,7 @@ _BETTER_QEMU = (
 async def _machine_type(machine: str, runtime: Runtime | None) -> Check:
     spec = MachineSpec(kernel=None, machine=machine, runtime=runtime)
     name = spec.arch.machines[machine].qemu_name
-    status, output = await _output(*spec.command, "-machine", "help")
+    status, output = await output_of(*spec.command, "-machine", "help")
     known = [line.split()[0] for line in output.splitlines() if line.strip()]
     if status == 0 and name in known:
         return Check("machine type", Status.OK, f"QEMU supports {name}")
@@ -173,7 +131,7 @@ async def _file_sharing(machine: str, runtime: Runtime | None) -> Check:
     spec = MachineSpec(kernel=None, machine=machine, runtime=runtime)
     device = f"vhost-user-fs-{spec.arch.machines[machine].bus}"
     # only this device: to list all devices, QEMU loads modules, and a runtime's QEMU would load the host's
-    status, _ = await _output(*spec.command, "-device", f"{device},help")
+    status, _ = await output_of(*spec.command, "-device", f"{device},help")
     if status != 0:
         return Check("file sharing", Status.FAIL, f"this QEMU has no device {device}", _BETTER_QEMU)
     watches = int(_WATCHES.read_text())
@@ -219,19 +177,31 @@ async def _kvm(kernel: Path | None, machine: str, runtime: Runtime | None) -> Ch
     detail = f"guests run under emulation (tcg), which is slower: {verdict.reason}"
     if obstacle is None and kernel is None:
         return Check("kvm", Status.WARN, verdict.reason, "build the image first: `ccvm-tui image build`")
-    return Check("kvm", Status.WARN, detail, _kvm_fix(obstacle is None))
+    remedy = None if obstacle is None else kvm_remedy(Path("/dev/kvm"), user_name())
+    fix = ", then ".join(filter(None, (remedy.text, remedy.afterwards))) if remedy else _kvm_fix(obstacle is None)
+    return Check("kvm", Status.WARN, detail, fix, remedy)
+
+
+def kvm_remedy(device: Path, user: str) -> Remedy | None:
+    """Return how ``user`` gets access to ``device``: by its group, unless that is root's or its members lack access."""
+    try:
+        group = device.group()
+        members = grp.getgrnam(group).gr_mem
+        usable = bool(device.stat().st_mode & stat.S_IWGRP)
+    except (OSError, KeyError):
+        return None
+    if group == "root" or not usable:
+        return None
+    if user in members:
+        return Remedy(afterwards=f"log in again: this session began before you were added to the group {group}")
+    return Remedy(command=("usermod", "--append", "--groups", group, user), afterwards="log in again")
 
 
 def _kvm_fix(probed: bool) -> str:
-    device = Path("/dev/kvm")
     if probed:
         return "nothing to do if this host is itself a virtual machine; otherwise check for firmware and kernel updates"
-    if not device.exists():
+    if not Path("/dev/kvm").exists():
         return "enable virtualization in the firmware and load kvm_intel or kvm_amd"
-    with contextlib.suppress(OSError, KeyError):
-        group = device.group()
-        if group != "root":
-            return f"`sudo usermod -aG {group} $USER`, then log in again"
     return "give one of your groups access to /dev/kvm (a udev rule of the package qemu-system does that)"
 
 
@@ -294,42 +264,3 @@ async def _disk() -> Check:
         fix = f"an image build needs {_BUILD_SPACE >> 20} MiB; `ccvm-tui image rm` removes images"
         return Check("disk", Status.WARN, detail, fix)
     return Check("disk", Status.OK, detail)
-
-
-_SUBIDS = "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER`, and `apt install uidmap`"
-
-
-_ALLOW_NAMESPACES = (
-    "allow them: `sudo sysctl kernel.unprivileged_userns_clone=1`, or if AppArmor forbids them, "
-    "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
-)
-
-
-async def _user_namespaces() -> Check:
-    """Create a user namespace with a range of uids, which mmdebstrap needs when it does not run as root."""
-    name = "user namespaces"
-    if os.getuid() == 0:
-        return Check(name, Status.OK, "not needed: images are built as root")
-    status, output = await _output("unshare", "--user", "--map-root-user", "true")
-    if status != 0:
-        return Check(name, Status.FAIL, f"not allowed: {_first_line(output)}", _ALLOW_NAMESPACES)
-    status, output = await _output("unshare", "--user", "--map-auto", "--map-root-user", "chown", "--version")
-    if status != 0:
-        return Check(name, Status.FAIL, f"you have no range of uids: {_first_line(output)}", _SUBIDS)
-    return Check(name, Status.OK, "available, with a range of uids")
-
-
-async def _program(name: str, package: str, purpose: str) -> Check:
-    if (found := shutil.which(name)) is not None:
-        return Check(name, Status.OK, found)
-    return Check(name, Status.FAIL, f"not installed; {purpose}", f"`apt install {package}` on Debian-like systems")
-
-
-async def _agent_source() -> Check:
-    """Check the source of the agent's layer: the user's installation, or else npm."""
-    for program in ("claude", "npm"):
-        if (found := shutil.which(program)) is not None:
-            return Check("agent", Status.OK, f"from {found}")
-    return Check(
-        "agent", Status.WARN, "neither claude nor npm is installed", "install one of them, or use `--agent none`"
-    )

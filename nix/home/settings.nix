@@ -15,6 +15,8 @@ let
 
   word = types.strMatching "[a-z0-9][a-z0-9._-]*";
   path = types.strMatching "([/~].*)?";
+  url = types.strMatching "((https://[^[:space:]/]|file:///)[^[:space:]]*)?";
+  publicKey = types.strMatching "([A-Za-z0-9+/]{43}=)?";
   variable = types.strMatching "[A-Za-z_][A-Za-z0-9_]*";
   key = types.strMatching "(ctrl-|alt-)?([!-~]|space|tab|enter|esc|backspace|up|down|left|right|f[1-9]|f1[0-2])";
   leader = types.strMatching "ctrl-([a-z\\^_@]|]|space)";
@@ -59,6 +61,10 @@ in
       "none"
     ]) "user" "network of the guest: outgoing connections, or none";
     image = row "image" path "" "recipe (TOML) of the guest image, or the directory of an image; empty for the built-in recipe";
+    imageUrl =
+      row "image_url" url ""
+        "index of an image that is downloaded instead of being built; {version} and {machine} are replaced";
+    imageKey = row "image_key" publicKey "" "public Ed25519 key of that index, in base64";
     linger =
       row "linger" types.bool false
         "whether a guest keeps running after its last session has ended";

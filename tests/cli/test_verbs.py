@@ -217,6 +217,8 @@ def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
     building = images / ".building-x"
     building.mkdir(parents=True)
     (building / "rootfs").write_bytes(bytes(4096))
+    partial = Store().partial("0123")
+    partial.write_bytes(bytes(2048))
     dead = GuestPaths("dead").dir
     dead.mkdir()
     (dead / "console.log").write_bytes(bytes(2048))
@@ -230,11 +232,13 @@ def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
     assert dead.exists()
     assert old.exists()
     assert f"would remove the leftovers of interrupted builds: {images} (4K)" in tried
+    assert f"would remove an interrupted download: {partial} (2K)" in tried
     with (images / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "interrupted" not in ccvm_tui("gc", "--dry-run").stdout.decode()
     ccvm_tui("gc")
     assert not building.exists()
+    assert not partial.exists()
     assert not dead.exists()
     assert not old.exists()
     assert claim.alive(GuestPaths(alive).lock)

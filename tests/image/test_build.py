@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui import requirements
 from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import BuildCancelled, Image, Progress, Store, agent_layer, build, load_recipe, mirrors, verify
 from ccvm_tui.image.progress import PHASES, Phases
 from ccvm_tui.image.recipe import LayerRecipe
 from ccvm_tui.image.run import BuildProcess
+from ccvm_tui.requirements import MMDEBSTRAP, SQUASHFS, UTIL_LINUX, how_to_install
 from tests.waiting import wait_until
 
 
@@ -96,7 +98,7 @@ def test_missing_programs_are_named_with_the_command_that_installs_them(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PrerequisiteError, match="mmdebstrap") as caught:
         build(Store(tmp_path / "images"), load_recipe())
-    assert "sudo apt install mmdebstrap squashfs-tools" in caught.value.hint
+    assert caught.value.hint == how_to_install(MMDEBSTRAP, SQUASHFS, UTIL_LINUX)
 
 
 def test_an_unknown_layer_is_rejected_before_anything_is_built(tmp_path: Path) -> None:
@@ -122,6 +124,14 @@ def test_mirrors_are_taken_from_the_machines_apt() -> None:
 
 def test_a_derivative_of_debian_leaves_the_mirrors_to_mmdebstrap() -> None:
     assert mirrors.parse_mirrors("Packages|http://u.example/ubuntu/|noble|Ubuntu|Ubuntu\n") == ("", "")
+
+
+def test_a_distribution_without_apt_leaves_the_mirrors_to_mmdebstrap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "os-release").write_text("ID=fedora\n")
+    monkeypatch.setattr(requirements, "OS_RELEASE", (tmp_path / "os-release",))
+    assert mirrors.source_lines(load_recipe()) == []
 
 
 def test_a_machine_without_package_lists_gets_a_hint() -> None:

@@ -10,7 +10,7 @@ import pytest
 from ccvm_tui.image import Runtime
 from ccvm_tui.machine import diagnostics, qemu_issues
 from ccvm_tui.machine.arch import host_arch
-from ccvm_tui.machine.diagnostics import Check
+from ccvm_tui.machine.check import Check
 from ccvm_tui.machine.status import Status
 from tests.machine.tiny_kernel import tiny_kernel
 

@@ -99,7 +99,7 @@ def test_the_options_of_ccvm_keep_their_names() -> None:
 
 SAMPLES: list[object] = [
     True, 1, 0, -1, 4096, 1_000_000, 1_000_001, "", "auto", "kvm", "q35", "own", "none", "claude", "Claude", "~/x",
-    "/x", "x/y", "d", "ctrl-w", "alt-space", "f12", "f13", "ctrl-\\", "ctrl-]", "ctrl-1", "ctrl-space", "é", "allow",
+    "/x", "x/y", "https://a/b", "file:///a", "http://a/b", "A" * 43 + "=", "d", "ctrl-w", "alt-space", "f12", "f13", "ctrl-\\", "ctrl-]", "ctrl-1", "ctrl-space", "é", "allow",
     [], ["A_B"], ["1A"], ["node_modules"], ["/abs"], [1],
 ]  # fmt: skip
 

@@ -33,6 +33,7 @@ def test_every_generated_part_is_on_a_page_that_is_updated() -> None:
     assert found == {
         "commands.md": ["verbs", *sorted(parser.VERBS, key=found["commands.md"].index), "ccvm", "exit statuses"],
         "configuration.md": ["settings"],
+        "install.md": ["requirements"],
         "keys.md": ["keys", "copy mode"],
     }
     assert [path.name for path in sorted(DOCS.glob("*.md")) if names(path.read_text())] == sorted(PAGES)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui.image.index import Archive, Index, decode, encode
+from ccvm_tui.image.origin import origin
 from tests.tools.runner import Action, Job, Result, Workflow, path_with
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +123,42 @@ def test_the_checksums_cover_all_artifacts(tmp_path: Path) -> None:
     assert uploaded == {"SHA256SUMS": sums, **{f"{name}.file": name for name in names}}
 
 
+@pytest.mark.parametrize("kind", ["PEM", "none"])
+def test_the_index_is_signed_with_the_key_of_the_environment(tmp_path: Path, kind: str) -> None:
+    """The program accepts the signature that openssl creates."""
+    document = encode(Index(1, "1.2.0", "x86_64", Archive("a.tar.gz", 1, "0" * 64, "1" * 64)))
+    uploaded: dict[str, bytes] = {}
+
+    def download(job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+        directory = job.workspace / given["path"]
+        directory.mkdir()
+        (directory / "a.index.json").write_bytes(document)
+        (directory / "a.tar.gz").write_bytes(b"x")
+        return {}
+
+    def upload(job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+        uploaded.update({path.name: path.read_bytes() for path in (job.workspace / given["path"]).iterdir()})
+        return {}
+
+    secret = ""
+    if kind == "PEM":
+        argv = ["openssl", "genpkey", "-algorithm", "ed25519"]
+        secret = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
+    actions: dict[str, Action] = {"actions/download-artifact": download, "actions/upload-artifact": upload}
+    contexts = {"github": {"ref_type": "tag"}, "secrets": {"IMAGE_SIGNING_KEY": secret}}
+    workflow = Workflow(WORKFLOWS / "release.yml", actions)
+    result = workflow.run(tmp_path / "run", {"PATH": os.environ["PATH"]}, contexts, only="sign")
+    assert not (tmp_path / "run/sign/temp/key.pem").exists()
+    if kind == "none":
+        assert not result.success
+        assert "IMAGE_SIGNING_KEY" in result.output
+        return
+    assert result.success, result.output
+    assert list(uploaded) == ["a.index.json.sig"]
+    public = origin("https://example.org/a.index.json", result.summary.split("`")[1])
+    assert decode(document, uploaded["a.index.json.sig"], public.key, public.url).version == "1.2.0"
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_release_is_created_only_with_the_files_of_the_checksums(tmp_path: Path, *, damaged: bool) -> None:
     def download(job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
@@ -128,6 +166,8 @@ def test_a_release_is_created_only_with_the_files_of_the_checksums(tmp_path: Pat
         directory.mkdir()
         if given["name"] == "text":
             (directory / "notes.md").write_text("- now\n")
+        elif given["name"] == "signature":
+            (directory / "name.index.json.sig").write_bytes(b"signature")
         else:
             checksum = hashlib.sha256(b"wheel").hexdigest()
             (directory / "SHA256SUMS").write_text(f"{checksum}  name.whl\n")
@@ -149,4 +189,5 @@ def test_a_release_is_created_only_with_the_files_of_the_checksums(tmp_path: Pat
         assert calls.read_text().split() == [
             "job-token", "owner/name", "release", "create", "v1.2.0", "--verify-tag", "--title", "v1.2.0",
             "--notes-file", "text/notes.md", "release/SHA256SUMS", "release/name.whl",
+            "signature/name.index.json.sig",
         ]  # fmt: skip

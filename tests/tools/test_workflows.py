@@ -85,12 +85,14 @@ def test_writing_permissions_are_those_of_publication() -> None:
     }
 
 
-def test_only_the_action_for_tokens_sees_the_private_key() -> None:
+def test_secrets_are_seen_only_by_the_action_for_tokens_and_the_step_that_signs() -> None:
     text = "".join(path.read_text() for path in WORKFLOWS)
     assert re.findall(r"(.*)\$\{\{ secrets\.(.*) \}\}", text) == [
         ("          HAS_PRIVATE_KEY: ", "APP_PRIVATE_KEY != ''"),
         ("          private-key: ", "APP_PRIVATE_KEY"),
+        ("          IMAGE_SIGNING_KEY: ", "IMAGE_SIGNING_KEY"),
     ]
+    assert jobs(ROOT / ".github/workflows/release.yml")["sign"]["environment"] == "signing"
 
 
 @pytest.mark.parametrize("name", ["bug", "feature", "config"])

@@ -35,7 +35,7 @@ def script(shell: str) -> str:
     from ccvm_tui.config import SCHEMA
 
     parser = complete_parser()
-    for verb in _verbs(parser):
+    for verb in _parsers_below(parser):
         for action in verb._actions:  # noqa: SLF001 - argparse has no public access
             if choice := _CHOICES.get(action.dest):
                 action.complete = choice  # type: ignore[attr-defined]
@@ -44,21 +44,22 @@ def script(shell: str) -> str:
     return str(shtab.complete(parser, shell, preamble=_PREAMBLE.get(shell, "")))
 
 
-def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    """Return the parsers of the verbs, which are private in argparse."""
-    return [
+def _parsers_below(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """Return the parsers of the verbs and of their actions, which are private in argparse."""
+    below = [
         verb
         for action in parser._actions  # noqa: SLF001 - argparse has no public access
         if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - argparse has no public access
         for verb in action.choices.values()
     ]
+    return below + [action for verb in below for action in _parsers_below(verb)]
 
 
 _GUESTS = {"bash": "_ccvm_tui_guests", "zsh": "_ccvm_tui_guests", "fish": "(_ccvm_tui_guests)"}
 _DIRECTORIES = {
     "bash": "_shtab_compgen_dirs", "zsh": "_files -/", "fish": "(__fish_complete_directories)", "tcsh": "d",
 }  # fmt: skip
-_CHOICES = {"guest": _GUESTS, "target": _GUESTS, "path": _DIRECTORIES}
+_CHOICES = {"guest": _GUESTS, "target": _GUESTS, "path": _DIRECTORIES, "directory": _DIRECTORIES}
 """The completion of an argument in each shell, by the argument's name."""
 
 _PREAMBLE = {

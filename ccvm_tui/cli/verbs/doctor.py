@@ -8,18 +8,20 @@ import json
 import locale
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ccvm_tui import config
 from ccvm_tui.boot import images, terminfo
+from ccvm_tui.cli.verbs import setup
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError, ImageError
 from ccvm_tui.image import Runtime, Store
 from ccvm_tui.image.manifest import RENEW
 from ccvm_tui.machine import diagnostics, qemu_issues
-from ccvm_tui.machine.diagnostics import Check
+from ccvm_tui.machine.check import Check
 from ccvm_tui.machine.status import Status
+from ccvm_tui.requirements import package_manager
 
 SIGNS = {"ok": "✓ ok  ", "warn": "! warn", "fail": "✗ FAIL"}
 """The first column of a check, by its status."""
@@ -32,26 +34,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print all checks, and return 0 if guests can run, else 1."""
-    checks = asyncio.run(_checks())
+    checks = asyncio.run(all_checks())
     able = all(check.status != "fail" for check in checks)
     if args.json:
         found = [{"name": c.name, "status": str(c.status), "detail": c.detail, "mend": c.fix} for c in checks]
         print(json.dumps({"ok": able, "checks": found}, indent=2))
     else:
-        width = max(len(check.name) for check in checks)
-        for check in checks:
-            print(f"{SIGNS[check.status]}  {check.name.ljust(width)}  {check.detail}")
-            if check.fix:
-                print(f"{' ' * (width + 10)}→ {check.fix}")
+        for line in lines(checks):
+            print(line)
         print("\nThis machine can run guests." if able else "\nThis machine cannot run guests yet.")
+        if setup.plan(checks, package_manager()):
+            print("`ccvm-tui setup` offers to install or change what is missing.")
     return 0 if able else 1
 
 
-async def _checks() -> list[Check]:
+def lines(checks: Sequence[Check]) -> list[str]:
+    """Return the lines of a table of ``checks``."""
+    width = max((len(check.name) for check in checks), default=0)
+    shown = []
+    for check in checks:
+        shown.append(f"{SIGNS[check.status]}  {check.name.ljust(width)}  {check.detail}")
+        if check.fix:
+            shown.append(f"{' ' * (width + 10)}→ {check.fix}")
+    return shown
+
+
+async def all_checks() -> list[Check]:
+    """Run all checks, and return their results in a fixed order."""
     settings, configuration = _check_settings(Path.cwd(), os.environ)
     image, kernel = _check_image(settings)
     unpacked, runtime = _check_runtime(settings)
-    machine = await diagnostics.check_host(kernel, settings.machine, runtime)
+    machine = await diagnostics.check_host(kernel, settings.machine, runtime, downloads=bool(settings.image_url))
     return [*machine, unpacked, image, configuration, *_check_terminal(os.environ)]
 
 
@@ -59,6 +72,7 @@ def _check_settings(project: Path, environ: Mapping[str, str]) -> tuple[Settings
     """Return the settings, or the defaults if the settings are invalid, and the check."""
     try:
         found = config.resolve(project, environ)
+        images.origin_of(found.settings)
     except ConfigError as error:
         return Settings(), Check("settings", Status.FAIL, error.message, error.hint or "correct the setting")
     path = found.file.path

@@ -88,9 +88,12 @@ def _images(*, all_others: bool) -> list[Leftover]:
         for layer in store.layers()
         if layer.directory not in current
     ]
-    stale = sum(_size(path) for path in store.root.glob(".building-*"))
-    if stale and not _building(store.root / ".lock"):
-        found.append(Leftover("the leftovers of interrupted builds", store.root, stale, store.clean_stale))
+    if not _building(store.root / ".lock"):
+        if stale := sum(_size(path) for path in store.root.glob(".building-*")):
+            found.append(Leftover("the leftovers of interrupted builds", store.root, stale, store.clean_stale))
+        found += [
+            Leftover("an interrupted download", path, path.stat().st_size, path.unlink) for path in store.partials()
+        ]
     settings = [config.resolve(None, os.environ).settings] if all_others else []
     recipes = [images.recipe_of(configured) for configured in settings]
     found += [

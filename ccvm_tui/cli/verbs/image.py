@@ -1,4 +1,4 @@
-"""``ccvm-tui image``: build, list, show, verify and remove guest images."""
+"""``ccvm-tui image``: build, list, show, verify, export and remove guest images."""
 
 from __future__ import annotations
 
@@ -23,51 +23,79 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--recipe", metavar="FILE", help="default: as configured")
     build.add_argument("--update", action="store_true", help="update the runtime's QEMU")
     build.add_argument("--force", action="store_true", help="rebuild all of them")
+    build.add_argument("--local", action="store_true", help="build them here, even if image_url is set")
     ls = actions.add_parser("ls", help="list images, layers and runtimes")
     ls.add_argument("--json", action="store_true", help="print JSON, as documented in docs/commands.md")
     show = actions.add_parser("show", help="show an image as JSON")
     show.add_argument("digest", nargs="?", metavar="DIGEST", help="or a prefix of it (default: the configured image)")
     verify = actions.add_parser("verify", help="compare all files with those that were built")
     verify.add_argument("digest", nargs="?", metavar="DIGEST", help="default: all images and runtimes")
+    export = actions.add_parser("export", help="write the image to archives, which image_url can refer to")
+    export.add_argument("directory", metavar="DIRECTORY", help="where to write the archives and their index")
+    export.add_argument("--runtime", action="store_true", help="include the runtime, whose QEMU runs guests")
     rm = actions.add_parser("rm", help="remove images, layers or runtimes")
     rm.add_argument("digest", nargs="+", metavar="DIGEST", help="or a prefix of it")
 
 
 def run(args: argparse.Namespace) -> int:
     """Perform the action and return the exit status. Raises ImageError if it fails."""
-    actions = {"build": _build, "ls": _ls, "show": _show, "verify": _verify, "rm": _rm}
+    actions = {"build": _build, "ls": _ls, "show": _show, "verify": _verify, "export": _export, "rm": _rm}
     return actions[args.action](args)
 
 
-def _settings(recipe: str | None = None) -> Settings:
-    """Return the settings. ``recipe`` is the command line's image."""
+def configured(file: str | None = None) -> Settings:
+    """Return the settings, in which ``file`` replaces the image."""
     from ccvm_tui import config
 
-    return config.resolve(Path.cwd(), os.environ, {"image": str(Path(recipe).absolute()) if recipe else None}).settings
+    return config.resolve(Path.cwd(), os.environ, {"image": str(Path(file).absolute()) if file else None}).settings
 
 
 def _build(args: argparse.Namespace) -> int:
+    settings = configured(args.recipe)
+    agent = args.agent if args.agent is not None else settings.agent
+    image = build_image(settings, agent, force=args.force, update=args.update, local=args.local)
+    print(image.directory)
+    return 0
+
+
+def build_image(
+    settings: Settings, agent: str, *, force: bool = False, update: bool = False, local: bool = False
+) -> Image:
+    """Build or download what is missing, show the progress on standard error, and return the image.
+
+    ``local`` prevents downloads. Raises ConfigError if there is nothing to ``update``, otherwise like ``image.build``.
+    """
     from ccvm_tui.boot import images
     from ccvm_tui.errors import ConfigError
     from ccvm_tui.image import Store, build
 
-    settings = _settings(args.recipe)
-    layers = [args.agent if args.agent is not None else settings.agent]
     runtime = images.uses_runtime(settings)
-    if args.update and not runtime:
+    if update and not runtime:
         raise ConfigError(
             "there is no runtime to update: guests run on the host's QEMU", 'set CCVM_RUNTIME=own, or runtime = "own"'
         )
+    origin = None if local else images.origin_of(settings)
     line = _ProgressLine()
-    give_up = threading.Event()
     try:
-        image = build(
-            Store(), images.recipe_of(settings), layers, line.show, give_up,
-            base=images.prebuilt(settings), force=args.force, runtime=runtime, update=args.update,
+        return build(
+            Store(), images.recipe_of(settings), [agent], line.show, threading.Event(),
+            base=images.prebuilt(settings), force=force, runtime=runtime, update=update, origin=origin,
         )  # fmt: skip
     finally:
         line.clear()
-    print(image.directory)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from ccvm_tui.boot import images
+    from ccvm_tui.errors import ImageError
+    from ccvm_tui.image import Store
+    from ccvm_tui.image.export import export
+
+    image = _chosen(None)
+    runtime = Store().runtime(images.recipe_of(configured())) if args.runtime else None
+    if args.runtime and runtime is None:
+        raise ImageError("there is no runtime yet", "`CCVM_RUNTIME=own ccvm-tui image build` unpacks it")
+    print(export(image, runtime, Path(args.directory)))
     return 0
 
 
@@ -164,7 +192,7 @@ def _chosen(digest: str | None) -> Image:
     from ccvm_tui.image import Store
 
     if digest is None:
-        image = images.find(Store(), _settings())
+        image = images.find(Store(), configured())
         if image is None:
             raise ImageError("the image has not been built yet", "`ccvm-tui image build` builds it")
         return image

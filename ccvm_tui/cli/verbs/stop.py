@@ -74,21 +74,18 @@ def _stop(name: str, *, force: bool) -> None:
 
 def _confirmed(name: str) -> bool:
     """Return whether nothing would be lost or the user agrees. Raises UserError if the user cannot be asked."""
+    from ccvm_tui.cli import question
     from ccvm_tui.errors import UserError
     from ccvm_tui.text import printable
 
     losses = [printable(loss) for loss in asyncio.run(_losses(name))]
     if not losses:
         return True
-    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+    if not question.can_ask():
         raise UserError(f"stopping {name} would lose work: {'; '.join(losses)}", "use --yes to stop it anyway")
     for loss in losses:
         print(f"  {loss}", file=sys.stderr)
-    print(f"Stop {name} anyway? [y/N] ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline()
-    if not answer:
-        print(file=sys.stderr)
-    return answer.strip().lower() in ("y", "yes")
+    return question.confirmed(f"Stop {name} anyway?", default=False)
 
 
 async def _losses(name: str) -> list[str]:
