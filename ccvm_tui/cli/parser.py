@@ -34,6 +34,7 @@ VERBS = {
     "image": "build and manage guest images",
     "config": "show the settings in effect and their sources",
     "doctor": "check that this machine can run guests",
+    "demo": "create a project with a program that shows detaching, attention, and reattaching",
     "gc": "remove what dead guests and old images left behind",
     "completion": "print a completion script for your shell",
     "version": "print versions",

@@ -9,10 +9,12 @@ import locale
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ccvm_tui import config
 from ccvm_tui.boot import images, terminfo
+from ccvm_tui.cli.bug_report import shortened, versions
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError, ImageError
 from ccvm_tui.image import Runtime, Store
@@ -31,14 +33,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print all checks, and return 0 if guests can run, else 1."""
-    checks = asyncio.run(_checks())
+    """Print versions and all checks, without the user's name, and return 0 if guests can run, else 1."""
+    checks = [
+        replace(check, detail=shortened(check.detail, os.environ), fix=shortened(check.fix, os.environ))
+        for check in asyncio.run(_checks())
+    ]
     able = all(check.status != "fail" for check in checks)
     if args.json:
         found = [{"name": c.name, "status": str(c.status), "detail": c.detail, "mend": c.fix} for c in checks]
-        print(json.dumps({"ok": able, "checks": found}, indent=2))
+        print(json.dumps({"ok": able, "versions": versions(), "checks": found}, indent=2))
     else:
         width = max(len(check.name) for check in checks)
+        for name, version in versions().items():
+            print(f"{name.ljust(width + 8)}  {version}")
+        print()
         for check in checks:
             print(f"{SIGNS[check.status]}  {check.name.ljust(width)}  {check.detail}")
             if check.fix:
