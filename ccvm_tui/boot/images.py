@@ -13,7 +13,7 @@ import msgspec
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ImageError, PrerequisiteError
 from ccvm_tui.image import NO_LAYER, BuildCancelled, Image, Progress, Recipe, Store, build, load_recipe
-from ccvm_tui.image.agent_layer import locate
+from ccvm_tui.image.agent_layer import find, locate
 from ccvm_tui.protocol import LaunchSpec
 
 
@@ -38,18 +38,45 @@ def provide(
     """
     store, recipe = Store(), recipe_of(settings)
     layer = settings.agent
-    image = store.find(recipe, layer)
-    if image is None and not agent_wanted:
+    if not agent_wanted and store.find(recipe, layer) is None:
         layer = NO_LAYER
-        image = store.find(recipe, layer)
-    own = uses_runtime(settings)
-    if image is None or (own and store.runtime(recipe) is None):
-        image = _build(store, recipe, layer, report, cancel, runtime=own)
-    image.quick_check(layer)
-    runtime = store.runtime(recipe) if own else None
+    image = complete_image(settings, layer) or build_missing(settings, layer, report, cancel)
+    runtime = store.runtime(recipe) if uses_runtime(settings) else None
     return msgspec.structs.replace(
         spec, image=str(image.directory), layer=layer, runtime=str(runtime.directory) if runtime else ""
     )
+
+
+def complete_image(settings: Settings, layer: str) -> Image | None:
+    """Return the image with an agent's layer, or None if it, its layer or a runtime that guests use is not built.
+
+    Raises ImageError if the image is damaged.
+    """
+    store, recipe = Store(), recipe_of(settings)
+    image = store.find(recipe, layer)
+    if image is None or (uses_runtime(settings) and store.runtime(recipe) is None):
+        return None
+    image.quick_check(layer)
+    return image
+
+
+def build_missing(settings: Settings, layer: str, report: Callable[[Progress], None], cancel: threading.Event) -> Image:
+    """Build the image, an agent's layer and the runtime as far as they are missing, and return the image. Blocks.
+
+    Raises the same errors as ``provide``.
+    """
+    image = _build(Store(), recipe_of(settings), layer, report, cancel, runtime=uses_runtime(settings))
+    image.quick_check(layer)
+    return image
+
+
+def agent_source(settings: Settings) -> Path | str:
+    """Return the source of the layer of the configured agent: the path of its program, or its npm package.
+
+    Raises PrerequisiteError if the agent is neither installed on this host nor available from npm, ImageError if the
+    recipe does not contain the agent.
+    """
+    return find(recipe_of(settings).layer(settings.agent))
 
 
 def host_qemu() -> str | None:
