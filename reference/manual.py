@@ -24,7 +24,7 @@ _VARIABLES = {
 _FILES = {
     "$XDG_CONFIG_HOME/ccvm/config.toml": "the settings; see ccvm-tui.toml(5)",
     "$XDG_CACHE_HOME/ccvm": "images and runtimes; may be deleted while no guest is running",
-    "$XDG_STATE_HOME/ccvm": "known projects, records of ended guests, crash reports",
+    "$XDG_STATE_HOME/ccvm": "known projects, answers of the welcome tour, records of ended guests, crash reports",
     "$XDG_RUNTIME_DIR/ccvm": "sockets, locks and logs of running guests",
 }
 _PRECEDENCE = (
@@ -50,11 +50,13 @@ def _program() -> str:
         parser.PROGRAM,
         1,
         "a disposable virtual machine for every project",
-        _section("Synopsis", _command_line(f"{parser.PROGRAM} [VERB [ARGUMENT…]]")),
+        _section("Synopsis", _command_line(f"{parser.PROGRAM} [{parser.TOUR}]"),
+                 _command_line(f"{parser.PROGRAM} VERB [ARGUMENT…]")),
         _section(
             "Description",
             _text("Runs a coding agent, or any program, in a virtual machine that sees the project's directory and no "
-                  "other files of the host. Without a verb, the dashboard opens, which shows and controls all of them. "
+                  "other files of the host. Without a verb, the dashboard opens, which shows and controls all of them, "
+                  f"at its first start or with `{parser.TOUR}` with a tour from the prerequisites to the first guest. "
                   "`ccvm-tui VERB --help` describes a verb."),
         ),
         _section("Verbs", _list(verbs)),

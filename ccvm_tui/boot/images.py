@@ -13,8 +13,7 @@ import msgspec
 
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ImageError, PrerequisiteError
-from ccvm_tui.image import NO_LAYER, BuildCancelled, Image, Progress, Recipe, Store, build, load_recipe
-from ccvm_tui.image.agent_layer import locate
+from ccvm_tui.image import NO_LAYER, BuildCancelled, Image, Progress, Recipe, Store, agent_layer, build, load_recipe
 from ccvm_tui.image.origin import Origin, origin
 from ccvm_tui.protocol import LaunchSpec
 
@@ -81,18 +80,45 @@ def provide(
     """
     store, recipe = Store(), recipe_of(settings)
     layer = settings.agent
-    image = find(store, settings, layer)
-    if image is None and not agent_wanted:
+    if not agent_wanted and find(store, settings, layer) is None:
         layer = NO_LAYER
-        image = find(store, settings, layer)
-    own = uses_runtime(settings)
-    if image is None or (own and store.runtime(recipe) is None):
-        image = _build(settings, store, recipe, layer, report, cancel, runtime=own)
-    image.quick_check(layer)
-    runtime = store.runtime(recipe) if own else None
+    image = complete_image(settings, layer) or build_missing(settings, layer, report, cancel)
+    runtime = store.runtime(recipe) if uses_runtime(settings) else None
     return msgspec.structs.replace(
         spec, image=str(image.directory), layer=layer, runtime=str(runtime.directory) if runtime else ""
     )
+
+
+def complete_image(settings: Settings, layer: str) -> Image | None:
+    """Return the image with an agent's layer, or None if it, its layer or a runtime that guests use is not built.
+
+    Raises ImageError if the image is damaged.
+    """
+    store, recipe = Store(), recipe_of(settings)
+    image = find(store, settings, layer)
+    if image is None or (uses_runtime(settings) and store.runtime(recipe) is None):
+        return None
+    image.quick_check(layer)
+    return image
+
+
+def build_missing(settings: Settings, layer: str, report: Callable[[Progress], None], cancel: threading.Event) -> Image:
+    """Build the image, an agent's layer and the runtime as far as they are missing, and return the image. Blocks.
+
+    Raises the same errors as ``provide``.
+    """
+    image = _build(settings, Store(), recipe_of(settings), layer, report, cancel, runtime=uses_runtime(settings))
+    image.quick_check(layer)
+    return image
+
+
+def agent_source(settings: Settings) -> Path | str:
+    """Return the source of the layer of the configured agent: the path of its program, or its npm package.
+
+    Raises PrerequisiteError if the agent is neither installed on this host nor available from npm, ImageError if the
+    recipe does not contain the agent.
+    """
+    return agent_layer.find(recipe_of(settings).layer(settings.agent))
 
 
 def host_qemu() -> str | None:
@@ -128,7 +154,9 @@ def _build(
 ) -> Image:
     try:
         if layer != NO_LAYER:
-            locate(recipe.layer(layer))  # a missing agent is reported before the minutes that the rest takes
+            agent_layer.locate(
+                recipe.layer(layer)
+            )  # a missing agent is reported before the minutes that the rest takes
         return build(
             store, recipe, (layer,), report, cancel,
             base=prebuilt(settings), runtime=runtime, origin=origin_of(settings),

@@ -16,6 +16,9 @@ from ccvm_tui import __version__
 PROGRAM = "ccvm-tui"
 """The name of the program, in usage and errors."""
 
+TOUR = "--tour"
+"""The option with which the dashboard begins with the welcome tour."""
+
 USAGE_STATUS = 2
 """The exit status if the command line is invalid."""
 
@@ -35,6 +38,7 @@ VERBS = {
     "config": "show the settings in effect and their sources",
     "doctor": "check that this machine can run guests",
     "setup": "install what is missing on this machine, after asking, and build the guest image",
+    "demo": "create a project with a program that shows detaching, attention, and reattaching",
     "gc": "remove what dead guests and old images left behind",
     "completion": "print a completion script for your shell",
     "version": "print versions",
@@ -72,10 +76,12 @@ def dispatch(arguments: list[str]) -> int:
     """Run the verb in ``arguments``, or without arguments the dashboard, and return the exit status."""
     if arguments and arguments[0] in VERBS:
         return _run(arguments[0], arguments[1:])
-    if not arguments:
-        return _dashboard()
+    if arguments in ([], [TOUR]):
+        return _dashboard(tour_wanted=bool(arguments))
+    parser = _top()
     try:
-        _top().parse_args(arguments)
+        parser.parse_args(arguments)
+        parser.error(f"{TOUR} is used without a verb")
     except SystemExit as exit_:
         return int(exit_.code or 0)
     return 0
@@ -107,24 +113,30 @@ def _top() -> argparse.ArgumentParser:
         epilog=f"`{PROGRAM} VERB --help` describes a verb.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    _add_own_options(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb, about in VERBS.items():
         verbs.add_parser(verb, help=about, add_help=False)
     return parser
 
 
+def _add_own_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that are used without a verb."""
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument(TOUR, action="store_true", help="open the dashboard with the welcome tour")
+
+
 def complete_parser() -> argparse.ArgumentParser:
     """Return a single parser with all verbs and options, for completion scripts and the test of the documentation."""
     parser = _Parser(prog=PROGRAM)
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    _add_own_options(parser)
     verbs = parser.add_subparsers(metavar="VERB", dest="verb")
     for verb, about in VERBS.items():
         verb_module(verb).configure(verbs.add_parser(verb, help=about, description=about))
     return parser
 
 
-def _dashboard() -> int:
+def _dashboard(*, tour_wanted: bool) -> int:
     from ccvm_tui.cli import dashboard
 
-    return dashboard.run()
+    return dashboard.run(tour_wanted=tour_wanted)

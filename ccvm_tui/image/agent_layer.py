@@ -66,10 +66,20 @@ def locate(recipe: LayerRecipe) -> Source:
 
     Raises PrerequisiteError if the agent is neither installed here nor available from npm, ImageError if npm fails.
     """
+    place = find(recipe)
+    if isinstance(place, Path):
+        return Source(recipe, place, _version_of(place), "")
+    return Source(recipe, None, _npm_version(place), place)
+
+
+def find(recipe: LayerRecipe) -> Path | str:
+    """Return the path of an agent's executable on this machine, or else its npm package. Neither is run.
+
+    Raises PrerequisiteError if the agent is neither installed here nor available from npm.
+    """
     program = shutil.which(recipe.program) if recipe.program else None
     if program and _is_self_contained(Path(program).resolve()):
-        path = Path(program).resolve()
-        return Source(recipe, path, _version_of(path), "")
+        return Path(program).resolve()
     if not recipe.npm:
         raise PrerequisiteError(f"{recipe.program} is not installed on this machine as a self-contained executable")
     if shutil.which("npm") is None:
@@ -77,8 +87,7 @@ def locate(recipe: LayerRecipe) -> Source:
             f"neither {recipe.program or recipe.name} nor npm, which can download it, is installed on this machine",
             f"install {recipe.program or recipe.name}, or npm: {how_to_install(AGENT)}",
         )
-    package = recipe.npm.format(arch=NPM_ARCH.get(platform.machine(), platform.machine()))
-    return Source(recipe, None, _npm_version(package), package)
+    return recipe.npm.format(arch=NPM_ARCH.get(platform.machine(), platform.machine()))
 
 
 def build_layer(

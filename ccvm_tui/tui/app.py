@@ -21,9 +21,15 @@ from ccvm_tui.terminal.leader import Verdict
 from ccvm_tui.tui import theme
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import BY_NAME, shown_key
+from ccvm_tui.tui.actions.welcome import HostPreparation, Preparation
+from ccvm_tui.tui.dialogs.welcome import Welcome
+from ccvm_tui.tui.dialogs.welcome_pages import FirstGuest
 from ccvm_tui.tui.model.key_names import stroke_of
+from ccvm_tui.tui.model.tree_rows import project_row_id
+from ccvm_tui.tui.model.welcome import Tour
 from ccvm_tui.tui.screens.main import MainScreen
 from ccvm_tui.tui.terminal_io.app import TerminalApp
+from ccvm_tui.tui.widgets.main_area import MainArea
 
 GC_THRESHOLDS = (10_000, 20, 20)
 """The garbage collector's thresholds. Frames create many objects, but hardly any cycles."""
@@ -33,6 +39,7 @@ class Dashboard(TerminalApp):
     """The app. ``crash_file`` is the file with the traceback if the app has crashed, or None.
 
     ``configured`` projects are listed whether they run or not, and so is ``here``, on which the tree's cursor begins.
+    With a ``tour``, the dashboard begins with it. ``preparation`` is what a tour can do on this machine.
     """
 
     CSS_PATH = "app.tcss"
@@ -40,7 +47,14 @@ class Dashboard(TerminalApp):
     ENABLE_COMMAND_PALETTE = False  # the main screen has its own
 
     def __init__(
-        self, settings: Settings, starter: Starter, *, configured: tuple[str, ...] = (), here: str = ""
+        self,
+        settings: Settings,
+        starter: Starter,
+        *,
+        configured: tuple[str, ...] = (),
+        here: str = "",
+        tour: Tour | None = None,
+        preparation: Preparation | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -48,6 +62,8 @@ class Dashboard(TerminalApp):
         self._starter = starter
         self._configured = configured
         self._here = here
+        self._tour = tour
+        self._preparation = preparation or HostPreparation()
         self._follows_background = settings.theme.name == "ccvm"
         self.register_theme(theme.DARK)
         self.register_theme(theme.LIGHT)
@@ -79,10 +95,34 @@ class Dashboard(TerminalApp):
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
+        if self._tour is not None:
+            self._open_tour(self._tour)
 
     def action_help_quit(self) -> None:
         """Explain how to quit, because Ctrl+C was pressed where no program handles it."""
         self.notify("Press q in the tree to quit; guests keep running", timeout=4)
+
+    # --- the welcome tour ----------------------------------------------------------------------------------
+
+    def on_main_area_tour_requested(self, _: MainArea.TourRequested) -> None:
+        """Open the tour again."""
+        tour = Tour()
+        tour.reopen()
+        self._open_tour(tour)
+
+    def _open_tour(self, tour: Tour) -> None:
+        dialog = Welcome(tour, self._preparation, self.settings.leader, self.settings.keys)
+        self.push_screen(dialog, self._tour_ended)
+
+    def _tour_ended(self, first: FirstGuest | None) -> None:
+        """Show the projects that were added, and start the first guest if the user wants it."""
+        for main in self._main_screens():
+            if first is not None:
+                main.model.added.add(first.project)
+            main.refresh_all()
+            if first is not None:
+                main.tree_view.move_to(project_row_id(first.project))
+                main.start_guest(first.project, first.kind)
 
     # --- the theme -----------------------------------------------------------------------------------------
 

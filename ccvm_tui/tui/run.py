@@ -12,13 +12,20 @@ from ccvm_tui.client import listing
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import PrerequisiteError
 from ccvm_tui.tui.actions.starter import Starter
+from ccvm_tui.tui.model.welcome import Tour
 
 CRASHED = 70
 """EX_SOFTWARE of sysexits.h."""
 
 
-def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, ...] = (), here: str = "") -> int:
-    """Run the dashboard until the user quits it, and return the exit status.
+def run_dashboard(
+    settings: Settings,
+    starter: Starter,
+    configured: tuple[str, ...] = (),
+    here: str = "",
+    tour: Tour | None = None,
+) -> int:
+    """Run the dashboard until the user quits it, and return the exit status. With a ``tour``, it begins with that.
 
     The terminal is restored and guests keep running, whatever happens. Raises PrerequisiteError if there is no runtime
     directory.
@@ -28,7 +35,7 @@ def run_dashboard(settings: Settings, starter: Starter, configured: tuple[str, .
     from ccvm_tui.tui.app import Dashboard
 
     listing.names()  # raises an error that is shown in the plain terminal
-    app = Dashboard(settings, starter, configured=configured, here=here)
+    app = Dashboard(settings, starter, configured=configured, here=here, tour=tour)
     report = None
     try:
         app.run()

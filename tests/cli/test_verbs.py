@@ -291,7 +291,7 @@ def test_config_shows_values_and_origins(ccvm_tui: Run, here: Path, monkeypatch:
 
 
 def test_invalid_arguments_are_reported(ccvm_tui: Run) -> None:
-    for arguments in (["lss"], ["run", "--bogus"], ["stop", "--all=1"], ["config", "a", "b"]):
+    for arguments in (["lss"], ["run", "--bogus"], ["stop", "--all=1"], ["config", "a", "b"], ["--tour", "ls"]):
         done = ccvm_tui(*arguments)
         assert done.returncode == 2, arguments
         assert b"--help" in done.stderr

@@ -25,6 +25,8 @@ async def test_a_guest_can_be_started_used_left_and_reopened(home: Path) -> None
     project.mkdir()
     environment = {"HOME": os.environ["HOME"]}  # the image is in the cache below it
     async with OuterTerminal(home, 100, 30, *COMMAND, env=environment) as outer:
+        await outer.until("Welcome to ccvm-tui")
+        await outer.type("\x1b")  # the tour does not open again
         await outer.until("Press + to add a directory")
         await outer.type("+")
         await outer.until("Add a project")

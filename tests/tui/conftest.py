@@ -15,8 +15,10 @@ from ccvm_tui.client import connection, spawn
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import Info, LaunchSpec, SessionSpec
 from ccvm_tui.tui.actions.starter import Starter
+from ccvm_tui.tui.actions.welcome import Preparation
 from ccvm_tui.tui.app import Dashboard
 from ccvm_tui.tui.model.scrollback import CopyMode
+from ccvm_tui.tui.model.welcome import Tour
 from ccvm_tui.tui.screens.main import MainScreen
 from ccvm_tui.tui.widgets.terminal import Terminal
 from tests.tui.local import LocalStarter
@@ -145,10 +147,17 @@ def drive(home: Path) -> Drive:  # noqa: ARG001 - the runtime directory of the k
         argv: tuple[str, ...] = ("/bin/sh",),
         starter: Starter | None = None,
         here: str = "",
+        tour: Tour | None = None,
+        preparation: Preparation | None = None,
     ) -> AsyncIterator[Driven]:
         effective = config.resolve(None, {})
         app = Dashboard(
-            effective.settings, starter or LocalStarter(argv), configured=tuple(effective.file.projects), here=here
+            effective.settings,
+            starter or LocalStarter(argv),
+            configured=tuple(effective.file.projects),
+            here=here,
+            tour=tour,
+            preparation=preparation,
         )
         async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.pause()

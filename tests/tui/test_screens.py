@@ -13,7 +13,9 @@ from ccvm_tui.guest import Activity, GuestInfo, GuestState, Phase, SessionKind, 
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Happened, SessionSpec
 from ccvm_tui.tui.model.guests import Contact, Guest
+from ccvm_tui.tui.model.welcome import Tour
 from tests.tui.conftest import WITHIN, Drive, Driven, start_guest
+from tests.tui.preparation import FINDINGS, MISSING, SetPreparation
 from tests.tui.snapshot import WRITING, check, kept, picture
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x60": (200, 60)}
@@ -186,4 +188,30 @@ async def test_the_first_screen_of_all(drive: Drive, home: Path, size: str) -> N
         await dashboard.shows("No projects yet")
         album = Album(dashboard, home, size)
         await album.take("welcome")
+    assert not album.different, "\n\n".join(album.different)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_welcome_tour(drive: Drive, home: Path, size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "shop").mkdir()
+    monkeypatch.chdir(home / "shop")
+    for name in ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    host = SetPreparation(*FINDINGS, MISSING)
+    async with drive(size=SIZES[size], tour=Tour(), preparation=host) as dashboard:
+        album = Album(dashboard, home, size)
+        await dashboard.shows("squashfs-tools")
+        await album.take("tour-machine")
+        await dashboard.press("s")
+        await dashboard.shows("build it")
+        await dashboard.press("enter")
+        await dashboard.shows("42%")
+        await album.take("tour-image")
+        host.finish.set()
+        for name, words in (("project", "shop?"), ("agent", "/usr/local/bin/claude"), ("login", "export"),
+                            ("guest", "start it with claude")):  # fmt: skip
+            await dashboard.shows(words)
+            await album.take(f"tour-{name}")
+            if name != "guest":
+                await dashboard.press("enter")
     assert not album.different, "\n\n".join(album.different)

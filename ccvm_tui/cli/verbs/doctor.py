@@ -9,10 +9,12 @@ import locale
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ccvm_tui import config
 from ccvm_tui.boot import images, terminfo
+from ccvm_tui.cli.bug_report import shortened, versions
 from ccvm_tui.cli.verbs import setup
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError, ImageError
@@ -33,13 +35,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print all checks, and return 0 if guests can run, else 1."""
-    checks = asyncio.run(all_checks())
+    """Print versions and all checks, without the user's name, and return 0 if guests can run, else 1."""
+    checks = [
+        replace(check, detail=shortened(check.detail, os.environ), fix=shortened(check.fix, os.environ))
+        for check in asyncio.run(all_checks())
+    ]
     able = all(check.status != "fail" for check in checks)
     if args.json:
         found = [{"name": c.name, "status": str(c.status), "detail": c.detail, "mend": c.fix} for c in checks]
-        print(json.dumps({"ok": able, "checks": found}, indent=2))
+        print(json.dumps({"ok": able, "versions": versions(), "checks": found}, indent=2))
     else:
+        width = max(len(check.name) for check in checks)
+        for name, version in versions().items():
+            print(f"{name.ljust(width + 8)}  {version}")
+        print()
         for line in lines(checks):
             print(line)
         print("\nThis machine can run guests." if able else "\nThis machine cannot run guests yet.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -15,6 +14,7 @@ import msgspec
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.terminal.cells import Lines
 from ccvm_tui.tui.actions.clipboard import Clipboard
+from ccvm_tui.tui.actions.command_line import own_command
 from ccvm_tui.tui.model.fleet import Fleet
 from ccvm_tui.tui.model.grid import Grid, Line, lines_of
 from ccvm_tui.tui.model.sessions import SessionKey
@@ -89,7 +89,6 @@ async def attach(key: SessionKey, suspended: AbstractContextManager[None]) -> No
 
     The session's output reaches the terminal unfiltered, including pictures.
     """
-    program = "from ccvm_tui.cli import main; raise SystemExit(main())"
     with suspended:
-        process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", program, "attach", str(key))
+        process = await asyncio.create_subprocess_exec(*own_command("attach", str(key)))
         await process.wait()

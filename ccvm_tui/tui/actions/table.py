@@ -137,6 +137,7 @@ PALETTE = Action(
     "palette", "Command palette", "find an action by its name", "commands", ":", leader=True, in_palette=False
 )
 HELP = Action("help", "Help", "all keys as they are set now", "help", "?", leader=True)
+TOUR = Action("tour", "Welcome tour", "from this machine's prerequisites to the first guest")
 QUIT = Action("quit", "Quit", "guests keep running", "quit", "q")
 LEADER_KEYS = Action("leader_keys", "Keys after the leader", label="then", in_palette=False)
 CLOSE_ENDED = Action("close_ended", "Close the ended session", label="close", in_palette=False)
@@ -145,7 +146,7 @@ RUN_AGAIN = Action("run_again", "Run the ended session again", label="run again"
 ACTIONS = (
     OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, END, STOP, PAUSE, ZOOM,
     SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, SETTINGS, MUTE, ADD, FORGET, FILTER, TILE, SIDEBAR,
-    NARROWER, WIDER, DETAILS, PALETTE, HELP, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
+    NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
 )  # fmt: skip
 """All actions, in the order of the palette and the help."""
 

@@ -297,7 +297,8 @@ class MainScreen(Screen[None]):
         self.tree_view.move_to(guest_row_id(self.model.fleet.project_of(name), name))
         self._preview_row()
 
-    def _start_guest(self, project: str, kind: SessionKind) -> None:
+    def start_guest(self, project: str, kind: SessionKind) -> None:
+        """Start the guest of a project, unless it is being started."""
         if (cancelled := self.model.starts.begin(project)) is not None:
             start(self, partial(self._launcher.start_guest, project, cancelled, kind), f"start {project}")
 
@@ -306,7 +307,7 @@ class MainScreen(Screen[None]):
         if guest is not None:
             start(self, partial(self._launcher.new_session, guest, kind), f"new {kind}")
         elif project:
-            self._start_guest(project, kind)
+            self.start_guest(project, kind)
 
     async def _zoom(self, key: SessionKey) -> None:
         try:
@@ -328,7 +329,7 @@ class MainScreen(Screen[None]):
                 self.open_session(key)
             case StartProject(path=path):
                 self.tree_view.move_to(project_row_id(path))
-                self._start_guest(path, guests.default_kind(path))
+                self.start_guest(path, guests.default_kind(path))
             case UseTheme(name=name):
                 self.post_message(self.ThemeChosen(name))
 
@@ -396,7 +397,7 @@ class MainScreen(Screen[None]):
         if subject.guest is not None:
             self._notify_briefly("It is already running; c opens a shell, g an agent")
         elif subject.project:
-            self._start_guest(subject.project, guests.default_kind(subject.project))
+            self.start_guest(subject.project, guests.default_kind(subject.project))
 
     def action_shell(self) -> None:
         """Start a shell."""

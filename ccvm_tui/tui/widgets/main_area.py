@@ -82,6 +82,10 @@ class MainArea(Container):
     class FocusLost(Message):
         """The focused session was closed, and no other session is shown."""
 
+    @dataclass
+    class TourRequested(Message):
+        """The user wants the welcome tour."""
+
     def __init__(self, model: Model, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.page = Page()
@@ -298,6 +302,10 @@ class MainArea(Container):
         """Leave copy mode in the focused session."""
         if (terminal := self.focused_terminal) is not None:
             terminal.leave_copy_mode()
+
+    def action_tour(self) -> None:
+        """Request the welcome tour from the app, because it covers the whole screen."""
+        self.app.post_message(self.TourRequested())  # a message that the screen has caused does not bubble beyond it
 
     def action_search(self) -> None:
         """Search the scrollback of the focused session."""
