@@ -27,6 +27,7 @@ async def test_a_guest_can_be_started_used_left_and_reopened(home: Path) -> None
     async with OuterTerminal(home, 100, 30, *COMMAND, env=environment) as outer:
         await outer.until("Welcome to ccvm-tui")
         await outer.type("\x1b")  # the tour does not open again
+        await outer.until(lambda: "Welcome" not in outer.text)  # a key right after Escape would be Alt and the key
         await outer.until("Press + to add a directory")
         await outer.type("+")
         await outer.until("Add a project")

@@ -52,7 +52,7 @@ class Preparation(Protocol):
     def use_agent(self, name: str, /) -> None:
         """Change the settings so that guests start with another agent, or with ``none``."""
 
-    def key_variables(self) -> tuple[list[str], list[str]]:
+    def key_variables(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the variables for keys that the settings name, and those of them that are set."""
 
     def add_project(self, path: str, /) -> str:
@@ -122,10 +122,10 @@ class HostPreparation:
             raise ConfigError(f"the variable {origin.detail} overrides the settings", f"`unset {origin.detail}`")
         set_value("agent", name)
 
-    def key_variables(self) -> tuple[list[str], list[str]]:
+    def key_variables(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the variables for keys, and those that are set in this environment."""
-        names = list(_settings().api_key_variables)
-        return names, [name for name in names if os.environ.get(name)]
+        names = _settings().api_key_variables
+        return names, tuple(name for name in names if os.environ.get(name))
 
     def add_project(self, path: str) -> str:
         """Add a project to the history. Raises UserError if the directory cannot be a project."""

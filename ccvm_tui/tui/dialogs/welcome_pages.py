@@ -329,15 +329,12 @@ class AgentPage(BuildPage):
 class LoginPage(Page):
     """The agent's login: a key in the environment, or later, in the guest."""
 
-    _names: list[str]
-    _found: list[str]
-
-    def __init__(self, around: Surroundings) -> None:
-        super().__init__(around)
-        self._names, self._found = self._host.key_variables()
+    _names: tuple[str, ...] = ()
+    _found: tuple[str, ...] = ()
 
     async def prepare(self) -> str | None:
-        """Without an agent there is nothing to ask."""
+        """Look for keys. Without an agent there is nothing to ask."""
+        self._names, self._found = self._host.key_variables()
         return "not needed" if self._tour.answered(Step.AGENT) == NO_LAYER else None
 
     def write(self, writer: Writer) -> None:
