@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -28,6 +29,8 @@ KERNEL_PACKAGES = {"x86_64": "linux-image-amd64", "aarch64": "linux-image-arm64"
 
 REQUIRED = ("busybox-static", "kmod", "openssh-server", "python3", "systemd-standalone-sysusers", "zsh")
 """Packages that every guest needs, regardless of the recipe. Standalone sysusers avoids a dependency on systemd."""
+
+_REMOVAL_TIMEOUT = 10.0
 
 _REQUIRED_SPACE = 3 << 30
 _STAGE = "/ccvm-build"  # input and output of the steps inside the chroot, removed at the end
@@ -170,7 +173,18 @@ def scratch_dir() -> Path:
 
 
 def remove_scratch(scratch: Path) -> None:
-    """Remove a scratch directory and the files of subordinate users that an interrupted mmdebstrap left in it."""
+    """Remove a scratch directory and the files of subordinate users that an interrupted mmdebstrap left in it.
+
+    Processes of a killed mmdebstrap may still write to it, so this is repeated for up to ``_REMOVAL_TIMEOUT`` seconds.
+    """
+    deadline = time.monotonic() + _REMOVAL_TIMEOUT
+    _remove(scratch)
+    while scratch.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+        _remove(scratch)
+
+
+def _remove(scratch: Path) -> None:
     leftovers = [str(path) for path in scratch.iterdir()] if scratch.is_dir() else []
     if leftovers and os.getuid() != 0:
         subprocess.run(

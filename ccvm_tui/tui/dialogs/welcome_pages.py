@@ -113,11 +113,11 @@ class CheckPage(Page):
         """Run the checks."""
         self._findings = None
         self._around.changed()
+        findings: list[Finding] = []
         try:
-            self._findings = await self._host.findings()
-        except BaseException:
-            self._findings = []
-            raise
+            findings = await self._host.findings()
+        finally:
+            self._findings = findings
         return None
 
     def write(self, writer: Writer) -> None:
