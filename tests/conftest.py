@@ -89,10 +89,14 @@ async def local(home: Path) -> AsyncIterator[Launch]:
     """Return a function that starts a keeper without a guest, whose session s1 runs the arguments, and connects to it."""
     keepers: list[connection.Keeper] = []
 
-    async def launch(*argv: str, linger: bool = False, **settings: object) -> connection.Keeper:
+    async def launch(*argv: str, linger: bool = False, detached: bool = False, **settings: object) -> connection.Keeper:
         project = home / "project"
         project.mkdir(exist_ok=True)
-        session = SessionSpec(SessionKind.COMMAND, argv, {"HOME": str(home), "PS1": "$ "}) if argv else None
+        session = (
+            SessionSpec(SessionKind.COMMAND, argv, {"HOME": str(home), "PS1": "$ "}, detached=detached)
+            if argv
+            else None
+        )
         spec = LaunchSpec(
             name=f"local-{next(_numbers)}",
             project=str(project),

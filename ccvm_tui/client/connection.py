@@ -81,6 +81,7 @@ class Stream:
         """
         body = await framing.read_frame(self._reader)
         if body is None:
+            self._writer.close()  # the keeper waits for this
             raise KeeperLost(
                 f"the keeper of {self.name} went away", f"see `ccvm-tui ls` and `ccvm-tui logs {self.name}`"
             )

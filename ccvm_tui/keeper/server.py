@@ -54,6 +54,7 @@ class Server:
         self._keeper = keeper
         self._connections = Background(f"clients of {keeper.spec.name}")
         self._server: asyncio.Server | None = None
+        self._ending = asyncio.Event()
 
     async def listen(self) -> None:
         """Bind the guest's socket. May be called again after its directory was recreated.
@@ -73,7 +74,7 @@ class Server:
             previous.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.start(_connection(self._keeper, reader, writer), "client")
+        self._connections.start(_connection(self._keeper, reader, writer, self._ending), "client")
 
     async def __aenter__(self) -> Server:
         await self.listen()
@@ -82,15 +83,18 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        self._ending.set()
         await self._connections.finish(FLUSH_TIMEOUT)
 
 
-async def _connection(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _connection(
+    keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ending: asyncio.Event
+) -> None:
     try:
         if _peer_uid(writer) not in (os.getuid(), 0):
             return
         if await _handle_greeting(keeper, reader, writer):
-            await _handle_opening(keeper, reader, writer)
+            await _handle_opening(keeper, reader, writer, ending)
     except (ProtocolError, ConnectionError, TimeoutError) as error:
         log.info("client dropped: %s", error)
     except UserError as error:
@@ -143,14 +147,16 @@ async def _handle_greeting(keeper: Keeper, reader: asyncio.StreamReader, writer:
     return False
 
 
-async def _handle_opening(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _handle_opening(
+    keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ending: asyncio.Event
+) -> None:
     body = await framing.read_frame(reader)
     if body is None:
         return
     outbox = Outbox(writer)
     match protocol.unpack_from_client(body):
         case protocol.Control() as opening:
-            await _control(keeper, opening, reader, outbox)
+            await _control(keeper, opening, reader, outbox, ending)
         case protocol.Attach() as opening:
             session = await keeper.session(opening.session)
             raw = RawClient(session.id, opening.size, outbox, keeper.screen, scrollback=opening.scrollback)
@@ -201,7 +207,9 @@ class _EventQueue:
             self._outbox.put(message)
 
 
-async def _control(keeper: Keeper, opening: protocol.Control, reader: asyncio.StreamReader, outbox: Outbox) -> None:
+async def _control(
+    keeper: Keeper, opening: protocol.Control, reader: asyncio.StreamReader, outbox: Outbox, ending: asyncio.Event
+) -> None:
     listener = _EventQueue(outbox, console=opening.console)
     running = Background("requests")
     slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
@@ -213,6 +221,11 @@ async def _control(keeper: Keeper, opening: protocol.Control, reader: asyncio.St
             await slots.acquire()
             running.start(_answer(keeper, message, outbox, slots), type(message.request).__name__)
 
+    async def close_at_the_end() -> None:
+        await ending.wait()
+        outbox.close()
+
+    running.start(close_at_the_end(), "end of the guest")
     if opening.events:
         listener.send(protocol.Info(keeper.info()))
         keeper.listeners.add(listener)

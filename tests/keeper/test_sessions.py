@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ccvm_tui.client import connection, listing
-from ccvm_tui.errors import NoSuchGuest, NoSuchSession
+from ccvm_tui.errors import KeeperLost, NoSuchGuest, NoSuchSession
 from ccvm_tui.guest import Activity, GuestInfo, GuestState, SessionKind, TermSize
 from ccvm_tui.protocol import Ack, Exited, FrameData, Happened, Info, Input, SessionSpec
 from ccvm_tui.terminal import cells
@@ -29,7 +29,7 @@ async def test_a_shell_echoes_and_ends_with_its_status(local: Launch) -> None:
 
 
 async def test_the_guest_ends_with_its_last_session(local: Launch) -> None:
-    keeper = await local("true")
+    keeper = await local("true", detached=True)
     await eventually(lambda: keeper.name not in listing.names())
 
 
@@ -39,6 +39,15 @@ async def test_attached_clients_receive_the_reason_of_a_guests_end(local: Launch
         await terminal.until("$")
         await keeper.stop()
         assert (await terminal.ended()).reason == "stopped"
+
+
+async def test_a_stopped_keeper_closes_the_connections_of_its_clients(local: Launch) -> None:
+    keeper = await local(*SHELL)
+    async with await connection.connect(keeper.name, events=True) as other, asyncio.timeout(20):
+        await keeper.stop(force=True)
+        async for _ in other.events():
+            pass
+    assert isinstance(other.lost, KeeperLost)
 
 
 async def test_a_slow_view_receives_the_last_output_before_the_end(local: Launch) -> None:
@@ -67,7 +76,7 @@ async def test_an_exec_outlives_the_last_session(local: Launch) -> None:
 
 
 async def test_a_lingering_guest_outlives_its_sessions(local: Launch) -> None:
-    keeper = await local("true", linger=True)
+    keeper = await local("true", linger=True, detached=True)
     async for event in keeper.events():
         if isinstance(event, Info) and event.guest.state is GuestState.RUNNING and not event.guest.sessions:
             break
