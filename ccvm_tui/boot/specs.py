@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccvm_tui.boot import terminfo
+from ccvm_tui.boot.sharing import sharing
 from ccvm_tui.boot.timezone import timezone
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import DEFAULT_CELL, SessionKind, TermSize
@@ -36,6 +37,7 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         waiting_titles=settings.waiting_titles,
         hostname=project.hostname,
         timezone=timezone(environ),
+        sharing=sharing(str(project.path), settings, environ),
     )
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.guests import Facts, GuestOwner
+from ccvm_tui.keeper.staging import GuestFile, Staged, stage
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, Share, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
@@ -60,6 +62,13 @@ SHARE_EXIT_TIMEOUT = 1.0
 POWEROFF_TIMEOUT = 5.0
 """Seconds within which a guest must power off."""
 
+STAGING_TIMEOUT = 30.0
+"""Seconds within which the user's configuration must be read. A network file system may not answer at all."""
+
+BATCH = 1 << 20
+"""Bytes of files in one message, unless it has a single file. Longer messages would approach the limit of the control
+port (``control.FRAME_MAX``), and are held in memory by both sides as a whole."""
+
 REPLY_TIMEOUT = 3.0
 """Seconds within which the guest agent must answer the requests of this module."""
 
@@ -94,6 +103,7 @@ class VmGuest:
         Raises ImageError or AccelError if a prerequisite is missing, BootError if the boot fails.
         """
         image = load_image(Path(self._spec.image))
+        staging = self._tasks.start(asyncio.to_thread(stage, self._spec.sharing, self._spec.project), "staging")
         await self._start_machine(image, self._runtime())
         # imported while the guest's kernel starts, because they are slow to import
         from ccvm_tui.session.ssh_channel import SshTransport
@@ -102,11 +112,24 @@ class VmGuest:
         self._keys = GuestKeys.make()
         await self._await_hello(image)
         self._owner.begin_phase("configure")
+        for message in _file_messages((await self._staged(staging)).files):
+            self._agent.send(message)
         self._agent.send(self._configuration())
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
         self._owner.begin_phase("login")
         await self._connection()
         return SshTransport(self._connection)
+
+    async def _staged(self, staging: asyncio.Task[Staged]) -> Staged:
+        """Return the user's files for the guest, after a warning for each that is omitted."""
+        try:
+            async with asyncio.timeout(STAGING_TIMEOUT):
+                staged = await asyncio.shield(staging)
+        except TimeoutError:
+            staged = Staged(warnings=[f"your configuration could not be read within {STAGING_TIMEOUT:.0f} s"])
+        for warning in staged.warnings:
+            self._owner.warn(warning)
+        return staged
 
     def _runtime(self) -> Runtime | None:
         """Return the guest's runtime, if any, checked and protected from removal until the guest ends."""
@@ -263,7 +286,6 @@ class VmGuest:
             "user": {"name": USER, "uid": os.getuid(), "gid": os.getgid(), "sudo": spec.sudo},
             "ssh": {"host_key": self._keys.host_private, "authorized_key": self._keys.authorized},
             "workspace": {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)},
-            "files": [],
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
             "timezone": {"name": spec.timezone.name, "data": base64.b64encode(spec.timezone.data).decode()},
@@ -453,6 +475,28 @@ class VmGuest:
     def console_tail(self) -> str:
         """Return the last lines of the console, or an empty string before the machine was started."""
         return self._machine.console_tail() if self._machine is not None else ""
+
+
+def _file_messages(files: Iterable[GuestFile]) -> Iterator[Message]:
+    """Yield messages with ``files``, in their order, which precede the message ``configure``."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for file in files:
+        if batch and size + len(file.data) > BATCH:
+            yield {"type": "files", "files": batch}
+            batch, size = [], 0
+        batch.append(
+            {
+                "path": f"~/{file.path}",
+                "data": base64.b64encode(file.data).decode(),
+                "mode": file.mode,
+                "needs": file.needs,
+                "append": file.append,
+            }
+        )
+        size += len(file.data)
+    if batch:
+        yield {"type": "files", "files": batch}
 
 
 def _accelerator(wanted: str) -> accel.AccelSetting:

@@ -91,7 +91,6 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
         home_files.place(settings.files, user)
     except (KeyError, ValueError, OSError) as error:
         raise CannotConfigure(f"a file from the host could not be put in place: {error}") from error
-    home_files.add_hooks(user)
     directory = str(settings.workspace["path"]) if settings.workspace else account.HOME
     programs.configure(user, settings.guest, directory)
 
