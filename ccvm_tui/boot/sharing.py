@@ -27,12 +27,19 @@ def sharing(project: str, settings: Settings, environ: Mapping[str, str]) -> Sha
         items=tuple(entry.name for entry in dataclasses.fields(settings.share) if getattr(settings.share, entry.name)),
         context=_context(project, settings) if agent is not None else "",
         key_endings=tuple(
-            key[-KEY_ENDING:] for name in settings.api_key_variables if len(key := environ.get(name, "")) > KEY_ENDING
+            key[-KEY_ENDING:] for name in key_variables(settings) if len(key := environ.get(name, "")) > KEY_ENDING
         ),
         git=_git_files(environ, home, config_home) if git else (),
         git_ignore=f"{config_home}/git/ignore" if git else "",
         git_attributes=f"{config_home}/git/attributes" if git else "",
     )
+
+
+def key_variables(settings: Settings) -> tuple[str, ...]:
+    """Return the variables that sessions receive: the user's choice, or by default those of the guest's agent."""
+    agent = AGENTS.get(settings.agent)
+    chosen = settings.api_key_variables != Settings().api_key_variables
+    return settings.api_key_variables if chosen or agent is None else agent.keys
 
 
 def _git_files(environ: Mapping[str, str], home: str, config_home: str) -> tuple[str, ...]:

@@ -159,7 +159,8 @@ class Settings:
     api_key_variables: tuple[str, ...] = setting(
         ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"),
         kinds.VARIABLES,
-        "environment variables that are passed to the guest's sessions, over SSH only",
+        "environment variables that are passed to the guest's sessions, over SSH only; other agents than claude have "
+        "their own by default",
     )
     extra_claude_md: str = setting(
         BUILT_IN,

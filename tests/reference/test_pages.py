@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui.agents import AGENTS
 from ccvm_tui.cli import parser
 from ccvm_tui.config import SCHEMA
 from ccvm_tui.tui.actions import table
@@ -102,3 +103,16 @@ def test_the_states_of_options_of_ccvm_are_those_of_this_version() -> None:
     assert {name for name in SCHEMA if name.startswith("share.")} <= listed
     planned = ("egress", "persist", "clipboard", "disk", "mlock", "lock_guest")
     assert not [name for name in SCHEMA if any(word in name for word in planned)], "update docs/from-ccvm.md"
+
+
+def test_the_pages_about_agents_have_every_row_of_the_table() -> None:
+    everyday, crossing = page("everyday.md"), page("sharing.md")
+    names = [item for _, item in sorted(AGENTS.items())]
+    for agent in names:
+        assert f"| `{agent.name}` | {agent.title}" in everyday
+        assert all(f"`{key}`" in everyday for key in agent.keys)
+        for item in agent.items:
+            row = next(line for line in crossing.splitlines() if line.startswith(f"| `share.{item.setting}` |"))
+            assert re.search(rf"`(~/)?{re.escape(item.source)}/?`", row), (agent.name, item.source)
+    group = {name for name in SCHEMA if name.startswith("share.")}
+    assert {f"share.{item.setting}" for agent in names for item in agent.items} | {"share.git_config"} == group
