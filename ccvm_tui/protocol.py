@@ -78,7 +78,8 @@ class Sharing(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``agent`` is the name of an agent in ``ccvm_tui.agents``, or empty. ``directory`` is its configuration directory,
     and ``directory_chosen`` is true if a variable names it. ``items`` are the names of the settings in the group
-    ``share`` that are on. ``context`` is a text for the agent about the guest. ``key_endings`` are the ends of the API
+    ``share`` that are on. ``history`` is the directory of the agent's conversations, which is shared and not copied, or
+    empty. ``context`` is a text for the agent about the guest. ``key_endings`` are the ends of the API
     keys that sessions will have. ``git`` are the files of Git's global configuration in the order in which they apply,
     ``git_ignore`` and ``git_attributes`` the defaults of the files that it can name.
     """
@@ -88,6 +89,7 @@ class Sharing(msgspec.Struct, frozen=True, omit_defaults=True):
     directory: str = ""
     directory_chosen: bool = False
     items: tuple[str, ...] = ()
+    history: str = ""
     context: str = ""
     key_endings: tuple[str, ...] = ()
     git: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from ccvm_tui.agents import hooks, sanitize
 from ccvm_tui.agents.sanitize import HOME, Sanitizer
+from ccvm_tui.guest import Activity
 
 Additions = Callable[[bytes | None], bytes | None]
 """A function that adds to a file for the guest, or creates it; see ``hooks``."""
@@ -78,6 +79,19 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """A text on the screen of an agent that tells what it is doing, for states that no hook reports.
+
+    ``pattern`` is a regular expression for a line. ``activity`` is the state, and ``text`` the reason why the user is
+    needed, or empty. The screen is only examined when an agent that reports to be working prints nothing.
+    """
+
+    pattern: str
+    activity: Activity
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """One agent.
 
@@ -85,7 +99,8 @@ class Agent:
     agent's directory, files and directories, that never cross even if a directory that is copied leads there. ``keys``
     are the variables with the agent's API keys. ``instructions`` is the file with the user's instructions, to which the
     text about the guest is appended. ``additions`` are files to which the hooks for attention are added; they and
-    ``instructions`` are below the agent's directory.
+    ``instructions`` are below the agent's directory. ``history`` is the directory below it with conversations, for
+    guests that share it. ``signs`` are texts on the screen for what has no hook; the first one that matches counts.
     """
 
     name: str
@@ -98,6 +113,8 @@ class Agent:
     private: frozenset[str]
     keys: tuple[str, ...]
     additions: Mapping[str, Additions]
+    history: str = ""
+    signs: tuple[Sign, ...] = ()
 
 
 _MCP = {".mcp.json": sanitize.json_file}
@@ -135,6 +152,13 @@ CLAUDE = Agent(
     private=frozenset({"projects", "sessions", "history.jsonl", "file-history", "shell-snapshots", "backups"}),
     keys=("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"),
     additions={"settings.json": hooks.claude},
+    history="projects",
+    signs=(
+        Sign(r"(Do you want|Would you like) to (proceed|make this edit|create)\b", Activity.WAITING, "question"),
+        # While it works, it draws a clock and a moving sign. A silent screen with its prompt is that of an interrupt,
+        # which leaves no text if there was no answer yet.
+        Sign(r"^❯", Activity.IDLE),
+    ),
 )
 
 CODEX = Agent(
@@ -156,6 +180,10 @@ CODEX = Agent(
     private=frozenset({"sessions", "archived_sessions", "history.jsonl", "log", "shell_snapshots", "memories"}),
     keys=("OPENAI_API_KEY", "CODEX_API_KEY"),
     additions={"config.toml": hooks.codex},
+    signs=(
+        Sign(r"Conversation interrupted", Activity.IDLE),
+        Sign(r"Would you like to (run the following|make the following)", Activity.WAITING, "question"),
+    ),
 )
 
 GEMINI = Agent(
@@ -183,6 +211,7 @@ GEMINI = Agent(
     private=frozenset({"tmp", "history", "antigravity"}),
     keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     additions={"settings.json": hooks.gemini},
+    signs=(Sign(r"Request cancelled\.", Activity.IDLE),),
 )
 
 OPENCODE = Agent(

@@ -17,15 +17,18 @@ def sharing(project: str, settings: Settings, environ: Mapping[str, str]) -> Sha
     """Return the user's choices for the keeper, which reads the files."""
     home = environ.get("HOME") or str(Path.home())
     agent = AGENTS.get(settings.agent)
+    directory = agent.directory.on_host(environ, home) if agent is not None else ""
+    kept = settings.persist_claude_projects and agent is not None and bool(agent.history)
     git = settings.share.git_config
     config_home = posixpath.join(home, environ.get("XDG_CONFIG_HOME") or ".config")
     return Sharing(
         home=home,
         agent=agent.name if agent is not None else "",
-        directory=agent.directory.on_host(environ, home) if agent is not None else "",
+        directory=directory,
         directory_chosen=agent is not None and bool(environ.get(agent.directory.variable or "")),
         items=tuple(entry.name for entry in dataclasses.fields(settings.share) if getattr(settings.share, entry.name)),
-        context=_context(project, settings) if agent is not None else "",
+        history=f"{directory}/{agent.history}" if agent is not None and kept else "",
+        context=_context(project, settings, history_kept=kept) if agent is not None else "",
         key_endings=tuple(
             key[-KEY_ENDING:] for name in key_variables(settings) if len(key := environ.get(name, "")) > KEY_ENDING
         ),
@@ -49,11 +52,11 @@ def _git_files(environ: Mapping[str, str], home: str, config_home: str) -> tuple
     return f"{config_home}/git/config", f"{home}/.gitconfig"
 
 
-def _context(project: str, settings: Settings) -> str:
+def _context(project: str, settings: Settings, *, history_kept: bool) -> str:
     run = context.Run(
         project=project,
         read_only=not settings.writable_cwd,
-        history_kept=False,
+        history_kept=history_kept,
         network=settings.network,
         local_dirs=settings.local_dirs,
         sudo=settings.agent_sudo,

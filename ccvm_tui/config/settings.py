@@ -170,6 +170,12 @@ class Settings:
         variable="CCVM_CLAUDE_MD",
         empty_counts=True,
     )
+    persist_claude_projects: bool = setting(
+        False,
+        kinds.BOOLEAN,
+        "whether the guest shares ~/.claude/projects with the host, which contains Claude Code's conversations",
+        variable="CCVM_PERSIST_PROJECTS",
+    )
     network: str = setting(
         "user", kinds.choice("user", "none"), "network of the guest: outgoing connections, or none",
         variable="CCVM_NETWORK",

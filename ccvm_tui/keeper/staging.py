@@ -7,20 +7,27 @@ CLAUDE_CONFIG_DIR and others), which the keeper does not inherit.
 
 from __future__ import annotations
 
+import base64
 import os
 import posixpath
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ccvm_tui.agents import AGENTS, Agent, Facts, Item, context, gitconfig
-from ccvm_tui.keeper.tree import Budget, Tree, TreeFile
+from ccvm_tui.errors import UserError
+from ccvm_tui.keeper.tree import Budget, Tree, TreeFile, is_below
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Sharing
 
 GIT_TIMEOUT = 10.0
 """Seconds within which Git must print its configuration."""
+
+BATCH = 1 << 20
+"""Bytes of files in one message, unless it has a single file. Longer messages would approach the limit of the control
+port (``control.FRAME_MAX``), and are held in memory by both sides as a whole."""
 
 _GIT_TARGET = ".config/git"
 
@@ -49,13 +56,61 @@ class Staged:
 
 def stage(sharing: Sharing, project: str) -> Staged:
     """Read and sanitize the configuration for a guest. Blocks. Errors with single files become warnings."""
-    writable = [project, *(known.path for known in History().list())]
+    writable = _writable(project)
     staged = Staged()
     if (agent := AGENTS.get(sharing.agent)) is not None:
         _Agent(agent, sharing, project, writable, staged).stage()
     if sharing.git:
         _stage_git(sharing, writable, staged)
     return staged
+
+
+def messages(files: Iterable[GuestFile]) -> Iterator[dict[str, Any]]:
+    """Yield messages with ``files``, in their order, which precede the message ``configure``."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for file in files:
+        if batch and size + len(file.data) > BATCH:
+            yield {"type": "files", "files": batch}
+            batch, size = [], 0
+        batch.append(
+            {
+                "path": f"~/{file.path}",
+                "data": base64.b64encode(file.data).decode(),
+                "mode": file.mode,
+                "needs": file.needs,
+                "append": file.append,
+            }
+        )
+        size += len(file.data)
+    if batch:
+        yield {"type": "files", "files": batch}
+
+
+def history_directory(sharing: Sharing, project: str) -> str:
+    """Return the resolved directory of the agent's conversations, which is created if it is missing. Blocks.
+
+    Raises UserError if it cannot be shared.
+    """
+    hint = "or start the guest with CCVM_PERSIST_PROJECTS=0"
+    path = Path(sharing.history)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        resolved = os.path.realpath(path)
+    except OSError as error:
+        raise UserError(f"cannot create {path}: {error.strerror}", f"check its permissions, {hint}") from error
+    for root in _writable(project):
+        if is_below(os.path.realpath(path.parent), root) and not is_below(resolved, root):
+            # the guest could write to any directory that a link leads to
+            raise UserError(f"{path} leads out of {root}, to which guests can write", f"remove the link, {hint}")
+    if is_below(os.path.realpath(sharing.home), resolved):
+        raise UserError(f"{path} leads to the home directory, or above it", f"correct the link, {hint}")
+    return resolved
+
+
+def _writable(project: str) -> list[str]:
+    """Return the directories to which guests can write: this project, and all others that are known."""
+    return [os.path.realpath(path) for path in (project, *(known.path for known in History().list()))]
 
 
 class _Agent:

@@ -78,12 +78,12 @@ class Budget:
 class Tree:
     """A reader of files below ``home`` and elsewhere.
 
-    ``writable`` are directories to which guests can write. ``private`` are paths that are never read. ``warn`` receives
-    a text for each file that is omitted, except credentials.
+    ``writable`` are the resolved directories to which guests can write. ``private`` are paths that are never read.
+    ``warn`` receives a text for each file that is omitted, except credentials.
     """
 
     def __init__(self, home: str, writable: Sequence[str], private: Sequence[str], warn: Callable[[str], None]) -> None:
-        self._writable = [os.path.realpath(path) for path in writable]
+        self._writable = writable
         hidden = [posixpath.join(home, name) for name in HIDDEN]
         self._closed = [os.path.realpath(path) for path in (*hidden, *private)]
         self._home = os.path.realpath(home)
@@ -152,11 +152,11 @@ class Tree:
     def _check(self, directory: str, path: str) -> None:
         """Raise OSError (EPERM) if ``path``, which a name in ``directory`` leads to, must not be read."""
         for root in self._writable:
-            if _is_below(directory, root) and not _is_below(path, root):
+            if is_below(directory, root) and not is_below(path, root):
                 raise OSError(errno.EPERM, f"the link leads out of {root}, to which guests can write")
-        if any(_is_below(path, closed) for closed in self._closed):
+        if any(is_below(path, closed) for closed in self._closed):
             raise OSError(errno.EPERM, f"{path} never crosses")
-        if _is_below(self._home, path):
+        if is_below(self._home, path):
             raise OSError(errno.EPERM, "it is the home directory, or above it")
         if posixpath.basename(path) in CREDENTIALS:
             raise OSError(errno.EPERM, "files with credentials never cross")
@@ -171,6 +171,6 @@ def _path_of(fd: int) -> str:
     return str(Path(f"/proc/self/fd/{fd}").readlink())
 
 
-def _is_below(path: str, root: str) -> bool:
+def is_below(path: str, root: str) -> bool:
     """Return whether ``path`` is ``root`` or below it."""
     return path == root or path.startswith(root.rstrip("/") + "/")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from tests.conftest import XDG
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
 from tests.guest.test_secrets import files_with
 from tests.terminals import attached
+from tests.waiting import eventually
 
 SECRET = "hunter2mark"
 MARK = "only-in-the-guest"
@@ -94,23 +97,55 @@ def test_the_users_configuration_is_in_the_guest_and_secrets_are_not(
 
 
 @pytest.fixture
-def agent_guest(home: Path, user: Path, image: Image) -> Iterator[RealGuest]:  # noqa: ARG001 - it must exist
-    """A guest with Claude Code whose user has answered the questions of its first start on the host."""
+def agent_project(home: Path, user: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001
+    """A project of a user who has answered the questions of Claude Code's first start on the host.
+
+    Guests share the conversations and have an API key, whose use the user has approved on the host.
+    """
     assert shutil.which("claude") or shutil.which("npm"), "the layer needs claude or npm on this machine"
     images.build(Store(), images.load_recipe(), ("claude",), lambda _: None)
     project = home / "agent"
     project.mkdir()
     write_configuration(user, project)
-    result = ccvm_tui("run", "--detach", "--memory", "2048", "--network", "none", str(project), within=240)
+    key = "sk-ant-api03-" + secrets.token_hex(40)
+    state = json.loads((user / ".claude.json").read_text())
+    state["customApiKeyResponses"] = {"approved": [key[-20:]], "rejected": []}
+    (user / ".claude.json").write_text(json.dumps(state))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+    monkeypatch.setenv("CCVM_PERSIST_PROJECTS", "1")
+    return project
+
+
+@contextlib.contextmanager
+def agent_guest(project: Path, *arguments: str) -> Iterator[RealGuest]:
+    options = ("--detach", "--memory", "2048", "--network", "none")
+    result = ccvm_tui("run", *options, str(project), *(("--", *arguments) if arguments else ()), within=240)
     assert result.returncode == 0, result.stderr.decode()
-    name = result.stdout.decode().partition("/")[0]
-    yield RealGuest(name, project)
-    listing.stop_any(name, force=True)
+    guest = RealGuest(result.stdout.decode().partition("/")[0], project)
+    yield guest
+    listing.stop_any(guest.name, force=True)
 
 
-@pytest.mark.timeout(600)
-async def test_claude_code_repeats_no_question_of_its_first_start(agent_guest: RealGuest) -> None:
-    async with attached(agent_guest.name, "s1", cols=100, rows=40) as terminal:
-        # The main screen. Without a login, it is preceded by no question that has been answered on the host.
-        await terminal.until("Not logged in", within=240)
-        assert "❯" in terminal.text
+@pytest.mark.timeout(900)
+async def test_claude_code_repeats_no_question_and_resumes_a_conversation_in_a_new_guest(
+    agent_project: Path, user: Path
+) -> None:
+    projects = user / ".claude/projects"
+    with agent_guest(agent_project) as guest:
+        async with attached(guest.name, "s1", cols=100, rows=40) as terminal:
+            # the main screen, which is preceded by no question
+            await terminal.until("❯", within=240)
+            assert "Claude Code v" in terminal.text
+            assert "history of conversations is kept" in guest.sh("cat ~/.claude/CLAUDE.md")
+            terminal.type("remember the mango")
+            await terminal.until("remember the mango")
+            terminal.type("\r")
+            await eventually(lambda: bool(files_with([projects], b"remember the mango")), within=120)
+            await eventually(lambda: guest.info["sessions"][0]["activity"] == "working", within=60)
+            terminal.type("\x1b")
+            await eventually(lambda: guest.info["sessions"][0]["activity"] == "idle", lambda: terminal.text, within=60)
+    assert {path.parent for path in projects.rglob("*.jsonl")} != {projects}
+    assert projects.stat().st_uid == next(projects.rglob("*.jsonl")).stat().st_uid
+    with agent_guest(agent_project, "--resume") as guest:
+        async with attached(guest.name, "s1", cols=100, rows=40) as terminal:
+            await terminal.until("remember the mango", within=240)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 
 from ccvm_tui.boot.sharing import sharing
 from ccvm_tui.config import resolve
-from ccvm_tui.keeper.staging import GuestFile, Staged, stage
+from ccvm_tui.errors import UserError
+from ccvm_tui.keeper.staging import GuestFile, Staged, history_directory, stage
 from ccvm_tui.keeper.tree import DEPTH_MAX, FILE_MAX, FILES_MAX
 from ccvm_tui.project.history import History
 
@@ -360,3 +362,39 @@ def test_an_unknown_agent_receives_only_the_configuration_of_git(user: User, age
     user.write(".claude/CLAUDE.md")
     user.write(".gitconfig", "[user]\nname = Me\n")
     assert set(user.stage(f'agent = "{agent}"')) == {".config/git/config"}
+
+
+def history(user: User, **variables: str) -> str:
+    environ = {"HOME": str(user.home), "CCVM_PERSIST_PROJECTS": "1", **variables}
+    chosen = resolve(user.project, environ, config=user.config).settings
+    return history_directory(sharing(str(user.project), chosen, environ), str(user.project))
+
+
+def test_the_directory_of_conversations_is_created_if_it_is_missing(user: User) -> None:
+    assert history(user) == str(user.claude / "projects")
+    assert stat.S_IMODE((user.claude / "projects").stat().st_mode) == 0o700
+    own = user.home / "own"
+    assert history(user, CLAUDE_CONFIG_DIR=str(own)) == str(own / "projects")
+
+
+def test_the_directory_of_conversations_may_be_a_link_of_the_user(user: User) -> None:
+    (user.home / "elsewhere").mkdir()
+    (user.claude / "projects").symlink_to("../elsewhere")
+    assert history(user) == str(user.home / "elsewhere")
+
+
+def test_a_guest_cannot_choose_the_directory_of_conversations(user: User) -> None:
+    """The user's configuration is in the project, where a guest has replaced the directory by a link."""
+    (user.project / "claude").mkdir()
+    (user.project / "claude/projects").symlink_to(user.home)
+    with pytest.raises(UserError, match="to which guests can write"):
+        history(user, CLAUDE_CONFIG_DIR=str(user.project / "claude"))
+    (user.claude / "projects").symlink_to(user.home)
+    with pytest.raises(UserError, match="leads to the home directory"):
+        history(user)
+
+
+def test_a_directory_of_conversations_that_cannot_be_created_is_an_error(user: User) -> None:
+    user.write(".claude/projects", "a file")
+    with pytest.raises(UserError, match=r"cannot create .*projects: File exists"):
+        history(user)
