@@ -73,6 +73,33 @@ class Timezone(msgspec.Struct, frozen=True, omit_defaults=True):
     data: bytes = b""
 
 
+class Sharing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The parts of the user's configuration that a guest receives. The keeper reads and sanitizes the files.
+
+    ``agent`` is the name of an agent in ``ccvm_tui.agents``, or empty. ``directory`` is its configuration directory,
+    and ``directory_chosen`` is true if a variable names it. ``items`` are the names of the settings in the group
+    ``share`` that are on. ``history`` is the directory of the agent's conversations, which is shared and not copied, or
+    empty. ``context`` is a text for the agent about the guest. ``key_endings`` are the ends of the API
+    keys that sessions will have. ``git`` are the files of Git's global configuration in the order in which they apply,
+    ``git_ignore`` and ``git_attributes`` the defaults of the files that it can name.
+    """
+
+    home: str = ""
+    agent: str = ""
+    directory: str = ""
+    directory_chosen: bool = False
+    items: tuple[str, ...] = ()
+    history: str = ""
+    context: str = ""
+    key_endings: tuple[str, ...] = ()
+    git: tuple[str, ...] = ()
+    git_ignore: str = ""
+    git_attributes: str = ""
+
+    def __repr__(self) -> str:
+        return f"Sharing({self.agent!r}, {self.directory!r})"
+
+
 class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """The parameters of a new keeper, which reads them from its standard input.
 
@@ -101,6 +128,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     waiting_titles: tuple[str, ...] = ()
     hostname: str = ""
     timezone: Timezone = Timezone()
+    sharing: Sharing = Sharing()
     session: SessionSpec | None = None
     warnings: tuple[str, ...] = ()
 

@@ -66,10 +66,17 @@ def own_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in list(os.environ):
         if name.startswith("CCVM_"):
             monkeypatch.delenv(name)
+    share_nothing(monkeypatch)
     runtime = os.environ["XDG_RUNTIME_DIR"]
     yield root
     stop_all(runtime)
     shutil.rmtree(root, ignore_errors=True)
+
+
+def share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the configuration of the user who runs the tests out of their guests."""
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", "/nonexistent")
+    monkeypatch.setenv("CCVM_SHARE_GIT_CONFIG", "0")
 
 
 def stop_all(runtime: str) -> None:

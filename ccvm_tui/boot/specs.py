@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccvm_tui.boot import terminfo
+from ccvm_tui.boot.sharing import key_variables, sharing
 from ccvm_tui.boot.timezone import timezone
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import DEFAULT_CELL, SessionKind, TermSize
@@ -36,6 +37,7 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         waiting_titles=settings.waiting_titles,
         hostname=project.hostname,
         timezone=timezone(environ),
+        sharing=sharing(str(project.path), settings, environ),
     )
 
 
@@ -50,7 +52,7 @@ def session_spec(
     detached: bool = False,
 ) -> SessionSpec:
     """Return the parameters of a session for a terminal of ``size``, with the user's API keys in its environment."""
-    forwarded = (*_FORWARDED, *settings.api_key_variables)
+    forwarded = (*_FORWARDED, *key_variables(settings))
     term = environ.get("TERM", "") or "xterm-256color"
     if detached and not size.width:  # the emulator reports this size to programs
         size = size.with_cell(DEFAULT_CELL)

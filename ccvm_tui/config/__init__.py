@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from ccvm_tui.config.file import ConfigFile, nearest
 from ccvm_tui.config.resolve import Effective, Origin, Source, resolve
-from ccvm_tui.config.settings import SCHEMA, Keys, Setting, Settings, Theme
+from ccvm_tui.config.settings import BUILT_IN, SCHEMA, Keys, Setting, Settings, Share, Theme
 
 __all__ = [
+    "BUILT_IN",
     "SCHEMA",
     "ConfigFile",
     "Effective",
@@ -18,6 +19,7 @@ __all__ = [
     "Origin",
     "Setting",
     "Settings",
+    "Share",
     "Source",
     "Theme",
     "nearest",

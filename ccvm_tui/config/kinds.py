@@ -146,6 +146,27 @@ def _path() -> Kind:
     return Kind(requirement, check)
 
 
+def _text_or_file() -> Kind:
+    requirement = "text"
+
+    def check(value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError(requirement)
+        return value
+
+    def parse(text: str) -> object:
+        if not text:
+            return ""
+        try:
+            return Path(text).expanduser().read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ValueError("the path of a file in UTF-8, or empty") from None
+        except (OSError, ValueError, RuntimeError):
+            raise ValueError("the path of a readable file, or empty") from None
+
+    return Kind(requirement, check, parse)
+
+
 POSITIVE = _integer("a positive integer", 1, 1 << 40)
 """A positive integer."""
 
@@ -177,6 +198,9 @@ URL = _matching(
 
 PUBLIC_KEY = _matching(re.compile(r"([A-Za-z0-9+/]{43}=)?"), "32 bytes in base64 (44 characters), or empty")
 """A public Ed25519 key, or an empty string."""
+
+TEXT_OR_FILE = _text_or_file()
+"""Text. In variables and flags it is the path of a file with the text, or empty."""
 
 KEY = _matching(_KEY, 'a key, such as "d", "ctrl-w", "space" or "f5"')
 """The name of a key."""

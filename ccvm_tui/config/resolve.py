@@ -67,9 +67,10 @@ def resolve(
             values[name] = value
             origins[name] = Origin(source, place=section.places[name])
     for row in SCHEMA.values():
-        if row.variable and (text := environ.get(row.variable, "")):
-            values[row.name] = _from_text(row, text, row.variable)
-            origins[row.name] = Origin(Source.VARIABLE, row.variable)
+        if (found_variable := row.from_variables(environ)) is not None:
+            variable, text = found_variable
+            values[row.name] = _from_text(row, text, variable)
+            origins[row.name] = Origin(Source.VARIABLE, variable)
     for name, given in (flags or {}).items():
         if given is not None:
             row = SCHEMA[name]

@@ -9,6 +9,7 @@ field of that type.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,13 +18,34 @@ from ccvm_tui.config.kinds import Kind
 
 T = TypeVar("T")
 
+BUILT_IN = "built-in"
+"""The value of ``extra_claude_md`` that selects the built-in text."""
 
-def setting(default: T, kind: Kind, about: str, *, variable: str = "", per_project: bool = True) -> T:
+
+def setting(
+    default: T,
+    kind: Kind,
+    about: str,
+    *,
+    variable: str = "",
+    group_variable: str = "",
+    empty_counts: bool = False,
+    per_project: bool = True,
+) -> T:
     """Return a dataclass field for one setting. ``kind`` validates values from the file, variables and flags.
 
-    ``per_project`` is false for settings of the dashboard as a whole, which a project's section must not contain.
+    ``group_variable`` is a variable that several settings share; ``variable`` overrides it. ``empty_counts`` is true if
+    an empty variable is a value. ``per_project`` is false for settings of the dashboard as a whole, which a project's
+    section must not contain.
     """
-    meta = {"kind": kind, "about": about, "variable": variable, "per_project": per_project}
+    meta = {
+        "kind": kind,
+        "about": about,
+        "variable": variable,
+        "group_variable": group_variable,
+        "empty_counts": empty_counts,
+        "per_project": per_project,
+    }
     entry: T = field(default=default, metadata=meta)
     return entry
 
@@ -51,6 +73,43 @@ class Keys:
     tile: str = _key("t", "show sessions side by side")
     end: str = _key("x", "end the session")
     palette: str = _key(":", "command palette")
+
+
+SHARE_VARIABLE = "CCVM_SHARE_CLAUDE_CONFIG"
+"""The variable that sets all of ``share`` except ``share.git_config``."""
+
+
+def _item(default: bool, variable: str, about: str) -> bool:
+    return setting(default, kinds.BOOLEAN, about, variable=variable, group_variable=SHARE_VARIABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The parts of the user's configuration that are copied into a guest.
+
+    The names are those of Claude Code. The table in ``ccvm_tui.agents`` lists the files of each agent.
+    """
+
+    settings: bool = _item(True, "CCVM_SHARE_SETTINGS", "the agent's settings, without keys")
+    claude_md: bool = _item(True, "CCVM_SHARE_CLAUDEMD", "the user's instructions for all projects, such as CLAUDE.md")
+    keybindings: bool = _item(True, "CCVM_SHARE_KEYBINDINGS", "key bindings of the agent")
+    commands: bool = _item(True, "CCVM_SHARE_COMMANDS", "custom commands")
+    agents: bool = _item(True, "CCVM_SHARE_AGENTS", "custom subagents")
+    skills: bool = _item(True, "CCVM_SHARE_SKILLS", "skills")
+    output_styles: bool = _item(True, "CCVM_SHARE_OUTPUTSTYLES", "output styles and themes")
+    plugins: bool = _item(False, "CCVM_SHARE_PLUGINS", "installed plugins")
+    config: bool = _item(False, "CCVM_SHARE_CONFIG", "the directory ~/.claude/config")
+    claude_json: bool = _item(
+        True,
+        "CCVM_SHARE_CLAUDE_JSON",
+        "~/.claude.json without secrets and other projects, so that no question of the first start is repeated",
+    )
+    git_config: bool = setting(
+        True,
+        kinds.BOOLEAN,
+        "the global configuration of Git, without credentials and signing",
+        variable="CCVM_SHARE_GIT_CONFIG",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +159,22 @@ class Settings:
     api_key_variables: tuple[str, ...] = setting(
         ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"),
         kinds.VARIABLES,
-        "environment variables that are passed to the guest's sessions, over SSH only",
+        "environment variables that are passed to the guest's sessions, over SSH only; other agents than claude have "
+        "their own by default",
+    )
+    extra_claude_md: str = setting(
+        BUILT_IN,
+        kinds.TEXT_OR_FILE,
+        "text for the agent about working in a guest, appended to the user's instructions; empty for none; the "
+        "variable is the path of a file",
+        variable="CCVM_CLAUDE_MD",
+        empty_counts=True,
+    )
+    persist_claude_projects: bool = setting(
+        False,
+        kinds.BOOLEAN,
+        "whether the guest shares ~/.claude/projects with the host, which contains Claude Code's conversations",
+        variable="CCVM_PERSIST_PROJECTS",
     )
     network: str = setting(
         "user", kinds.choice("user", "none"), "network of the guest: outgoing connections, or none",
@@ -149,6 +223,7 @@ class Settings:
         "ctrl-\\", kinds.LEADER, "the one key that attach and the dashboard do not pass on to the program",
         variable="CCVM_LEADER", per_project=False,
     )  # fmt: skip
+    share: Share = field(default_factory=Share)
     keys: Keys = field(default_factory=Keys)
     theme: Theme = field(default_factory=Theme)
 
@@ -162,7 +237,17 @@ class Setting:
     default: Any
     about: str
     variable: str
+    group_variable: str
+    empty_counts: bool
     per_project: bool
+
+    def from_variables(self, environ: Mapping[str, str]) -> tuple[str, str] | None:
+        """Return the name and the text of the variable that sets the value, or None if there is none."""
+        text = environ.get(self.variable) if self.variable else None
+        if text or (text is not None and self.empty_counts):
+            return self.variable, text
+        text = environ.get(self.group_variable) if self.group_variable else None
+        return (self.group_variable, text) if text else None
 
     @property
     def flag(self) -> str:

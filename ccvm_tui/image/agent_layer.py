@@ -34,18 +34,25 @@ _OPT = "/opt/ccvm"
 AGENT_LINK = f"{_OPT}/agent"
 """The path of the agent's executable in a guest, a link in its layer."""
 
+NODE = "bin/node"
+"""The interpreter in the npm package of a runtime."""
+
 _SELF_CONTAINED = 10 << 20
 """Minimum size in bytes of an ELF executable that is the agent itself, and not a launcher that needs other files."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The source of an agent: an executable on this machine (``path``), or else an npm package (``npm``)."""
+    """The source of an agent: an executable on this machine (``path``), or else an npm package (``npm``).
+
+    ``runtime`` is the npm package of its interpreter with the version, or empty.
+    """
 
     recipe: LayerRecipe
     path: Path | None
     version: str
     npm: str
+    runtime: str = ""
 
     @property
     def origin(self) -> str:
@@ -58,6 +65,8 @@ class Source:
         if self.path:
             info = self.path.stat()
             parts += [str(info.st_size), str(info.st_mtime_ns)]
+        if self.runtime:
+            parts.append(self.runtime)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -69,7 +78,9 @@ def locate(recipe: LayerRecipe) -> Source:
     place = find(recipe)
     if isinstance(place, Path):
         return Source(recipe, place, _version_of(place), "")
-    return Source(recipe, None, _npm_version(place), place)
+    runtime = _filled(recipe.runtime)
+    version = _npm_version(place) + _filled(recipe.version)
+    return Source(recipe, None, version, place, f"{runtime}@{_npm_version(runtime)}" if runtime else "")
 
 
 def find(recipe: LayerRecipe) -> Path | str:
@@ -87,7 +98,7 @@ def find(recipe: LayerRecipe) -> Path | str:
             f"neither {recipe.program or recipe.name} nor npm, which can download it, is installed on this machine",
             f"install {recipe.program or recipe.name}, or npm: {how_to_install(AGENT)}",
         )
-    return recipe.npm.format(arch=NPM_ARCH.get(platform.machine(), platform.machine()))
+    return _filled(recipe.npm)
 
 
 def build_layer(
@@ -102,6 +113,8 @@ def build_layer(
     home = tree / _OPT.lstrip("/") / name
     home.mkdir(parents=True)
     binary = _link_program(source, home) if source.path else _fetch(source, workdir, home, on_tick, cancel)
+    if source.runtime:
+        binary = _add_runtime(source, workdir, home, binary, on_tick, cancel)
     binary.chmod(0o755)
     inside = f"{_OPT}/{name}/{binary.relative_to(home)}"
     (tree / AGENT_LINK.lstrip("/")).symlink_to(inside)
@@ -135,21 +148,49 @@ def _link_program(source: Source, home: Path) -> Path:
 
 
 def _fetch(source: Source, workdir: Path, home: Path, on_tick: Callable[[], None], cancel: threading.Event) -> Path:
+    package = f"{source.npm}@{source.version}"
+    _unpack_package(package, workdir, home, on_tick, cancel)
+    binary = home / _filled(source.recipe.binary)
+    if not binary.is_file():
+        raise ImageError(f"the npm package {package} has no file {_filled(source.recipe.binary)}")
+    return binary
+
+
+def _add_runtime(
+    source: Source, workdir: Path, home: Path, binary: Path, on_tick: Callable[[], None], cancel: threading.Event
+) -> Path:
+    """Add the interpreter of ``binary``, and return a program that runs ``binary`` with it."""
+    runtime = home / "runtime"
+    runtime.mkdir()
+    _unpack_package(source.runtime, workdir, runtime, on_tick, cancel)
+    if not (runtime / NODE).is_file():
+        raise ImageError(f"the npm package {source.runtime} has no file {NODE}")
+    (runtime / NODE).chmod(0o755)
+    launcher = home / source.recipe.name
+    inside = f"{_OPT}/{source.recipe.name}"
+    launcher.write_text(f'#!/bin/sh\nexec {inside}/runtime/{NODE} {inside}/{binary.relative_to(home)} "$@"\n')
+    return launcher
+
+
+def _unpack_package(
+    package: str, workdir: Path, target: Path, on_tick: Callable[[], None], cancel: threading.Event
+) -> None:
     # ``npm pack`` uses the registry that npm is configured for, and runs no scripts of the package.
     folder = workdir / "npm"
     folder.mkdir()
-    package = f"{source.npm}@{source.version}"
     with BuildProcess(["npm", "pack", "--loglevel=error", package], cwd=folder) as process:
         process.follow(lambda _: None, on_tick, cancel)
     (archive,) = folder.glob("*.tgz")
     unpack(archive, folder)
     for path in (folder / "package").iterdir():
-        path.rename(home / path.name)
+        path.rename(target / path.name)
     shutil.rmtree(folder)
-    binary = home / source.recipe.binary
-    if not binary.is_file():
-        raise ImageError(f"the npm package {package} has no file {source.recipe.binary}")
-    return binary
+
+
+def _filled(pattern: str) -> str:
+    """Return ``pattern`` with the names of this machine's architecture."""
+    machine = platform.machine()
+    return pattern.format(arch=NPM_ARCH.get(machine, machine), machine=machine)
 
 
 def _is_self_contained(path: Path) -> bool:

@@ -6,10 +6,11 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ccvm_tui.agents import AGENTS
 from ccvm_tui.errors import ImageError
 
 DEFAULT = Path(__file__).with_name("default.toml")
@@ -25,12 +26,19 @@ _MIRROR = re.compile(r"[a-z+]+:/{0,3}[^\s\[\]]+")
 
 @dataclass(frozen=True)
 class LayerRecipe:
-    """An agent: the executable ``program`` on the host's PATH, or else the file ``binary`` of the package ``npm``."""
+    """An agent: the executable ``program`` on the host's PATH, or else the file ``binary`` of the package ``npm``.
+
+    ``version`` is appended to the package's newest version. ``runtime`` is an npm package with the interpreter
+    ``bin/node`` that runs ``binary``. In ``npm``, ``version`` and ``runtime``, ``{arch}`` is npm's name of the
+    architecture; in ``binary``, ``{machine}`` is that of ``uname``.
+    """
 
     name: str
     program: str
     npm: str
     binary: str
+    version: str = ""
+    runtime: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,14 @@ class Recipe:
     mirror: str = ""
 
     def layer(self, name: str) -> LayerRecipe:
-        """Return the layer ``name``. Raises ImageError if the recipe has no such layer."""
+        """Return the layer ``name`` of this recipe or of the table of agents. Raises ImageError if there is none."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        known = ", ".join([*(layer.name for layer in self.layers), NO_LAYER])
-        raise ImageError(f"the recipe {self.name} has no agent layer {name!r}", f"it has: {known}")
+        if name in AGENTS:
+            return LayerRecipe(name, **asdict(AGENTS[name].layer))
+        known = ", ".join([*AGENTS, *(layer.name for layer in self.layers if layer.name not in AGENTS), NO_LAYER])
+        raise ImageError(f"the recipe {self.name} has no agent layer {name!r}", f"there are: {known}")
 
 
 def load_recipe(path: Path | None = None) -> Recipe:
@@ -106,13 +116,15 @@ class _Reader:
         if name == NO_LAYER or not _NAME.fullmatch(name):
             raise self._error(f"{key}: not a valid name for a layer")
         table = self._table(value, key)
-        self._reject_unknown_keys(table, ("program", "npm", "binary"), f"{key}.")
+        self._reject_unknown_keys(table, ("program", "npm", "binary", "version", "runtime"), f"{key}.")
         program = self._text(table.get("program", ""), f"{key}.program")
         npm = self._text(table.get("npm", ""), f"{key}.npm")
         if not program and not npm:
             raise self._error(f"{key} has neither `program` nor `npm`")
         binary = self._text(table.get("binary", name), f"{key}.binary")
-        return LayerRecipe(name=name, program=program, npm=npm, binary=binary)
+        version = self._text(table.get("version", ""), f"{key}.version")
+        runtime = self._text(table.get("runtime", ""), f"{key}.runtime")
+        return LayerRecipe(name, program, npm, binary, version, runtime)
 
     def _file(self, path: str, value: object) -> ExtraFile:
         key = f'files."{path}"'

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ccvm_tui import __version__
+from ccvm_tui.agents import AGENTS
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
 from ccvm_tui.guest import TRANSITIONS, Activity, GuestInfo, GuestState, Phase, SessionInfo, Usage
@@ -226,8 +227,9 @@ class Keeper:
         spec = await self.guest.prepare(spec)
         self._session_count += 1
         hooks = Hooks(self.mark_changed, self.record_event, self._session_ended)
-        titles = self.spec.waiting_titles
-        session = Session(f"s{self._session_count}", spec, self.screen, self.spec.scrollback, hooks, titles)
+        titles, agent = self.spec.waiting_titles, AGENTS.get(self.spec.sharing.agent)
+        signs = agent.signs if agent is not None else ()
+        session = Session(f"s{self._session_count}", spec, self.screen, self.spec.scrollback, hooks, titles, signs)
         self.sessions[session.id] = session
         self._sessions_done = False
         async with contextlib.AsyncExitStack() as on_failure:

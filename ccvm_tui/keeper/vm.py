@@ -21,12 +21,13 @@ from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.guests import Facts, GuestOwner
-from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, Share, accel, limits
+from ccvm_tui.keeper.shares import Shares
+from ccvm_tui.keeper.staging import Staged, messages, stage
+from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
-from ccvm_tui.share.process import ShareServer
 
 if TYPE_CHECKING:
     import asyncssh
@@ -60,6 +61,9 @@ SHARE_EXIT_TIMEOUT = 1.0
 POWEROFF_TIMEOUT = 5.0
 """Seconds within which a guest must power off."""
 
+STAGING_TIMEOUT = 30.0
+"""Seconds within which the user's configuration must be read. A network file system may not answer at all."""
+
 REPLY_TIMEOUT = 3.0
 """Seconds within which the guest agent must answer the requests of this module."""
 
@@ -74,7 +78,7 @@ class VmGuest:
         self.facts = Facts(machine=spec.machine, memory_mib=spec.memory_mib, cores=spec.cores, agent=spec.layer)
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
-        self._share: ShareServer | None = None
+        self._shares = Shares(spec, paths)
         self._runtime_lock: int | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
         self._keys: GuestKeys
@@ -94,6 +98,7 @@ class VmGuest:
         Raises ImageError or AccelError if a prerequisite is missing, BootError if the boot fails.
         """
         image = load_image(Path(self._spec.image))
+        staging = self._tasks.start(asyncio.to_thread(stage, self._spec.sharing, self._spec.project), "staging")
         await self._start_machine(image, self._runtime())
         # imported while the guest's kernel starts, because they are slow to import
         from ccvm_tui.session.ssh_channel import SshTransport
@@ -102,11 +107,24 @@ class VmGuest:
         self._keys = GuestKeys.make()
         await self._await_hello(image)
         self._owner.begin_phase("configure")
+        for message in messages((await self._staged(staging)).files):
+            self._agent.send(message)
         self._agent.send(self._configuration())
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
         self._owner.begin_phase("login")
         await self._connection()
         return SshTransport(self._connection)
+
+    async def _staged(self, staging: asyncio.Task[Staged]) -> Staged:
+        """Return the user's files for the guest, after a warning for each that is omitted."""
+        try:
+            async with asyncio.timeout(STAGING_TIMEOUT):
+                staged = await asyncio.shield(staging)
+        except TimeoutError:
+            staged = Staged(warnings=[f"your configuration could not be read within {STAGING_TIMEOUT:.0f} s"])
+        for warning in staged.warnings:
+            self._owner.warn(warning)
+        return staged
 
     def _runtime(self) -> Runtime | None:
         """Return the guest's runtime, if any, checked and protected from removal until the guest ends."""
@@ -134,7 +152,7 @@ class VmGuest:
             accel=verdict.accel,
             memory_mib=sized.memory_mib,
             cores=sized.cores,
-            shares=(Share(),),
+            shares=self._shares.specs,
             network="user" if spec.network == "user" else "none",
             seccomp=spec.seccomp,
             confine=spec.confine,
@@ -147,12 +165,12 @@ class VmGuest:
 
     async def _launch(self, spec: MachineSpec, reason: str, image: Image) -> None:
         self._owner.begin_phase("machine")
-        self._share = share = await self._start_share()
+        servers = await self._shares.start()
         try:
-            self._machine = machine = await Machine.start(spec, self._paths, [share])
+            self._machine = machine = await Machine.start(spec, self._paths, servers)
         except BootError as error:
-            # QEMU does not start without its file server, whose error is more specific
-            if (cause := await share.ended_within(SHARE_EXIT_TIMEOUT)) is not None:
+            # QEMU does not start without its file servers, whose error is more specific
+            if (cause := await self._shares.ended_within(SHARE_EXIT_TIMEOUT)) is not None:
                 raise BootError(
                     f"the file server of the project did not start: {cause}",
                     "check that you can read the project's directory; `ccvm-tui doctor` checks the rest",
@@ -172,17 +190,6 @@ class VmGuest:
         self._owner.begin_phase("kernel")
         await self._agent.open(machine.control)
         self._tasks.start(self._listen(self._agent), "control port")
-
-    async def _start_share(self) -> ShareServer:
-        """Start the file server of the project's directory, and stop the one of a previous launch."""
-        if self._share is not None:
-            await self._share.stop()
-        edits = capacity = None
-        if self._spec.read_only:
-            edits, capacity = self._paths.empty_edits_dir(), self._spec.memory_mib << 19  # half of the guest's memory
-        return await ShareServer.start(
-            self._spec.project, confined=self._spec.confine, edits=str(edits or ""), capacity=capacity or 0
-        )
 
     async def _require_console_output(self, spec: MachineSpec, image: Image) -> None:
         """Restart the guest without KVM if it prints nothing to its console."""
@@ -263,7 +270,7 @@ class VmGuest:
             "user": {"name": USER, "uid": os.getuid(), "gid": os.getgid(), "sudo": spec.sudo},
             "ssh": {"host_key": self._keys.host_private, "authorized_key": self._keys.authorized},
             "workspace": {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)},
-            "files": [],
+            "mounts": self._shares.mounts,
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
             "timezone": {"name": spec.timezone.name, "data": base64.b64encode(spec.timezone.data).decode()},
@@ -331,15 +338,14 @@ class VmGuest:
                 pass
 
     async def wait(self) -> str:
-        """Wait until QEMU or the file server exits or the guest violates the control protocol; return the reason."""
+        """Wait until QEMU or a file server exits or the guest violates the control protocol; return the reason."""
         assert self._machine is not None
-        assert self._share is not None
         end = asyncio.ensure_future(self._machine.wait())
-        share = asyncio.ensure_future(self._share.wait())
+        share = asyncio.ensure_future(self._shares.wait())
         try:
             await asyncio.wait([end, share, self._broken], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
             if share.done() and not end.done():
-                # the file server exits when the machine exits: prefer the reason of the machine's exit
+                # the file servers exit when the machine exits: prefer the reason of the machine's exit
                 await asyncio.wait([end], timeout=1.0)
             if self._broken.done():
                 return self._broken.result()
@@ -360,8 +366,7 @@ class VmGuest:
                 self._agent.send({"type": "stop"})
             self._close_ssh()
             await machine.stop(POWEROFF_TIMEOUT if graceful else 0.0)
-        if self._share is not None:
-            await self._share.stop()
+        await self._shares.stop()
         await self._tasks.close()
         if self._runtime_lock is not None:
             os.close(self._runtime_lock)
@@ -444,11 +449,8 @@ class VmGuest:
         return str(reply.get("command", ""))[:100] if reply.get("busy") else ""
 
     async def edits(self) -> Edits:
-        """Return the number of edits of a read-only project, with the names of at most 200 files."""
-        if not self._spec.read_only or self._share is None:
-            return Edits(0)
-        count, names = await self._share.edits()
-        return Edits(count, tuple(os.fsdecode(name)[:500] for name in names[:200]))
+        """Return the number of edits of a read-only project, with the names of the first files."""
+        return await self._shares.edits()
 
     def console_tail(self) -> str:
         """Return the last lines of the console, or an empty string before the machine was started."""

@@ -17,6 +17,7 @@ SSH_PORT = "ccvm.ssh"
 """Names under ``/sys/class/virtio-ports``. The guest finds ports by name, since their numbers may change."""
 
 WORKSPACE_TAG = "workspace"
+HISTORY_TAG = "history"
 SERIAL_MAX = 20
 """Maximum length of a virtio disk's serial in bytes (VIRTIO_BLK_ID_BYTES, virtio 1.2, 5.2.6)."""
 TAG_MAX = 35

@@ -3,7 +3,8 @@
 A pure state machine: events and times go in, an ``Activity`` and a text come out. The sources, best first, are the
 agent's own hooks, desktop notifications (OSC 9, 777, 99), the bell, prompt marks (OSC 133), the title, and output that
 stops after some time. A better source disables the guesses from worse ones: once an agent has reported by a hook that
-it is working, a quiet minute has no effect.
+it is working, a quiet minute has no effect. Only a known text on its screen has (``Sign``), because hooks do not report
+everything: an agent that the user interrupts reports nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ccvm_tui.agents.table import Sign
 from ccvm_tui.guest import Activity, SessionKind
 
 QUIET_AFTER = 4.0
@@ -26,6 +28,9 @@ ECHO_WITHIN = 0.5
 """Seconds after a key in which output counts as its echo."""
 
 
+SIGN_LINES = 20
+"""Lines at the bottom of the screen that are searched for signs, without empty ones. Older ones may be outdated."""
+
 BUSY_TITLE = re.compile("[\u2800-\u28ff◐◓◑◒◴◷◶◵✦]")
 """Spinners with which the titles of agents begin while they work."""
 
@@ -34,14 +39,18 @@ class Attention:
     """The activity of one session.
 
     ``waiting_titles`` are regular expressions. A title that one of them matches means that the session waits for the
-    user. Times are seconds of a monotonic clock.
+    user. ``signs`` are texts on the screen of the agent. Times are seconds of a monotonic clock.
     """
 
-    def __init__(self, kind: SessionKind, now: float, waiting_titles: Sequence[str] = ()) -> None:
+    def __init__(
+        self, kind: SessionKind, now: float, waiting_titles: Sequence[str] = (), signs: Sequence[Sign] = ()
+    ) -> None:
         self._kind = kind
+        self._signs = [(re.compile(sign.pattern), sign) for sign in signs if kind is SessionKind.AGENT]
+        self._examined = False
         self._waiting_titles = [re.compile(pattern) for pattern in waiting_titles]
         self._busy_title_since: float | None = None
-        self._by_title = False
+        self._by_title = self._by_sign = False
         self._activity = Activity.WORKING if kind is not SessionKind.SHELL else Activity.IDLE
         self._text = ""
         self._hooked = False
@@ -66,6 +75,22 @@ class Attention:
         """Handle a report from the agent's own hooks."""
         self._hooked = True
         self._set(activity, text if activity is not Activity.WORKING else "")
+
+    def wants_screen(self, now: float) -> bool:
+        """Return whether the text on the screen could tell what the session is doing; see ``screen``."""
+        silent = now - self._last_output >= QUIET_AFTER
+        working = self._hooked and self._activity is Activity.WORKING
+        return bool(self._signs) and working and silent and not self._examined
+
+    def screen(self, text: str) -> None:
+        """Handle the text on the screen. It is not needed again before the next output."""
+        self._examined = True
+        lines = [line for line in text.splitlines() if line.strip()][-SIGN_LINES:]
+        for pattern, sign in self._signs:
+            if any(pattern.search(line) for line in lines):
+                self._set(sign.activity, sign.text)
+                self._by_sign = True
+                return
 
     def notification(self, text: str) -> None:
         """Handle a desktop notification."""
@@ -120,11 +145,14 @@ class Attention:
 
     def output(self, now: float) -> None:
         """Handle output of the program."""
+        self._examined = False
         if now - self._last_typed >= ECHO_WITHIN:
             if self._burst_since is None or now - self._last_output > QUIET_AFTER:
                 self._burst_since = now
-            if self._output_counts and not self._text and now - self._burst_since >= BUSY_AFTER:
+            counts = self._output_counts or self._by_sign  # the silence was that of a slow guest
+            if counts and not self._text and now - self._burst_since >= BUSY_AFTER:
                 self._activity = Activity.WORKING
+                self._by_sign = False
         self._last_output = now
 
     def typed(self, now: float) -> None:
@@ -172,4 +200,4 @@ class Attention:
     def _set(self, activity: Activity, text: str) -> None:
         self._activity = activity
         self._text = text
-        self._guessed = self._by_title = False
+        self._guessed = self._by_title = self._by_sign = False

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from ccvm_tui.agents.table import Sign
 from ccvm_tui.aio import Background
 from ccvm_tui.guest import UNKNOWN_COLOURS, Activity, SessionInfo, SessionKind, TermColours, TermSize
 from ccvm_tui.protocol import LOST, Exited, Happened, SessionSpec
@@ -83,18 +84,20 @@ class Session:
         scrollback: int,
         hooks: Hooks,
         waiting_titles: Sequence[str] = (),
+        signs: Sequence[Sign] = (),
     ) -> None:
         self.id = id
         self.spec = spec
         self.size = spec.size
         self.created = time.time()
-        self.attention = Attention(spec.kind, time.monotonic(), waiting_titles)
+        self.attention = Attention(spec.kind, time.monotonic(), waiting_titles, signs)
         self._screen = screen
         self._hooks = hooks
         self._state = _State()
         self._active: Client | None = None
         self._channel: Channel | None = None
         self._paused = False
+        self._examining = False
         self._tasks = Background(f"session {id}")
         self.shown = asyncio.Event()
         self._shown: tuple[object, ...] = ()
@@ -344,8 +347,27 @@ class Session:
 
     def tick(self) -> None:
         """Update the attention after a period without output. Call this about once a second."""
-        self.attention.tick(time.monotonic())
+        now = time.monotonic()
+        self.attention.tick(now)
+        if self.attention.wants_screen(now) and not self._examining:
+            self._examining = True
+            self._tasks.start(self._examine_screen(), "examine screen")
         self._report_changes()
+
+    async def _examine_screen(self) -> None:
+        """Search the screen for what the program's hooks do not report."""
+        try:
+            top = (await self._screen.lines(self.id, 0, 0)).top
+            text = await self._screen.text(self.id, top, top + self.size.rows - 1)
+        except ScreenError:
+            return
+        finally:
+            self._examining = False
+        if self.attention.wants_screen(time.monotonic()):
+            self.attention.screen(text)
+            if self.attention.text:
+                self._report("attention", self.attention.text)
+            self._report_changes()
 
     def seen(self) -> None:
         """Clear the attention after the user has looked at the session."""

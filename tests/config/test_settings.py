@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccvm_tui import config
-from ccvm_tui.config import SCHEMA, Settings, Source, nearest, resolve
+from ccvm_tui.config import BUILT_IN, SCHEMA, Settings, Share, Source, nearest, resolve
 from ccvm_tui.config.settings import build
 from ccvm_tui.errors import ConfigError
 
@@ -133,6 +133,36 @@ def test_invalid_variables_are_errors(file: Path, variable: str, value: str, exp
 def test_the_error_for_an_invalid_flag_contains_the_flag(file: Path) -> None:
     with pytest.raises(ConfigError, match="--memory must be a positive integer, not 'much'"):
         resolve(None, {}, {"memory": "much"}, config=file)
+
+
+def test_one_variable_sets_the_whole_group_and_single_ones_override_it(file: Path) -> None:
+    file.write_text("[share]\nsettings = true\nplugins = false\n")
+    everything = resolve(None, {"CCVM_SHARE_CLAUDE_CONFIG": "1"}, config=file).settings.share
+    assert everything == Share(plugins=True, config=True)
+    found = resolve(None, {"CCVM_SHARE_CLAUDE_CONFIG": "0", "CCVM_SHARE_AGENTS": "1"}, config=file)
+    shared = [name for name, row in SCHEMA.items() if name.startswith("share.") and found.values[row.name]]
+    assert shared == ["share.agents", "share.git_config"]
+    assert found.origins["share.skills"].detail == "CCVM_SHARE_CLAUDE_CONFIG"
+    assert found.origins["share.agents"].detail == "CCVM_SHARE_AGENTS"
+    with pytest.raises(ConfigError, match="CCVM_SHARE_CLAUDE_CONFIG must be 0 or 1"):
+        resolve(None, {"CCVM_SHARE_CLAUDE_CONFIG": "some"}, config=file)
+
+
+def test_the_text_for_the_agent_is_read_from_the_file_of_the_variable(file: Path, tmp_path: Path) -> None:
+    def text(environ: dict[str, str]) -> str:
+        return resolve(None, environ, config=file).settings.extra_claude_md
+
+    assert text({}) == BUILT_IN
+    file.write_text('extra_claude_md = "Be brief."')
+    assert text({}) == "Be brief."
+    assert text({"CCVM_CLAUDE_MD": ""}) == ""
+    (tmp_path / "own.md").write_text("From a file.\n")
+    assert text({"CCVM_CLAUDE_MD": str(tmp_path / "own.md")}) == "From a file.\n"
+    with pytest.raises(ConfigError, match="CCVM_CLAUDE_MD must be the path of a readable file, or empty"):
+        text({"CCVM_CLAUDE_MD": str(tmp_path / "missing.md")})
+    (tmp_path / "own.md").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="in UTF-8"):
+        text({"CCVM_CLAUDE_MD": str(tmp_path / "own.md")})
 
 
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("0", False), ("Yes", True), ("off", False), ("true", True)])

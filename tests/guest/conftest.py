@@ -20,7 +20,7 @@ import pytest
 from ccvm_tui.client import listing
 from ccvm_tui.image import Image
 from ccvm_tui.paths import GuestPaths
-from tests.conftest import XDG, stop_all
+from tests.conftest import XDG, share_nothing, stop_all
 
 BOOT_WITHIN = 240
 
@@ -113,6 +113,7 @@ def at_home(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, *options
     """Return the guest of a lasting home, and boot it if it is not running."""
     for name in XDG:
         monkeypatch.setenv(name, str(home / name))
+    share_nothing(monkeypatch)
     if names := listing.names():
         return RealGuest(names[0], project)
     project.mkdir(exist_ok=True)

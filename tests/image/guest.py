@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ async def booted(
     read_only: bool = False,
     network: str = "user",
     memory: int = 1024,
+    files: Sequence[dict[str, Any]] = (),
     **configure: Any,
 ) -> AsyncIterator[RealGuest]:
     paths = GuestPaths("image-test", runtime)
@@ -130,6 +131,8 @@ async def booted(
         listening = asyncio.ensure_future(agent.run())
         await _within(agent.hello, running)
         guest.times["hello"] = time.monotonic() - started
+        for file in files:
+            agent.send({"type": "files", "files": [file]})
         agent.send(
             {
                 "type": "configure",
@@ -138,7 +141,6 @@ async def booted(
                 "user": {"name": "dev", "uid": os.getuid(), "gid": os.getgid(), "sudo": True},
                 "ssh": {"host_key": keys.host_private, "authorized_key": keys.authorized},
                 "workspace": {"tag": "workspace", "path": str(project)},
-                "files": [],
                 "time_ns": time.time_ns(),
                 "entropy": os.urandom(64).hex(),
                 "timezone": {"name": "Europe/Berlin", "data": ""},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -258,3 +260,65 @@ def test_the_hint_for_a_missing_agent_names_the_agent_and_npm(tmp_path: Path, mo
     with pytest.raises(PrerequisiteError) as caught:
         agent_layer.locate(LayerRecipe("claude", "claude", "@x/y-{arch}", "claude"))
     assert "npm" in caught.value.hint
+
+
+class Packages:
+    """A program in place of npm, and the packages that it offers. Downloads are no part of what is tested."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "packages"
+        self._folder.mkdir()
+        npm = folder / "npm"
+        npm.write_text(
+            f"#!/bin/sh\ncase $1 in\nview) cat {self._folder}/$3.version ;;\npack) cp {self._folder}/$3.tgz . ;;\nesac\n"
+        )
+        npm.chmod(0o755)
+
+    def add(self, name: str, newest: str, suffix: str, file: str, data: bytes) -> None:
+        (self._folder / f"{name}.version").write_text(f"{newest}\n")
+        with tarfile.open(self._folder / f"{name}@{newest}{suffix}.tgz", "w:gz") as archive:
+            entry = tarfile.TarInfo(f"package/{file}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packages:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return Packages(tmp_path)
+
+
+def test_a_program_for_an_interpreter_has_it_in_its_layer(packages: Packages, tmp_path: Path) -> None:
+    packages.add("tool", "1.0", "-linux", "dist/tool.js", b"js")
+    packages.add("node", "26.0", "", "bin/node", b"elf")
+    recipe = LayerRecipe("tool", "", "tool", "dist/tool.js", "-linux", "node")
+    source = agent_layer.locate(recipe)
+    assert (source.version, source.runtime) == ("1.0-linux", "node@26.0")
+    packages.add("node", "26.1", "", "bin/node", b"elf")
+    assert agent_layer.locate(recipe).digest() != source.digest()
+    workdir = tmp_path / "work"
+    workdir.mkdir()
+    layer = agent_layer.build_layer(source, workdir, lambda: None, threading.Event())
+    assert layer.agent == "/opt/ccvm/tool/tool"
+    unpacked = tmp_path / "unpacked"
+    subprocess.run(["unsquashfs", "-q", "-n", "-d", str(unpacked), str(workdir / "layer.squashfs")], check=True)
+    home = unpacked / "opt/ccvm/tool"
+    assert (home / "tool").read_text() == (
+        '#!/bin/sh\nexec /opt/ccvm/tool/runtime/bin/node /opt/ccvm/tool/dist/tool.js "$@"\n'
+    )
+    assert (home / "tool").stat().st_mode & (home / "runtime/bin/node").stat().st_mode & stat.S_IXOTH
+    assert (home / "dist/tool.js").read_bytes() == b"js"
+
+
+def test_a_package_without_the_expected_program_is_an_error(packages: Packages, tmp_path: Path) -> None:
+    packages.add("tool", "1.0", "", "dist/tool.js", b"js")
+    packages.add("node", "26.0", "", "other", b"")
+    for binary, missing in (
+        ("tool.js", "tool@1.0 has no file tool.js"),
+        ("dist/tool.js", "node@26.0 has no file bin/node"),
+    ):
+        workdir = tmp_path / missing.partition("@")[0]
+        workdir.mkdir()
+        source = agent_layer.locate(LayerRecipe("tool", "", "tool", binary, "", "node"))
+        with pytest.raises(ImageError, match=missing):
+            agent_layer.build_layer(source, workdir, lambda: None, threading.Event())

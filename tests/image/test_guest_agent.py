@@ -16,7 +16,6 @@ from ccvm_tui.image.guest.agent import (
     account,
     attention,
     configure,
-    home_files,
     jsontext,
     machine,
     oom,
@@ -176,27 +175,6 @@ def test_a_program_killed_for_lack_of_memory_is_reported_by_name() -> None:
     record = "6,1041,77,-;Out of memory: Killed process 812 (node) total-vm:12kB, anon-rss:1kB"
     assert oom.parse(record) == "the guest ran out of memory and ended node"
     assert oom.parse("6,1,1,-;eth0: link up") is None
-
-
-def test_hooks_are_added_to_the_users_own() -> None:
-    own = {"hooks": [{"type": "command", "command": "mine"}]}
-    settings = home_files.with_hooks({"model": "x", "hooks": {"Stop": [own], "PreToolUse": [own]}})
-    assert settings is not None
-    assert settings["model"] == "x"
-    assert settings["hooks"]["PreToolUse"] == [own]
-    assert settings["hooks"]["Stop"][0] == own
-    assert "/usr/lib/ccvm/notify done" in json.dumps(settings["hooks"]["Stop"])
-    assert home_files.with_hooks(settings) == settings
-
-
-@given(JSON)
-def test_settings_of_any_form_are_extended_or_left_unchanged(settings: object) -> None:
-    merged = home_files.with_hooks(settings)
-    if merged is not None:
-        assert isinstance(settings, dict)
-        assert {key: merged[key] for key in settings if key != "hooks"} == {
-            key: value for key, value in settings.items() if key != "hooks"
-        }
 
 
 def test_a_terminal_description_is_installed_only_if_it_is_unknown(

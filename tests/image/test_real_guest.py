@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,6 @@ from ccvm_tui.errors import UserError
 from ccvm_tui.image import Image
 from tests.image.guest import RealGuest, booted
 from tests.waiting import eventually
-
-USERS_SETTINGS = {"model": "x", "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "mine"}]}]}}
 
 
 @pytest.fixture
@@ -36,10 +33,14 @@ def project_in(place: Path) -> Path:
 
 async def test_a_guest_from_hello_to_stop(image: Image, place: Path) -> None:
     project = project_in(place)
-    settings = base64.b64encode(json.dumps(USERS_SETTINGS).encode()).decode()
+    x, y = (base64.b64encode(data).decode() for data in (b"x", b"y"))
     files = [
-        {"path": "~/.claude/settings.json", "mode": 0o600, "data": settings},
-        {"path": "/etc/extra/file", "mode": 0o640, "data": base64.b64encode(b"x").decode(), "owner": "root"},
+        {"path": "~/.claude/settings.json", "mode": 0o600, "data": x},
+        {"path": "~/.claude/settings.json", "mode": 0o600, "data": y, "append": True, "needs": "git"},
+        {"path": "~/.claude/settings.json", "mode": 0o600, "data": y, "append": True, "needs": "not-a-program"},
+        {"path": "~/.claude/settings.json", "mode": 0o600, "data": x, "append": True, "needs": "/usr/bin/vim"},
+        {"path": "~/new", "data": y, "append": True},
+        {"path": "/etc/extra/file", "mode": 0o640, "data": x, "owner": "root"},
     ]
     async with booted(image, place, project, files=files) as guest:
         assert (await guest.agent.hello)["image"] == image.digest
@@ -66,12 +67,8 @@ async def test_a_guest_from_hello_to_stop(image: Image, place: Path) -> None:
 async def files_are_in_place(guest: RealGuest) -> None:
     assert await guest.run("stat -c '%a %U' ~/.claude/settings.json") == "600 dev\n"
     assert await guest.run("sudo stat -c '%a %U' /etc/extra/file") == "640 root\n"
-    settings = json.loads(await guest.run("cat ~/.claude/settings.json"))
-    assert settings["model"] == "x"
-    assert [entry["hooks"][0]["command"] for entry in settings["hooks"]["Stop"]] == [
-        "mine",
-        "/usr/lib/ccvm/notify done",
-    ]
+    assert await guest.run("cat ~/.claude/settings.json") == "xyx"  # without what needs a missing program
+    assert await guest.run("stat -c '%a %U' ~/.claude ~/new; cat ~/new") == "755 dev\n644 dev\ny"
 
 
 async def hooks_are_reported(guest: RealGuest) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccvm_tui.agents import AGENTS
 from ccvm_tui.errors import ImageError
 from ccvm_tui.image import load_recipe
 from ccvm_tui.image.recipe import DEFAULT, ExtraFile, LayerRecipe
@@ -36,6 +37,18 @@ def test_the_default_recipe_has_the_packages_for_development() -> None:
     )
     assert set(needed.split()) <= set(recipe.packages)
     assert recipe.layer("claude").npm.format(arch="x64") == "@anthropic-ai/claude-code-linux-x64"
+
+
+def test_a_recipe_has_the_agents_of_the_table_and_can_replace_them(tmp_path: Path) -> None:
+    recipe = load_recipe()
+    assert recipe.layers == ()
+    assert recipe.layer("codex") == LayerRecipe(
+        "codex", "codex", "@openai/codex", "vendor/{machine}-unknown-linux-musl/bin/codex", "-linux-{arch}"
+    )
+    assert {recipe.layer(name).name for name in AGENTS} == set(AGENTS)
+    text = MINIMAL + '[layers.codex]\nnpm = "mine"\nbinary = "x.js"\nruntime = "node-linux-{arch}"\n'
+    own = load_recipe(recipe_file(tmp_path, text))
+    assert own.layer("codex") == LayerRecipe("codex", "", "mine", "x.js", "", "node-linux-{arch}")
 
 
 def test_the_default_recipe_names_no_mirror_and_no_registry() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ccvm_tui.agents import AGENTS
 from ccvm_tui.guest import Activity, SessionKind
-from ccvm_tui.session.attention import Attention
+from ccvm_tui.session.attention import SIGN_LINES, Attention
 
 
 class Scenario:
@@ -46,6 +47,63 @@ def shell() -> Scenario:
 def test_output_that_stops_means_that_the_agent_probably_waits(agent: Scenario) -> None:
     assert agent.prints(5).state == (Activity.WORKING, "")
     assert agent.wait(10).state == (Activity.WAITING, "quiet after activity")
+
+
+def signs_of(name: str) -> Attention:
+    """Return an Attention for an agent of the table that has reported by a hook that it is working."""
+    attention = Attention(SessionKind.AGENT, 0.0, (), AGENTS[name].signs)
+    attention.hook(Activity.WORKING, "")
+    attention.output(10.0)
+    return attention
+
+
+@pytest.mark.parametrize(
+    ("agent", "line", "expected"),
+    [
+        ("claude", "❯ the prompt, restored by an interrupt", (Activity.IDLE, "")),
+        ("claude", " Do you want to proceed?", (Activity.WAITING, "question")),
+        ("claude", " Would you like to proceed?", (Activity.WAITING, "question")),
+        ("claude", "I do not want to proceed.", (Activity.WORKING, "")),
+        ("codex", "■ Conversation interrupted - use /feedback", (Activity.IDLE, "")),
+        ("codex", "  Would you like to run the following command?", (Activity.WAITING, "question")),
+        ("gemini", "ℹ Request cancelled.", (Activity.IDLE, "")),
+    ],
+)
+def test_the_screen_of_a_silent_agent_shows_what_no_hook_reports(
+    agent: str, line: str, expected: tuple[Activity, str]
+) -> None:
+    attention = signs_of(agent)
+    assert not attention.wants_screen(12.0)  # it may be drawing
+    assert attention.wants_screen(14.0)
+    attention.screen(f"some text\n{line}\n\n> \n")
+    assert (attention.activity, attention.text) == expected
+    assert not attention.wants_screen(15.0)  # nothing has changed since
+
+
+def test_a_sign_far_above_the_prompt_is_outdated() -> None:
+    attention = signs_of("claude")
+    attention.screen("Do you want to proceed?\n" + "later text\n" * SIGN_LINES)
+    assert attention.activity is Activity.WORKING
+    attention.output(20.0)
+    assert attention.wants_screen(30.0)
+
+
+def test_output_after_a_sign_means_that_the_agent_was_only_slow() -> None:
+    attention = signs_of("claude")
+    attention.screen("❯ \n")
+    states = [attention.activity]
+    for tenth in range(20):
+        attention.output(20.0 + tenth / 10)
+    assert [*states, attention.activity] == [Activity.IDLE, Activity.WORKING]
+
+
+def test_the_screen_is_not_needed_without_a_hook_or_for_other_programs() -> None:
+    attention = Attention(SessionKind.AGENT, 0.0, (), AGENTS["claude"].signs)
+    attention.output(1.0)
+    assert not attention.wants_screen(60.0)
+    shell = Attention(SessionKind.SHELL, 0.0, (), AGENTS["claude"].signs)
+    shell.hook(Activity.WORKING, "")
+    assert not shell.wants_screen(60.0)
 
 
 def test_looking_clears_a_guess_but_not_the_report_of_a_hook(agent: Scenario) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui.agents import AGENTS
 from ccvm_tui.cli import parser
 from ccvm_tui.config import SCHEMA
 from ccvm_tui.tui.actions import table
@@ -90,7 +91,8 @@ def test_the_states_of_options_of_ccvm_are_those_of_this_version() -> None:
     lines = page("from-ccvm.md").partition("## Options")[2].partition("\n## ")[0].splitlines()
     options = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| `")]
     assert len(options) > 10
-    known = {row.variable for row in SCHEMA.values()} | set(_VARIABLES_WITHOUT_SETTING)
+    variables_of_settings = {name for row in SCHEMA.values() for name in (row.variable, row.group_variable)}
+    known = variables_of_settings | set(_VARIABLES_WITHOUT_SETTING)
     for theirs, ours, state in options:
         variables = set(re.findall(r"CCVM_\w*[A-Z]", theirs if "same variable" in ours else ours))
         if state.startswith("planned"):
@@ -98,5 +100,20 @@ def test_the_states_of_options_of_ccvm_are_those_of_this_version() -> None:
         else:
             assert state.startswith(("works", "partly")), theirs
             assert variables <= known, theirs
-    planned = ("egress", "share", "persist", "clipboard", "disk", "mlock", "lock_guest", "claude_md")
+    listed = {name for _, ours, _ in options for name in re.findall(r"`([a-z_.]+)`", ours)}
+    assert {name for name in SCHEMA if name.startswith("share.")} <= listed
+    planned = ("egress", "clipboard", "disk", "mlock", "lock_guest")
     assert not [name for name in SCHEMA if any(word in name for word in planned)], "update docs/from-ccvm.md"
+
+
+def test_the_pages_about_agents_have_every_row_of_the_table() -> None:
+    everyday, crossing = page("everyday.md"), page("sharing.md")
+    names = [item for _, item in sorted(AGENTS.items())]
+    for agent in names:
+        assert f"| `{agent.name}` | {agent.title}" in everyday
+        assert all(f"`{key}`" in everyday for key in agent.keys)
+        for item in agent.items:
+            row = next(line for line in crossing.splitlines() if line.startswith(f"| `share.{item.setting}` |"))
+            assert re.search(rf"`(~/)?{re.escape(item.source)}/?`", row), (agent.name, item.source)
+    group = {name for name in SCHEMA if name.startswith("share.")}
+    assert {f"share.{item.setting}" for agent in names for item in agent.items} | {"share.git_config"} == group

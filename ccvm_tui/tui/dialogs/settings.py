@@ -86,8 +86,8 @@ class ProjectSettings(DialogScreen[None]):
                 continue
             value, origin = effective.values[name], effective.origins[name]
             own = origin.source is not config.Source.DEFAULT
-            text.append(f"{name:<20}", inks.ink("foreground", "panel", bold=own))
-            text.append(f"{plain(_shown(value), 28):<30}", inks.ink("accent" if own else "foreground", "panel"))
+            text.append(f"{name:<24}", inks.ink("foreground", "panel", bold=own))
+            text.append(f"{plain(_shown(value), 26):<28}", inks.ink("accent" if own else "foreground", "panel"))
             detail = f" {origin.detail}" if origin.detail else ""
             text.append(f"{origin.source.value}{detail}\n", inks.ink("muted", "panel"))
 

@@ -42,6 +42,7 @@ class Settings:
         self.host_key = str(ssh["host_key"])
         self.authorized_key = str(ssh["authorized_key"])
         self.workspace: dict[str, Any] | None = message.get("workspace")
+        self.mounts: list[dict[str, Any]] = list(message.get("mounts", []))
         self.files: list[dict[str, Any]] = list(message.get("files", []))
         self.time_ns = int(message["time_ns"])
         self.entropy = bytes.fromhex(message["entropy"])
@@ -91,7 +92,11 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
         home_files.place(settings.files, user)
     except (KeyError, ValueError, OSError) as error:
         raise CannotConfigure(f"a file from the host could not be put in place: {error}") from error
-    home_files.add_hooks(user)
+    for share in settings.mounts:
+        try:
+            workspace.mount_in_home(str(share["tag"]), str(share["path"]), user.owner)
+        except (OSError, KeyError) as error:
+            raise CannotConfigure(f"{share.get('path')} could not be mounted: {error}") from error
     directory = str(settings.workspace["path"]) if settings.workspace else account.HOME
     programs.configure(user, settings.guest, directory)
 

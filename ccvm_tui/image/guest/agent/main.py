@@ -34,6 +34,7 @@ class Agent:
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._uid = 0
+        self._files: list[dict[str, Any]] = []
         self._hooks = b""
         self._send_hello()
         # imported after hello, while the host prepares its answer
@@ -93,6 +94,8 @@ class Agent:
 
     def _dispatch(self, message: dict[str, Any]) -> None:
         match message.get("type"):
+            case "files":  # several messages, because a message is limited in size; ``configure`` follows
+                self._files += message.get("files", ())
             case "configure":
                 self._configure(message)
             case "request":
@@ -108,7 +111,8 @@ class Agent:
         from . import configure
 
         try:
-            settings = configure.parse(message)
+            settings = configure.parse({**message, "files": self._files})
+            self._files = []
             configure.apply(settings, self._phase, self._start_login)
         except configure.CannotConfigure as error:
             self.send({"type": "failed", "message": str(error), "hint": error.hint})

@@ -1,4 +1,4 @@
-"""The mount of the project's directory, at the same absolute path as on the host."""
+"""The mounts of the host's directories: the project, at the same absolute path as on the host, and others."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def mount(tag: str, path: str) -> None:
     _mount("-t", "virtiofs", "-o", _SAFE, tag, MOUNTED)
     _mount("-o", "bind", MOUNTED, path)
     _read_ahead(MOUNTED)
+
+
+def mount_in_home(tag: str, path: str, owner: tuple[int, int]) -> None:
+    """Mount the share ``tag`` at ``path`` in the user's home. Raises OSError if the mount fails."""
+    make_directories(path, owner)
+    _mount("-t", "virtiofs", "-o", _SAFE, tag, path)
 
 
 def keep_local(project: str, name: str, owner: tuple[int, int]) -> None:

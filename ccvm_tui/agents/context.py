@@ -1,0 +1,87 @@
+"""The text for the agent about the guest in which it works, which is appended to the user's instructions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccvm_tui.config import BUILT_IN
+
+_ABOUT = """\
+## Working in this guest
+
+- Everything outside of the project is lost when the guest stops: installed packages, caches, other files. Packages, \
+builds and experiments cannot damage the user's machine.
+- Of the user's machine, only the project is here. There are no SSH keys, no cloud credentials and no keyring.
+- What should last belongs in the project: in its documentation, its code and its commits.
+
+## Work for the user
+
+Hand over what needs the user's machine or credentials instead of trying it again:
+
+- `git push` and `git fetch` for private or SSH remotes, and signed commits. Commits themselves work; Git knows the \
+user's name unless they have turned that off.
+- Programs that need hardware, a graphical session, or services of the user's machine.
+
+Give the user the exact commands for a terminal on their machine, in one code block, one command per line, without \
+comments in the block. Describe outside of the block what they do.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The facts of one guest that its agent must know. ``network`` is the value of the setting of that name."""
+
+    project: str
+    read_only: bool
+    history_kept: bool
+    network: str
+    local_dirs: tuple[str, ...] = ()
+    sudo: bool = True
+
+
+def text(run: Run, extra: str) -> str:
+    """Return the text for ``run``: its facts, then ``extra``, or the built-in text if ``extra`` is BUILT_IN.
+
+    If ``extra`` is empty, so is the result.
+    """
+    if not extra.strip():
+        return ""
+    body = _ABOUT if extra == BUILT_IN else f"{extra.rstrip()}\n"
+    return f"{_facts(run)}\n{body}"
+
+
+def appended(instructions: bytes | None, context: str) -> bytes:
+    """Return the user's instructions with ``context`` at the end."""
+    own = (instructions or b"").rstrip()
+    return own + b"\n\n" * bool(own) + context.encode()
+
+
+def _facts(run: Run) -> str:
+    edits = (
+        "Edits of the project are DISCARDED when this guest stops. Show the user what they should keep."
+        if run.read_only
+        else "Edits of the project are LIVE: they are on the user's disk at once."
+    )
+    history = (
+        "The history of conversations is kept for later guests of the user."
+        if run.history_kept
+        else "The history of conversations and memories are lost when this guest stops."
+    )
+    network = (
+        "There is no network. Do not try downloads; ask the user for what you need."
+        if run.network == "none"
+        else "The network is open: all hosts on the internet can be reached."
+    )
+    lines = [
+        f"You work in a disposable virtual machine (a ccvm guest) that shares the directory {run.project} with the "
+        "user's machine, at the same path.",
+        "",
+        f"- {edits}",
+        f"- {history}",
+        "- There is no scratch disk: all other files are in memory, and large ones can exhaust it.",
+        f"- {network}",
+    ]
+    if run.local_dirs:
+        lines.append(f"- These directories of the project are only in this guest: {', '.join(run.local_dirs)}.")
+    lines.append(f"- `sudo` {'works without a password' if run.sudo else 'is not available'}.")
+    return "# This session\n\n" + "\n".join(lines) + "\n"
