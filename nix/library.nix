@@ -12,6 +12,7 @@
   psutil,
   shtab,
   textual,
+  tomli-w,
 }:
 let
   wheels = callPackage ./wheels.nix { };
@@ -47,6 +48,7 @@ buildPythonPackage {
     psutil
     shtab
     textual
+    tomli-w
     wheels.landlock
     wheels.pyghostty
     wheels.qemu-qmp

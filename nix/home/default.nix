@@ -14,14 +14,14 @@ let
   settings = import ./settings.nix { inherit lib; };
   toml = import ./toml.nix { inherit lib; };
 
-  # values by the name of the setting, for the rows whose value differs from `ignored row`
+  # values by the name of the setting, for the rows whose value differs from `ignored row`; groups of rows are left out
   written =
     rows: values: ignored:
     lib.listToAttrs (
       lib.concatLists (
         lib.mapAttrsToList (
           name: row:
-          lib.optional (values.${name} != ignored row) (
+          lib.optional (row ? setting && values.${name} != ignored row) (
             lib.nameValuePair (lib.last (lib.splitString "." row.setting)) values.${name}
           )
         ) rows
@@ -35,6 +35,10 @@ let
       // changed { inherit (settings.userOnly) leader; } cfg;
     sections = [
       {
+        path = [ "share" ];
+        values = changed settings.perProject.share cfg.share;
+      }
+      {
         path = [ "keys" ];
         values = changed settings.userOnly.keys cfg.keys;
       }
@@ -43,13 +47,25 @@ let
         values = changed settings.userOnly.theme cfg.theme;
       }
     ]
-    ++ lib.mapAttrsToList (path: values: {
-      path = [
-        "project"
-        path
-      ];
-      values = written settings.perProject values (_: null);
-    }) cfg.projects;
+    ++ lib.concatLists (
+      lib.mapAttrsToList (path: values: [
+        {
+          path = [
+            "project"
+            path
+          ];
+          values = written settings.perProject values (_: null);
+        }
+        {
+          path = [
+            "project"
+            path
+            "share"
+          ];
+          values = written settings.perProject.share values.share (_: null);
+        }
+      ]) cfg.projects
+    );
   };
 
   # whether the guest image is another one than that of the package

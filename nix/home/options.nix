@@ -19,6 +19,9 @@ let
       description = "The ${row.description}.";
     };
 
+  # options for rows, which may be grouped
+  optionsOf = make: lib.mapAttrs (_: row: if row ? setting then make row else optionsOf make row);
+
   # in a project's section, null stands for the value outside it
   projectOptionOf =
     row:
@@ -103,7 +106,7 @@ in
 
     projects = mkOption {
       type = types.attrsOf (
-        types.submodule { options = lib.mapAttrs (_: projectOptionOf) settings.perProject; }
+        types.submodule { options = optionsOf projectOptionOf settings.perProject; }
       );
       default = { };
       example = {
@@ -115,7 +118,7 @@ in
       description = "Settings of projects, by the path of the project, which is absolute or starts with ~.";
     };
   }
-  // lib.mapAttrs (_: optionOf) settings.perProject
+  // optionsOf optionOf settings.perProject
   // {
     leader = optionOf settings.userOnly.leader;
     keys = lib.mapAttrs (_: optionOf) settings.userOnly.keys;

@@ -55,7 +55,13 @@ in
     apiKeyVariables = row "api_key_variables" (types.listOf variable) [
       "ANTHROPIC_API_KEY"
       "CLAUDE_CODE_OAUTH_TOKEN"
-    ] "environment variables that are passed to the guest's sessions, over SSH only";
+    ] "environment variables that are passed to the guest's sessions, over SSH only; other agents than claude have their own by default";
+    extraClaudeMd =
+      row "extra_claude_md" types.str "built-in"
+        "text for the agent about working in a guest, appended to the user's instructions; empty for none; the variable is the path of a file";
+    persistClaudeProjects =
+      row "persist_claude_projects" types.bool false
+        "whether the guest shares ~/.claude/projects with the host, which contains Claude Code's conversations";
     network = row "network" (types.enum [
       "user"
       "none"
@@ -89,6 +95,41 @@ in
       "(?i)waiting for you"
       "^✋"
     ] "regular expressions for the titles of programs that are waiting for you";
+    share = {
+      settings =
+        row "share.settings" types.bool true
+          "the agent's settings, without keys";
+      claudeMd =
+        row "share.claude_md" types.bool true
+          "the user's instructions for all projects, such as CLAUDE.md";
+      keybindings =
+        row "share.keybindings" types.bool true
+          "key bindings of the agent";
+      commands =
+        row "share.commands" types.bool true
+          "custom commands";
+      agents =
+        row "share.agents" types.bool true
+          "custom subagents";
+      skills =
+        row "share.skills" types.bool true
+          "skills";
+      outputStyles =
+        row "share.output_styles" types.bool true
+          "output styles and themes";
+      plugins =
+        row "share.plugins" types.bool false
+          "installed plugins";
+      config =
+        row "share.config" types.bool false
+          "the directory ~/.claude/config";
+      claudeJson =
+        row "share.claude_json" types.bool true
+          "~/.claude.json without secrets and other projects, so that no question of the first start is repeated";
+      gitConfig =
+        row "share.git_config" types.bool true
+          "the global configuration of Git, without credentials and signing";
+    };
   };
 
   # Options that apply to all projects.

@@ -71,9 +71,11 @@ def test_the_programs_of_the_default_recipe_are_in_the_guest() -> None:
         "xz-utils": "xz", "cryptsetup-bin": "cryptsetup", "dmsetup": "lvm2", "ncurses-base": "ncurses",
         "ncurses-bin": "ncurses",
     }  # fmt: skip
-    # provided by options of NixOS: zsh, sudo and the terminals; the time zones are in the root file system
+    # provided by options of NixOS: zsh, sudo, the terminals, and the libraries of nix-ld; the time zones are in the root
+    # file system
     by_options = {
         "zsh", "sudo", "ncurses-term", "kitty-terminfo", "foot-terminfo", "tzdata", "tzdata-legacy", "netbase",
+        "libatomic1", "libstdc++6",
     }  # fmt: skip
     wanted = {renamed.get(name, name) for name in load_recipe().packages} - by_options
     assert wanted - names == set()

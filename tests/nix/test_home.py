@@ -36,6 +36,18 @@ CCVM_OPTIONS = {
     "acceleration": "accel",
     "agentSudo": "agent_sudo",
     "apiKeyVariable": "api_key_variables",
+    "share.settings": "share.settings",
+    "share.claudeMd": "share.claude_md",
+    "share.keybindings": "share.keybindings",
+    "share.commands": "share.commands",
+    "share.agents": "share.agents",
+    "share.skills": "share.skills",
+    "share.outputStyles": "share.output_styles",
+    "share.plugins": "share.plugins",
+    "share.config": "share.config",
+    "share.gitConfig": "share.git_config",
+    "persistClaudeProjects": "persist_claude_projects",
+    "extraClaudeMd": "extra_claude_md",
     "package": None,
     "extraPackages": None,
     "extraGuestModules": None,
@@ -46,8 +58,7 @@ CCVM_OPTIONS = {
 """Options of ccvm that exist with the same name, and their setting, or None for options of the package and image."""
 
 CCVM_SETTINGS_WITHOUT_EFFECT = (
-    "share.settings", "share.git_config", "persist_claude_projects", "vm_disk_size", "clipboard.images",
-    "egress_allowlist", "egress_ports", "extra_claude_md", "lock_guest_memory",
+    "vm_disk_size", "clipboard.images", "egress_allowlist", "egress_ports", "lock_guest_memory",
 )  # fmt: skip
 """Options of ccvm that have no setting yet. As soon as one is in the schema, the module must have the option."""
 
@@ -85,7 +96,8 @@ def test_every_setting_has_an_option_with_the_same_default_and_description() -> 
         option = found[name]
         assert (option["option"], option["default"]) == (option_of(name), default)
         assert option["description"] == row.about
-    assert set(evaluate("map (row: row.setting) (builtins.attrValues f.settings.perProject)")) == {
+    grouped = "rows: builtins.concatMap (row: if row ? setting then [ row.setting ] else flat row)"
+    assert set(evaluate(f"let flat = {grouped} (builtins.attrValues rows); in flat f.settings.perProject")) == {
         name for name, row in SCHEMA.items() if row.per_project
     }
 
@@ -141,7 +153,8 @@ def test_the_file_is_read_by_the_program(tmp_path: Path, monkeypatch: pytest.Mon
           leader = "ctrl-]";
           keys = { detach = "q"; scrollback = "\\\\"; };
           theme.name = "nord";
-          projects."~/src/\\"odd\\" name" = { agent = "none"; memory = 512; };
+          share.plugins = true;
+          projects."~/src/\\"odd\\" name" = { agent = "none"; memory = 512; share.skills = false; };
         }""",
         tmp_path,
     )
@@ -151,12 +164,13 @@ def test_the_file_is_read_by_the_program(tmp_path: Path, monkeypatch: pytest.Mon
         "writable_cwd": False,
         "local_dirs": ("node_modules", "a b"),
         "leader": "ctrl-]",
+        "share.plugins": True,
         "keys.detach": "q",
         "keys.scrollback": "\\",
         "theme.name": "nord",
     }
     assert [(path, section.values) for path, section in found.projects.items()] == [
-        (str(tmp_path / 'src/"odd" name'), {"agent": "none", "memory": 512})
+        (str(tmp_path / 'src/"odd" name'), {"agent": "none", "memory": 512, "share.skills": False})
     ]
 
 
