@@ -6,6 +6,7 @@ cleared by a reboot), the cache (images; may be deleted at any time) and the sta
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ccvm_tui.errors import PrerequisiteError
+from ccvm_tui.errors import PrerequisiteError, UserError
 
 APP = "ccvm"
 """The name of the program's own directory below each root."""
@@ -45,6 +46,27 @@ def images_dir() -> Path:
 def state_dir() -> Path:
     """Return the directory of data that outlives guests: known projects, and why guests ended."""
     return Path(platformdirs.user_state_dir(APP))
+
+
+def unwritable(error: OSError, place: Path | None = None) -> UserError | None:
+    """Return ``error`` as an error for users if a disk is full or a file may not be written, else None.
+
+    ``place`` is named if ``error`` names no file, as errors of write(2) do.
+    """
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not full and error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return None
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else place
+    variable = next((name for name, root in _roots().items() if path and path.is_relative_to(root)), "")
+    hints = ["free some space there"] if full else []
+    if variable:
+        hints.append(f"set {variable} to a directory {'with more space' if full else 'that you can write to'}")
+    return UserError(f"{path}: {error.strerror}" if path else str(error.strerror), ", or ".join(hints))
+
+
+def _roots() -> dict[str, Path]:
+    """Return the directories of this program outside of the runtime directory, by the variable that moves them."""
+    return {"XDG_CACHE_HOME": cache_dir(), "XDG_STATE_HOME": state_dir(), "XDG_CONFIG_HOME": config_file().parent}
 
 
 def _private(path: Path) -> Path:

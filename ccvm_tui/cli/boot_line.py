@@ -11,10 +11,12 @@ from types import TracebackType
 from typing import Self
 
 from ccvm_tui.boot.start import Event, GuestChanged, ImageBuilding, KeeperStarting, Ready, Warned
+from ccvm_tui.cli import output
 from ccvm_tui.guest import Phase
 from ccvm_tui.text import printable
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_ASCII_FRAMES = "-\\|/"
 _FRAME_TIME = 0.1
 """Seconds for each frame of the spinner."""
 
@@ -25,7 +27,8 @@ class BootLine:
     def __init__(self, name: str) -> None:
         self._name = name
         self._stream = sys.stderr
-        self._live = self._stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._live = output.can_redraw(self._stream)
+        self._frames = _FRAMES if output.can_encode(self._stream, _FRAMES) else _ASCII_FRAMES
         self._phases: Sequence[Phase] = ()
         self._began = time.time()
         self._note = ""
@@ -80,7 +83,7 @@ class BootLine:
             self._stream.flush()
 
     def _draw_progress(self) -> None:
-        self._draw(f"{_FRAMES[self._frame % len(_FRAMES)]} {self._name}  {self._progress()}")
+        self._draw(f"{self._frames[self._frame % len(self._frames)]} {self._name}  {self._progress()}")
 
     def _progress(self) -> str:
         now = time.time() - self._began

@@ -31,12 +31,7 @@ def run_and_report(command: Callable[[], int], program: str) -> int:
     except UserError as error:
         if isinstance(error, OutputFailed):
             output.discard()
-        _print(f"{program}: {error.message}")
-        if isinstance(error, BootError) and error.console_tail:
-            _print("The last lines of the guest's console:\n" + error.console_tail.rstrip())
-        if error.hint:
-            _print(f"  → {error.hint}")
-        return error.exit_status
+        return _report(error, program)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -46,9 +41,20 @@ def run_and_report(command: Callable[[], int], program: str) -> int:
         return _report_unexpected(error, program)
 
 
-def _report_unexpected(error: Exception, program: str) -> int:
-    from ccvm_tui import crash
+def _report(error: UserError, program: str) -> int:
+    _print(f"{program}: {error.message}")
+    if isinstance(error, BootError) and error.console_tail:
+        _print("The last lines of the guest's console:\n" + error.console_tail.rstrip())
+    if error.hint:
+        _print(f"  → {error.hint}")
+    return error.exit_status
 
+
+def _report_unexpected(error: Exception, program: str) -> int:
+    from ccvm_tui import crash, paths
+
+    if isinstance(error, OSError) and (known := paths.unwritable(error)) is not None:
+        return _report(known, program)
     description = str(error) if isinstance(error, CcvmError | OSError) else f"{type(error).__name__}: {error}"
     _print(f"{program}: unexpected error: {description}")
     try:

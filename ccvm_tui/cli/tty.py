@@ -12,6 +12,7 @@ import termios
 import tty
 from collections.abc import Iterator
 
+from ccvm_tui.cli.output import NO_CURSOR
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import TermSize
 
@@ -122,7 +123,7 @@ def require_terminal() -> None:
 def require_full_screen() -> None:
     """Raise UserError unless there is a terminal that can position its cursor, according to TERM."""
     require_terminal()
-    if (term := os.environ.get("TERM", "")) in ("", "dumb", "unknown"):
+    if (term := os.environ.get("TERM", "")) in NO_CURSOR:
         raise UserError(
             f"the dashboard needs a terminal that can position its cursor; TERM is {term or 'not set'}",
             "set TERM to the type of your terminal, or see `ccvm-tui --help` for the verbs",

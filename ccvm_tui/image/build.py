@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccvm_tui import paths
+from ccvm_tui.errors import ImageError
 from ccvm_tui.image import agent_layer, manifest
 from ccvm_tui.image.bootstrap import Bootstrap
 from ccvm_tui.image.cmdline import CMDLINE
@@ -52,9 +54,33 @@ def build(
 
     A concurrent build waits and then finds nothing left to do. A killed build leaves published parts unchanged.
     Raises BuildCancelled soon after ``cancel`` is set, PrerequisiteError if a program is not installed, ImageError if
-    a step fails.
+    a step fails or the store cannot be written.
     """
     cancel = cancel or threading.Event()
+    try:
+        return _build(
+            store, recipe, layers, progress, cancel,
+            base=base, force=force, runtime=runtime, update=update, origin=origin,
+        )  # fmt: skip
+    except OSError as error:
+        if (known := paths.unwritable(error, store.root)) is None:
+            raise
+        raise ImageError(known.message, known.hint) from error
+
+
+def _build(
+    store: Store,
+    recipe: Recipe,
+    layers: Iterable[str],
+    progress: Callable[[Progress], None],
+    cancel: threading.Event,
+    *,
+    base: Path | None,
+    force: bool,
+    runtime: bool,
+    update: bool,
+    origin: Origin | None,
+) -> Image:
     wanted = [recipe.layer(name) for name in layers if name != NO_LAYER]
     builds = origin is None and (base is None or runtime)
     require(*(BUILD if builds else ()), *(LAYER if wanted else ()), what="building an image")

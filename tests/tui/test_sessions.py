@@ -61,6 +61,17 @@ async def test_the_working_directory_is_offered_and_its_guest_is_started_on_requ
         assert dashboard.terminal.key.guest.startswith("here-")
 
 
+async def test_a_guest_starts_although_the_history_cannot_be_written(drive: Drive, home: Path) -> None:
+    project = home / "here"
+    project.mkdir()
+    (home / "state").chmod(0o500)
+    async with drive(here=str(project)) as dashboard:
+        await dashboard.shows(str(project))
+        await dashboard.press("r")
+        await dashboard.until(lambda: dashboard.main.main_area.focused_terminal is not None, "the new session in focus")
+        assert "That did not work" not in dashboard.text()
+
+
 async def test_every_key_but_the_leader_goes_to_the_program(drive: Drive, home: Path) -> None:
     await start_guest(home, "keys", "sh", "-c", "stty -ixon; cat -v")
     async with drive() as dashboard:

@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccvm_tui.cli import output
+
 if TYPE_CHECKING:
     from ccvm_tui.config import Settings
     from ccvm_tui.image import Image, Layer, Progress, Runtime
@@ -103,7 +105,7 @@ class _ProgressLine:
     """Progress on one line of a terminal, or elsewhere one line for each phase."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        self._live = output.can_redraw(sys.stderr)
         self._phase = ""
 
     def show(self, progress: Progress) -> None:

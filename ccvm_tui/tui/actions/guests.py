@@ -126,7 +126,8 @@ class SessionLauncher:
         if spec.session is not None:
             spec = replace(spec, session=replace(spec.session, colours=colours))
         model.requested_ends.forget_guest(spec.name)
-        model.history.remember(path, spec.name)
+        with contextlib.suppress(OSError):  # the history is a convenience
+            model.history.remember(path, spec.name)
         model.fleet.projects[spec.name] = path
         await spawn.launch(spec)
         model.fleet.scan()

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ccvm_tui.config import Keys
-from ccvm_tui.errors import CcvmError, UserError
+from ccvm_tui.errors import CcvmError
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions.table import shown_key
 from ccvm_tui.tui.actions.welcome import Preparation
@@ -22,7 +22,7 @@ from ccvm_tui.tui.dialogs.dialog import DialogScreen
 from ccvm_tui.tui.dialogs.welcome_pages import PAGES, Choice, FirstGuest, Page, Surroundings, Work
 from ccvm_tui.tui.model.welcome import SKIPPED, Step, Tour
 from ccvm_tui.tui.terminal_io.app import inks_of
-from ccvm_tui.tui.widgets.controls import KeyButton, run_in_background
+from ccvm_tui.tui.widgets.controls import KeyButton, described, run_in_background
 from ccvm_tui.tui.widgets.page import Writer
 
 TITLES = {
@@ -128,9 +128,10 @@ class Welcome(DialogScreen[FirstGuest]):
         writer = Writer(inks_of(self), "panel")
         self._page.write(writer)
         if (error := self._error) is not None:
-            writer.line().line(f"✗ {plain(str(error) or type(error).__name__, 400)}", "error")
-            if isinstance(error, UserError) and error.hint:
-                writer.line(f"  → {plain(error.hint, 300)}", "muted")
+            message, hint = described(error)
+            writer.line().line(f"✗ {plain(message, 400)}", "error")
+            if hint:
+                writer.line(f"  → {plain(hint, 300)}", "muted")
         self._text.update(writer.text)
         rows = (self._page.choices(), self._common_choices())
         shown = tuple([(choice.key, choice.label) for choice in choices] for choices in rows)

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from ccvm_tui.errors import CcvmError, UserError
+from ccvm_tui.paths import unwritable
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions.table import Action
 from ccvm_tui.tui.terminal_io.app import inks_of
@@ -49,10 +50,17 @@ def run_in_background(
     node.run_worker(cast("Any", work), name=name, group=group, exclusive=exclusive)
 
 
+def described(error: Exception) -> tuple[str, str]:
+    """Return what happened, and what to do about it or an empty string."""
+    known = unwritable(error) if isinstance(error, OSError) else error
+    if isinstance(known, UserError):
+        return known.message, known.hint
+    return str(error) or type(error).__name__, ""
+
+
 def show_error(node: Widget, error: Exception) -> None:
     """Show an error to the user, with what to do about it."""
-    message = error.message if isinstance(error, UserError) else str(error) or type(error).__name__
-    hint = error.hint if isinstance(error, UserError) else ""
+    message, hint = described(error)
     text = plain(message, 300) + (f"\n→ {plain(hint, 200)}" if hint else "")
     node.notify(text, title="That did not work", severity="error", timeout=10, markup=False)
 
