@@ -98,7 +98,7 @@ def test_identity_aliases_and_preferences_cross() -> None:
         ["[http]", "sslCAInfo = /etc/own.pem"],
         ['[http "https://host"]', "sslKey = key.pem"],
         ["[include]", "path = none"],
-        ['[includeIf "gitdir:~/work/"]', "path = none"],
+        ['[includeIf "gitdir:~/company/"]', "path = none"],
         ["[maintenance]", "repo = /home/me/x"],
         ["[diff]", 'external = "unbalanced \\" quote"'],
     ],
