@@ -28,7 +28,7 @@ ABOUT = """\
 Boots a disposable virtual machine that shares this directory, and opens the agent in it. When the agent exits,
 the machine is destroyed. Ctrl+\\ d leaves the agent running, for `ccvm-tui attach`.
 """
-"""What the command does."""
+"""The description of the command in the help."""
 
 _LINES = "".join(f"  {flag:<16}  {about}\n" for flag, about in FLAGS.items())
 

@@ -29,7 +29,7 @@ class Remedy:
 
     @property
     def text(self) -> str:
-        """What to type."""
+        """The instruction for the user: what to install, and the command to run."""
         parts = [how_to_install(*self.requirements)] if self.requirements else []
         if self.command:
             parts.append(f"`sudo {shlex.join(self.command)}`")

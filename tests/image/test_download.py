@@ -91,7 +91,7 @@ class Published:
 
     @property
     def left(self) -> set[str]:
-        """What is in the store besides its lock and the durations."""
+        """The names of the entries in the store, except its lock and the durations."""
         names = {path.name for path in self.store.root.iterdir()} if self.store.root.exists() else set()
         return {name for name in names if name not in (".lock", ".durations.json")}
 

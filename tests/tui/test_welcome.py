@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tests.cli.conftest import COMMAND
 from tests.tui.conftest import Drive, Driven
 from tests.tui.outer import OuterTerminal
 from tests.tui.preparation import FINDINGS, MISSING, SetPreparation
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -232,9 +232,7 @@ async def test_quitting_the_dashboard_cancels_a_build(drive: Drive, here: Path) 
         await dashboard.press("enter")
         await dashboard.shows("c  cancel")
         dashboard.app.exit(0)
-    async with asyncio.timeout(10):
-        while not host.cancelled:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: host.cancelled)
     assert Tour().is_due(known_projects=True)
     assert Tour().step is Step.IMAGE
 

@@ -1,4 +1,4 @@
-"""What the welcome tour does on this machine: checks, builds, projects, and the choice of an agent."""
+"""The work of the welcome tour on this machine: checks, builds, projects, and the choice of an agent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHOWN_LATER = frozenset({"image", "runtime", "agent", "terminal"})
 
 
 class Preparation(Protocol):
-    """What the tour needs from this machine. Methods that are not coroutines block. All may raise UserError."""
+    """The machine as the tour needs it. Methods that are not coroutines block. All may raise UserError."""
 
     async def findings(self) -> list[Finding]:
         """Return the results of the checks of this machine."""

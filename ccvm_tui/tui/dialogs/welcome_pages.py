@@ -50,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What pages need from the dialog.
+    """The dialog as its pages need it.
 
     ``changed`` shows a page again, ``ask_directory`` lets the user choose a directory, and ``start`` sets the guest
     that is started after the tour. ``leader`` and ``keys`` are the user's settings.
