@@ -57,11 +57,16 @@ def unwritable(error: OSError, place: Path | None = None) -> UserError | None:
     if not full and error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
         return None
     path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else place
-    variable = next((name for name, root in _roots().items() if path and path.is_relative_to(root)), "")
+    variable = next((name for name, root in _roots().items() if path and _is_on_the_way(path, root)), "")
     hints = ["free some space there"] if full else []
     if variable:
         hints.append(f"set {variable} to a directory {'with more space' if full else 'that you can write to'}")
     return UserError(f"{path}: {error.strerror}" if path else str(error.strerror), ", or ".join(hints))
+
+
+def _is_on_the_way(path: Path, root: Path) -> bool:
+    """Return whether ``path`` is in ``root``, or is one of its parents, which must be created first."""
+    return path.is_relative_to(root) or root.is_relative_to(path)
 
 
 def _roots() -> dict[str, Path]:

@@ -27,6 +27,15 @@ def test_a_full_disk_is_reported_with_the_variable_that_selects_another(
     assert error.hint == f"free some space there, or set {variable} to a directory with more space"
 
 
+def test_a_directory_above_the_own_ones_is_reported_with_the_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/home/user/.cache")
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/user/.local/state")
+    for path, variable in (("/home/user/.cache", "XDG_CACHE_HOME"), ("/home/user/.local", "XDG_STATE_HOME")):
+        error = paths.unwritable(failed(errno.EROFS, Path(path)))
+        assert error is not None
+        assert error.hint == f"set {variable} to a directory that you can write to"
+
+
 def test_a_read_only_file_system_is_reported_without_a_useless_variable(tmp_path: Path) -> None:
     error = paths.unwritable(failed(errno.EROFS, tmp_path / "file"))
     assert error is not None

@@ -33,13 +33,15 @@ def run(*, tour_wanted: bool = False) -> int:
 
 
 def _tour(wanted: bool) -> Tour | None:
+    from ccvm_tui.client import listing
     from ccvm_tui.project.history import History
     from ccvm_tui.tui.model.welcome import Tour
 
     tour = Tour()
     if wanted:
         tour.reopen()
-    return tour if wanted or tour.is_due(known_projects=bool(History().list())) else None
+    known = bool(History().list() or listing.names())  # the history is empty if the home is read-only
+    return tour if wanted or tour.is_due(known_projects=known) else None
 
 
 def _here() -> str:

@@ -20,7 +20,7 @@ from ccvm_tui.image.bootstrap import SQUASHFS
 from ccvm_tui.image.images import LAYER
 from ccvm_tui.image.kernel import ELF_MAGIC
 from ccvm_tui.image.recipe import LayerRecipe
-from ccvm_tui.image.run import BuildProcess
+from ccvm_tui.image.run import BuildProcess, hint_for
 from ccvm_tui.image.unpack import unpack
 from ccvm_tui.requirements import AGENT, how_to_install
 
@@ -36,6 +36,10 @@ AGENT_LINK = f"{_OPT}/agent"
 
 NODE = "bin/node"
 """The interpreter in the npm package of a runtime."""
+
+_IMPATIENT = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
+"""Options of npm that limit its two pauses between attempts to seconds. By default they are 10 and 60 seconds long, and
+without network that is what every build of a complete image would take."""
 
 _SELF_CONTAINED = 10 << 20
 """Minimum size in bytes of an ELF executable that is the agent itself, and not a launcher that needs other files."""
@@ -216,13 +220,14 @@ def _version_of(path: Path) -> str:
 def _npm_version(package: str) -> str:
     try:
         done = subprocess.run(
-            ["npm", "view", "--loglevel=error", package, "version"],
+            ["npm", "view", "--loglevel=error", *_IMPATIENT, package, "version"],
             capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise ImageError(f"npm did not answer about {package} within two minutes") from error
     except subprocess.CalledProcessError as error:
         raise ImageError(
-            f"npm cannot find {package}: {error.stderr.strip()[-400:]}", "`npm config list` shows the registry"
+            f"npm cannot find {package}: {error.stderr.strip()[-400:]}",
+            hint_for(error.stderr) or "`npm config list` shows the registry",
         ) from error
     return done.stdout.strip()

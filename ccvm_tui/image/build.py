@@ -6,6 +6,8 @@ The base image and the runtime can be downloaded instead; see ``download``.
 from __future__ import annotations
 
 import datetime
+import errno
+import shutil
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from ccvm_tui.image.download import Download
 
 _BASE_PHASES = {"index", "download", "extract", "essential", "install", "kernel", "squashfs", "initrd"}
+
+_BASE_SPACE = 512 << 20
+_LAYER_SPACE = 768 << 20
+"""Bytes that the build of a base image and of an agent's layer use in the store at most, leftovers included."""
 
 
 def build(
@@ -103,6 +109,8 @@ def _build(
             | (runtime_phases if runtime_needed else set()),
         )
         parts = _download(origin, store, recipe, phases, cancel) if origin else _Parts(recipe, phases, cancel, lock)
+        if base_needed and origin is None:
+            _require_space(store, _BASE_SPACE, "the guest image")
         if base_needed:
             with store.workdir() as workdir:
                 parts.base(workdir)
@@ -171,6 +179,18 @@ def _build_layer(store: Store, recipe: LayerRecipe, phases: Phases, cancel: thre
     current = [layer.digest for layer in current_layers(store.root) if layer.name == recipe.name]
     if source.digest() in current and not force:
         return
+    _require_space(store, _LAYER_SPACE, "the agent's layer")
     with store.workdir() as workdir:
         agent_layer.build_layer(source, workdir, phases.tick, cancel)
         store.publish_layer(workdir, recipe.name, source.digest())
+
+
+def _require_space(store: Store, size: int, what: str) -> None:
+    """Raise ImageError if the store has less than ``size`` bytes left. The programs of a build do not report it."""
+    free = shutil.disk_usage(store.root).free
+    if free < size:
+        full = paths.unwritable(OSError(errno.ENOSPC, "", str(store.root)))
+        raise ImageError(
+            f"the build of {what} needs {size >> 20} MiB in {store.root}, where {free >> 20} MiB are free",
+            full.hint if full else "",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -28,6 +29,20 @@ exec 3<&0
 "$@" <&3 3<&- &
 wait $!
 """
+
+_HINTS = (
+    (
+        re.compile(r"No space left on device|Disk quota exceeded|ENOSPC|EDQUOT"),
+        "free some space, or set XDG_CACHE_HOME and TMPDIR to directories with more space",
+    ),
+    (
+        re.compile(
+            r"Temporary failure resolving|Could not (resolve|connect)|Unable to connect|Connection (refused|timed out)"
+            r"|Network is unreachable|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ENETUNREACH"
+        ),
+        "check the network, and http_proxy and https_proxy if they are set, then repeat the command",
+    ),
+)
 
 
 class BuildCancelled(ImageError):
@@ -123,4 +138,9 @@ class BuildProcess:
         """Wait for the program's exit. Raises ImageError with its last lines if the status is not 0."""
         if status := self.process.wait():
             result = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-            raise ImageError(f"{self.name} {result}:\n" + "\n".join(self.tail))
+            raise ImageError(f"{self.name} {result}:\n" + "\n".join(self.tail), hint_for("\n".join(self.tail)))
+
+
+def hint_for(output: str) -> str:
+    """Return what to do about the failure of a program that has printed ``output``, or an empty string."""
+    return next((hint for pattern, hint in _HINTS if pattern.search(output)), "")

@@ -35,6 +35,8 @@ def resolve(directory: str | os.PathLike[str]) -> Project:
     try:
         path = given.resolve(strict=True)
         is_directory = path.is_dir()
+    except PermissionError as error:
+        raise _unreadable(error.filename or given) from error
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its symbolic links form a loop"
         raise UserError(f"cannot use {given} as a project: {reason}") from error
@@ -42,11 +44,15 @@ def resolve(directory: str | os.PathLike[str]) -> Project:
         raise UserError(f"{given} is not a directory", f"use the directory that contains it: {given.parent}")
     _refuse_dangerous(path)
     if not os.access(path, os.R_OK | os.X_OK):
-        raise UserError(
-            f"cannot use {given} as a project: you do not have permission to read it",
-            "a guest can only read what you can read",
-        )
+        raise _unreadable(path)
     return Project(path, guest_name(path), slug(path.name))
+
+
+def _unreadable(path: Path | str) -> UserError:
+    return UserError(
+        f"cannot use {path} as a project: you do not have permission to read it",
+        "a guest can only read what you can read",
+    )
 
 
 def slug(text: str, longest: int = paths.GUEST_NAME_MAX - _DIGITS - 1) -> str:

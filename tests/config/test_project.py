@@ -146,3 +146,17 @@ def test_a_directory_without_read_permission_is_refused(tmp_path: Path) -> None:
     closed.mkdir(mode=0)
     with pytest.raises(UserError, match="permission to read it"):
         resolve(closed)
+
+
+def test_a_relative_path_below_a_closed_directory_is_named_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "closed" / "inner"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    inner.parent.chmod(0)
+    try:
+        with pytest.raises(UserError, match=f"cannot use {inner} as a project: .* permission to read it"):
+            resolve(".")
+    finally:
+        inner.parent.chmod(0o700)

@@ -183,6 +183,42 @@ def test_a_damaged_file_of_durations_is_ignored(tmp_path: Path, text: str) -> No
 # --- programs ---------------------------------------------------------------------------------------------------
 
 
+def test_a_store_without_space_is_reported_before_the_build(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    script = 'mount -t tmpfs -o size=16m tmpfs "$XDG_CACHE_HOME" && exec "$@"'
+    build_image = (sys.executable, "-P", "-m", "ccvm_tui", "image", "build", "--agent", "none")
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *build_image],
+        env=os.environ | {"XDG_CACHE_HOME": str(small)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()) == (
+        4,
+        [
+            f"ccvm-tui: the build of the guest image needs 512 MiB in {small}/ccvm/images, where 16 MiB are free",
+            "  → free some space there, or set XDG_CACHE_HOME to a directory with more space",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "word"),
+    [
+        ("Err:1 http://mirror.test trixie InRelease\n  Temporary failure resolving 'mirror.test'", "network"),
+        ("Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)", "http_proxy"),
+        ("npm error code EAI_AGAIN\nnpm error syscall getaddrinfo", "network"),
+        ("FATAL ERROR: Failed to write to output filesystem: No space left on device", "space"),
+    ],
+)
+def test_what_a_program_prints_about_network_and_disk_leads_to_a_hint(output: str, word: str) -> None:
+    with (
+        pytest.raises(ImageError) as raised,
+        BuildProcess(["sh", "-c", 'printf "%s\\n" "$1"; exit 3', "sh", output]) as process,
+    ):
+        process.follow(lambda _: None, lambda: None, threading.Event())
+    assert word in raised.value.hint
+
+
 def test_a_program_that_fails_is_quoted() -> None:
     with (
         pytest.raises(ImageError, match="because of this"),

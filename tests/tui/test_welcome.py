@@ -18,7 +18,7 @@ from ccvm_tui.tui.dialogs.welcome import TITLES, Welcome
 from ccvm_tui.tui.dialogs.welcome_pages import PAGES
 from ccvm_tui.tui.model.welcome import SKIPPED, AgentState, Step, Tour
 from tests.cli.conftest import COMMAND
-from tests.tui.conftest import Drive, Driven
+from tests.tui.conftest import Drive, Driven, start_guest
 from tests.tui.outer import OuterTerminal
 from tests.tui.preparation import FINDINGS, MISSING, SetPreparation
 from tests.waiting import eventually
@@ -332,6 +332,18 @@ async def test_a_user_who_has_projects_sees_no_tour(home: Path, here: Path) -> N
     History().remember(str(here), "shop-1")
     async with OuterTerminal(home, 80, 24, *COMMAND, cwd=here) as outer:
         await outer.until("start with a shell")
+        assert "Welcome" not in outer.text
+        await outer.type("q")
+        assert await outer.ended() == 0
+
+
+async def test_a_user_whose_guest_is_running_sees_no_tour_although_nothing_can_be_stored(
+    home: Path, here: Path
+) -> None:
+    (home / "state").chmod(0o500)
+    await start_guest(home, "goes-on", "cat")
+    async with OuterTerminal(home, 80, 24, *COMMAND, cwd=here) as outer:
+        await outer.until("goes-on")
         assert "Welcome" not in outer.text
         await outer.type("q")
         assert await outer.ended() == 0

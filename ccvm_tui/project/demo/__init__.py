@@ -20,6 +20,7 @@ NAME = "ccvm-demo"
 PROGRAM = "demo.sh"
 """The program, which is run without arguments."""
 
+_ANOTHER = "choose another directory: `ccvm-tui demo DIRECTORY`"
 _FILES = {PROGRAM: 0o755, "README.md": 0o644}
 
 
@@ -31,9 +32,9 @@ def create(directory: Path, keys: str) -> Project:
     try:
         directory.mkdir()
     except FileExistsError as error:
-        raise UserError(f"{directory} exists already", "choose another directory: `ccvm-tui demo DIRECTORY`") from error
+        raise UserError(f"{directory} exists already", _ANOTHER) from error
     except OSError as error:
-        raise UserError(f"cannot create {directory}: {error.strerror}", "choose another directory") from error
+        raise UserError(f"cannot create {directory.absolute()}: {error.strerror}", _ANOTHER) from error
     try:
         project = resolve(directory)
         for name, mode in _FILES.items():
