@@ -32,15 +32,39 @@ _numbers = itertools.count(1)
 XDG = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
 
-TOGETHER = ("tests/guest/",)
-"""The directories whose tests run in the same process, because they share guests."""
+TOGETHER = {
+    "tests/guest/test_": "guest",
+    "tests/guest/test_faults_": "spare guest",
+    "tests/guest/test_world": "spare guest",
+    "tests/guest/test_accelerators": "spare guest",
+    "tests/guest/test_fidelity": "guest of the terminals",
+    "tests/guest/test_share.": "own guests",
+    "tests/guest/test_share_": "own guests",
+    "tests/guest/test_boot_script": "own guests",
+    "tests/guest/test_sharing": "agents",
+    "tests/guest/test_other_agents": "agents",
+    "tests/guest/test_agent": "agents",
+}
+"""The beginnings of files whose tests run in the same process because they share guests, and the name of the group.
+
+The longest beginning counts. Groups of similar duration can run at the same time."""
 
 
 class Schedule(LoadScopeScheduling):
-    """The distribution of tests among processes (``pytest -n``): those of a file, or of ``TOGETHER``, to one."""
+    """The distribution of tests among processes (``pytest -n``): those of a file, or of a group of files, to one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((path for path in TOGETHER if nodeid.startswith(path)), nodeid.partition("::")[0])
+        file = nodeid.partition("::")[0]
+        return (
+            TOGETHER[max(matching, key=len)]
+            if (matching := [one for one in TOGETHER if file.startswith(one)])
+            else file
+        )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests with guests first, since their groups take longest: the last process then ends soon after the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/guest/"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:

@@ -92,12 +92,16 @@ def trimmed(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:
     shortened = []
     for row in rows:
         end = len(row)
-        while end and row[end - 1][0] == " " and replace(row[end - 1][1], background="") == PLAIN:
+        while end and row[end - 1][0] == " " and _is_plain_but_for_background(row[end - 1][1]):
             end -= 1
         shortened.append(row[:end])
     while shortened and not shortened[-1]:
         shortened.pop()
     return tuple(shortened)
+
+
+def _is_plain_but_for_background(style: Rendition) -> bool:
+    return not (style.attributes or style.underline or style.foreground or style.underline_colour or style.link)
 
 
 def rendition(style: Rendition, parameters: str) -> Rendition:

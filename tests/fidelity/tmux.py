@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ class Screen:
     above: int = field(default=0, compare=False)
     """The number of rows in the scrollback."""
 
-    @property
+    @functools.cached_property
     def text(self) -> str:
         return "\n".join("".join(character for character, _ in row).rstrip(" ") for row in self.rows).rstrip("\n")
 
@@ -65,6 +66,19 @@ def _flags(values: list[str]) -> dict[str, str]:
     last = str(int(flags.pop("pane_width")) - 1)
     flags["pane_tabs"] = ",".join(stop for stop in flags["pane_tabs"].split(",") if stop != last)
     return flags
+
+
+def _screen(captured: str) -> Screen:
+    cells, _, flags = captured.removesuffix("\n").rpartition("\n")
+    x, y, above, *values = flags.split("\x1f")
+    return Screen(parse(cells), (int(x), int(y)), _flags(values), int(above))
+
+
+@functools.lru_cache(maxsize=64)
+def _trimmed_screen(captured: str) -> Screen:
+    """Return the screen without trailing blanks. It is cached, because most polls of a terminal see no change."""
+    screen = _screen(captured)
+    return replace(screen, rows=trimmed(screen.rows))
 
 
 class Pane:
@@ -91,26 +105,25 @@ class Pane:
     def resize(self, size: TermSize) -> None:
         self._server.run("resize-window", "-t", self.id, "-x", str(size.cols), "-y", str(size.rows))
 
-    def picture(self, *range: str) -> Screen:
-        """Return the screen including trailing blanks. ``range`` are options of capture-pane that select lines."""
-        printed = self._server.run(
+    def _capture(self, *range: str) -> str:
+        return self._server.run(
             *("capture-pane", "-t", self.id, "-e", "-N", "-p", *range),
             *(";", "display-message", "-t", self.id, "-p", _FORMAT),
         )
-        captured, _, flags = printed.removesuffix("\n").rpartition("\n")
-        x, y, above, *values = flags.split("\x1f")
-        return Screen(parse(captured), (int(x), int(y)), _flags(values), int(above))
+
+    def picture(self, *range: str) -> Screen:
+        """Return the screen including trailing blanks. ``range`` are options of capture-pane that select lines."""
+        return _screen(self._capture(*range))
 
     def screen(self) -> Screen:
         """Return the screen without trailing blanks, which not every version of tmux returns."""
-        picture = self.picture()
-        return replace(picture, rows=trimmed(picture.rows))
+        return _trimmed_screen(self._capture())
 
     def scroll(self) -> Screen:
         """Return scrollback and screen together, with the cursor relative to the first line of the scrollback."""
-        picture = self.picture("-S", "-")
-        x, y = picture.cursor
-        return replace(picture, rows=trimmed(picture.rows), cursor=(x, y + picture.above))
+        screen = _trimmed_screen(self._capture("-S", "-"))
+        x, y = screen.cursor
+        return replace(screen, cursor=(x, y + screen.above))
 
     def until(self, text: str) -> Screen:
         """Wait for a text, and return the screen."""

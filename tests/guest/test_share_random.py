@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.guest import random_files
 from tests.guest.conftest import RealGuest, Starter
 
-SECONDS = "15"
+SECONDS = "8"
 PROGRAM = Path(random_files.__file__)
 
 

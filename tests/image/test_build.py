@@ -298,6 +298,18 @@ def test_the_hint_for_a_missing_agent_names_the_agent_and_npm(tmp_path: Path, mo
     assert "npm" in caught.value.hint
 
 
+_NPM = (
+    "#!/bin/sh"
+    """
+for package; do case $package in --* | version) ;; *) name=$package ;; esac; done
+case $1 in
+view) cat {folder}/$name.version ;;
+pack) cp {folder}/$name.tgz . ;;
+esac
+"""
+)
+
+
 class Packages:
     """A program in place of npm, and the packages that it offers. Downloads are no part of what is tested."""
 
@@ -305,9 +317,7 @@ class Packages:
         self._folder = folder / "packages"
         self._folder.mkdir()
         npm = folder / "npm"
-        npm.write_text(
-            f"#!/bin/sh\ncase $1 in\nview) cat {self._folder}/$3.version ;;\npack) cp {self._folder}/$3.tgz . ;;\nesac\n"
-        )
+        npm.write_text(_NPM.format(folder=self._folder))
         npm.chmod(0o755)
 
     def add(self, name: str, newest: str, suffix: str, file: str, data: bytes) -> None:
