@@ -392,15 +392,20 @@ def flood(stage: Stage) -> None:
     stage.compare_history()
 
 
-EVERYWHERE: tuple[Script, ...] = (zsh, vim, less, htop, colours, characters_reflowed, sizes)
-"""Scripts for terminals of all sizes: common programs, and features that depend on the size."""
+SMALL: tuple[Script, ...] = (zsh, vim, less, characters_reflowed, sizes)
+LARGE: tuple[Script, ...] = (vim, htop, sizes)
+"""Scripts for terminals that are smaller and larger than usual: common programs, and features that depend on the size."""
 
-ONCE: tuple[Script, ...] = (top, emoji, modes, inputs, settings, queries, reflow, history, flood)
-"""Scripts for a terminal of one size."""
+USUAL: tuple[Script, ...] = (
+    zsh, vim, less, htop, colours, characters_reflowed, sizes, top, emoji, modes, inputs, settings, queries, reflow,
+    history, flood,
+)  # fmt: skip
+"""Scripts for a terminal of 80x24 cells."""
 
 IN_A_GUEST: tuple[Script, ...] = (
-    zsh, vim, less, htop, colours, characters_reflowed, emoji, inputs, settings, sizes,
+    zsh, vim, less, colours, characters_reflowed, inputs, settings, sizes,
 )  # fmt: skip
+"""Scripts for the terminals of a guest. Its programs are slow, so there are none whose path through it is the same."""
 
 
 def without_numbers(screen: Screen) -> Screen:
