@@ -6,6 +6,7 @@ cursor, bidirectional controls reverse the rest of a line, and combining marks o
 
 from __future__ import annotations
 
+import locale
 import unicodedata
 
 MARKS_MAX = 2
@@ -101,6 +102,12 @@ def cell_text(text: str) -> str:
     The emulator produces no such characters; this protects the host terminal from errors in it.
     """
     return text if text.isprintable() else text.translate(_UNSAFE)
+
+
+def foreign_encoding() -> str:
+    """Return the encoding of the locale, or an empty string if it is UTF-8."""
+    encoding = locale.getpreferredencoding(False)
+    return "" if encoding.lower().replace("-", "") == "utf8" else encoding
 
 
 def size_text(amount: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -64,3 +67,11 @@ def test_sizes() -> None:
 
 def test_durations() -> None:
     assert [time_text(n) for n in (-1, 5, 300, 7500, 200_000)] == ["0s", "5s", "5m", "2h05", "2d7h"]
+
+
+@pytest.mark.parametrize(("utf8", "encoding"), [("0", "ANSI_X3.4-1968"), ("1", "")])
+def test_only_an_encoding_other_than_utf8_is_foreign(utf8: str, encoding: str) -> None:
+    program = "from ccvm_tui.text import foreign_encoding; print(foreign_encoding())"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": utf8}
+    printed = subprocess.run([sys.executable, "-P", "-c", program], env=environment, capture_output=True, text=True)
+    assert printed.stdout == f"{encoding}\n"

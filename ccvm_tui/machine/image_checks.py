@@ -10,6 +10,9 @@ from ccvm_tui.machine.check import Check, Remedy, first_line, output_of, require
 from ccvm_tui.machine.status import Status
 from ccvm_tui.requirements import AGENT, KEYRING, MMDEBSTRAP, SQUASHFS, UIDMAP, UTIL_LINUX, alternatives
 
+USER_NAMESPACES = "user namespaces"
+"""The name of the check without which no image can be built."""
+
 _ALLOW_NAMESPACES = (
     "allow them: `sudo sysctl kernel.unprivileged_userns_clone=1`, or if AppArmor forbids them, "
     "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
@@ -33,7 +36,7 @@ def checks(*, downloads: bool) -> list[Callable[[], Awaitable[Check]]]:
 
 async def _user_namespaces() -> Check:
     """Create a user namespace with a range of uids, which mmdebstrap needs when it does not run as root."""
-    name = "user namespaces"
+    name = USER_NAMESPACES
     if os.getuid() == 0:
         return Check(name, Status.OK, "not needed: images are built as root")
     status, output = await output_of("unshare", "--user", "--map-root-user", "true")

@@ -18,6 +18,7 @@ from ccvm_tui import crash
 from ccvm_tui.config import Settings
 from ccvm_tui.terminal.keys import Stroke
 from ccvm_tui.terminal.leader import Verdict
+from ccvm_tui.text import foreign_encoding
 from ccvm_tui.tui import theme
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import BY_NAME, shown_key
@@ -136,6 +137,9 @@ class Dashboard(TerminalApp):
             self.notify(f"There is no theme {wanted}{suggestion}", severity="warning", timeout=10, markup=False)
             name = theme.DARK.name
         self.theme = name
+        if encoding := foreign_encoding():
+            advice = "Characters may be wrong; with a UTF-8 terminal, set LANG=C.UTF-8"
+            self.notify(f"The locale uses {encoding}, the dashboard UTF-8. {advice}", severity="warning", timeout=10)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return the variables that only this program's themes define, so that Textual's themes can be used too."""

@@ -214,6 +214,8 @@ def test_what_no_command_solves_is_reported(host: Host, ccvm_tui: Run) -> None:
     assert done.returncode == 0
     assert re.search(rb"user namespaces +not allowed: not today\n +\xe2\x86\x92 allow them: `sudo sysctl", done.stderr)
     assert b"mksquashfs" not in done.stderr
+    assert b"the guest image cannot be built: user namespaces are not allowed: not today" in done.stderr
+    assert b"image build" not in done.stdout
     assert host.ran == []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import locale
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from ccvm_tui.machine import diagnostics, qemu_issues
 from ccvm_tui.machine.check import Check
 from ccvm_tui.machine.status import Status
 from ccvm_tui.requirements import package_manager
+from ccvm_tui.text import foreign_encoding
 
 SIGNS = {"ok": "✓ ok  ", "warn": "! warn", "fail": "✗ FAIL"}
 """The first column of a check, by its status."""
@@ -124,11 +124,10 @@ def _check_runtime(settings: Settings) -> tuple[Check, Runtime | None]:
 def _check_terminal(environ: Mapping[str, str]) -> list[Check]:
     """Return the checks of this terminal, of which none fails, because guests run without one."""
     checks = []
-    encoding = locale.getpreferredencoding(False)
-    if encoding.lower().replace("-", "") != "utf8":
+    if encoding := foreign_encoding():
         checks.append(Check("locale", Status.WARN, f"the character set is {encoding}", "`export LANG=C.UTF-8`"))
     else:
-        checks.append(Check("locale", Status.OK, encoding))
+        checks.append(Check("locale", Status.OK, "UTF-8"))
     if not sys.stdout.isatty():
         return [*checks, Check("terminal", Status.OK, "none")]
     term = environ.get("TERM", "")

@@ -54,7 +54,13 @@ def run(args: argparse.Namespace) -> int:
     checks = _checks()
     steps = plan(checks, manager)
     if args.dry_run:
-        _print_commands(steps, None if args.no_image or _has_image(checks) else settings)
+        _print_commands(steps)
+        if not (args.no_image or _has_image(checks)):
+            obstacle = _image_obstacle(settings, checks, installed=[step.commands[-1] for step in steps])
+            if obstacle:
+                _say(obstacle)
+            else:
+                print(_BUILD)
         _show([check for check in checks if check.status == "fail" and not plan([check], manager)])
         return 0
     taken = [_take(step, yes=args.yes) for step in steps]
@@ -92,17 +98,10 @@ def plan(checks: Iterable[Check], manager: PackageManager | None) -> list[Step]:
     ]
 
 
-def _print_commands(steps: Iterable[Step], image: Settings | None) -> None:
-    """Print the commands of ``steps``, and that which builds the image with the settings ``image``."""
+def _print_commands(steps: Iterable[Step]) -> None:
     for step in steps:
         for command in step.commands:
             print(shlex.join(_as_root(command)))
-    if image is None:
-        return
-    if obstacle := _image_obstacle(image, installed=[step.commands[-1] for step in steps]):
-        _say(obstacle)
-    else:
-        print(_BUILD)
 
 
 def _take(step: Step, *, yes: bool) -> bool:
@@ -160,7 +159,7 @@ def _provide_image(checks: Iterable[Check], settings: Settings, *, yes: bool) ->
 
     if _has_image(checks):
         return False
-    if obstacle := _image_obstacle(settings):
+    if obstacle := _image_obstacle(settings, checks):
         _say(f"\n{obstacle}")
         return False
     agent = settings.agent
@@ -180,8 +179,9 @@ def _has_image(checks: Iterable[Check]) -> bool:
     return all(check.status == "ok" for check in checks if check.name in ("image", "runtime"))
 
 
-def _image_obstacle(settings: Settings, installed: Iterable[Sequence[str]] = ()) -> str:
+def _image_obstacle(settings: Settings, checks: Iterable[Check], installed: Iterable[Sequence[str]] = ()) -> str:
     """Return why the image cannot be built, or nothing. The packages of ``installed`` commands count as installed."""
+    from ccvm_tui.machine.image_checks import USER_NAMESPACES
     from ccvm_tui.requirements import BUILD, LAYER, how_to_install, package_manager
 
     if os.getuid() == 0 and os.environ.get("CCVM_ALLOW_ROOT") != "1":
@@ -194,7 +194,10 @@ def _image_obstacle(settings: Settings, installed: Iterable[Sequence[str]] = ())
         if item.found() is None and (manager is None or item.packages.get(manager.name) not in coming)
     ]
     if not missing:
-        return ""
+        failed = next((check for check in checks if check.status == "fail" and check.name == USER_NAMESPACES), None)
+        if failed is None or failed.remedy is not None:
+            return ""
+        return f"the guest image cannot be built: {USER_NAMESPACES} are {failed.detail}\n  → {failed.fix}"
     names = " and ".join(item.name for item in missing)
     return f"the guest image cannot be built without {names}\n  → {how_to_install(*missing)}"
 
