@@ -40,10 +40,19 @@ def source_lines(recipe: Recipe) -> list[str]:
     return lines
 
 
+_PATIENCE = (
+    'Acquire::Retries "1";',
+    'Acquire::http::Timeout "15";',
+    'Acquire::https::Timeout "15";',
+)
+"""Limits for a mirror or proxy that accepts connections and does not answer. With apt's own, which apply to each of four
+attempts, a build fails only after several minutes."""
+
+
 def apt_options() -> list[str]:
-    """Return this machine's apt.conf(5) lines for access to mirrors (proxies, certificates, checks of dates)."""
+    """Return apt.conf(5) lines for access to mirrors: limits, and this machine's proxies and certificates."""
     dump = _run("apt-config", "dump", "--format", "%F|%v%n", options=("--no-empty",))
-    options = []
+    options = list(_PATIENCE)
     for line in dump.splitlines():
         name, _, value = line.partition("|")
         if name.lower().startswith(_PASSED_ON) and '"' not in value:
