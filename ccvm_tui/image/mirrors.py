@@ -45,8 +45,8 @@ _PATIENCE = (
     'Acquire::http::Timeout "15";',
     'Acquire::https::Timeout "15";',
 )
-"""Limits for a mirror or proxy that accepts connections and does not answer. With apt's own, which apply to each of four
-attempts, a build fails only after several minutes."""
+"""Limits for a mirror or proxy that accepts connections and does not answer. With apt's own, which apply to each of
+four attempts, a build fails only after several minutes."""
 
 
 def apt_options() -> list[str]:

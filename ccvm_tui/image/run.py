@@ -37,8 +37,9 @@ _HINTS = (
     ),
     (
         re.compile(
-            r"Temporary failure resolving|Could not (resolve|connect)|Unable to connect|Connection (refused|timed out)"
-            r"|Network is unreachable|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ENETUNREACH"
+            r"Temporary failure resolving|Could not (resolve|connect)|Unable to connect"
+            r"|Connection (failed|refused|timed out)|Network is unreachable"
+            r"|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ENETUNREACH"
         ),
         "check the network, and http_proxy and https_proxy if they are set, then repeat the command",
     ),

@@ -206,6 +206,7 @@ def test_a_store_without_space_is_reported_before_the_build(tmp_path: Path) -> N
     [
         ("Err:1 http://mirror.test trixie InRelease\n  Temporary failure resolving 'mirror.test'", "network"),
         ("Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)", "http_proxy"),
+        ("Err:1 http://mirror.test trixie InRelease\n  Connection failed [IP: 127.0.0.1 9]", "http_proxy"),
         ("npm error code EAI_AGAIN\nnpm error syscall getaddrinfo", "network"),
         ("FATAL ERROR: Failed to write to output filesystem: No space left on device", "space"),
     ],
