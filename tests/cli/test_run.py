@@ -85,18 +85,6 @@ def test_two_runs_at_once_make_one_guest(ccvm_tui: Run, here: Path) -> None:
     assert ccvm_tui("stop", "--yes").returncode == 0
 
 
-@pytest.mark.parametrize("phase", ["starting", "machine", "kernel", "configure"])
-def test_an_interrupt_at_any_phase_leaves_nothing(on_terminal: Open, here: Path, phase: str) -> None:
-    guest = project.resolve(here).name
-    terminal = on_terminal("run", "--shell")
-    terminal.until(phase, BOOT)
-    terminal.type(b"\x03")
-    assert terminal.ended() == 130
-    assert terminal.attributes == terminal.before
-    assert machines_of(guest) == []
-    assert list(paths.runtime_dir().iterdir()) == []
-
-
 def test_ccvm_destroys_its_guest_when_the_agent_exits(here: Path) -> None:
     """A shell is run instead of the agent."""
     guest = project.resolve(here).name
