@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -21,6 +21,7 @@ from ccvm_tui.errors import CcvmError
 from ccvm_tui.guest import SessionKind
 from ccvm_tui.image import NO_LAYER, Image, Runtime, Store, build, load_recipe
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
+from tests import process_coverage
 
 # There is no deadline, because the time that an example takes depends on what else the machine is doing.
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -65,6 +66,13 @@ class Schedule(LoadScopeScheduling):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests with guests first, since their groups take longest: the last process then ends soon after the others."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/guest/"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Do not measure the coverage of a test with the mark ``unmeasured``."""
+    with process_coverage.paused() if item.get_closest_marker("unmeasured") else contextlib.nullcontext():
+        return (yield)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:

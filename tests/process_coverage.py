@@ -14,12 +14,14 @@ than a millisecond; the whole package and its data file take 100. This module is
 from __future__ import annotations
 
 import atexit
+import contextlib
 import marshal
 import os
 import sys
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -55,8 +57,12 @@ class Measurement:
         self._tracers: list[Any] = []
 
     def start(self) -> None:
+        """Start to measure, or go on after ``stop``."""
         threading.settrace(self._trace_thread)
-        self._start_tracer()
+        if self._tracers:
+            self._tracers[0].start()
+        else:
+            self._start_tracer()
 
     def stop(self) -> None:
         threading.settrace(None)
@@ -86,6 +92,26 @@ class Measurement:
         return verdict
 
 
+_measurement: Measurement | None = None
+"""The measurement of this process, if it is measured."""
+
+
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """Measure neither this process nor processes that are started in the meantime, which is 1.6 times as fast."""
+    if _measurement is None:
+        yield
+        return
+    prefix = os.environ["PYTHONPYCACHEPREFIX"]
+    os.environ["PYTHONPYCACHEPREFIX"] = f"{prefix}/unmeasured"
+    _measurement.stop()
+    try:
+        yield
+    finally:
+        _measurement.start()
+        os.environ["PYTHONPYCACHEPREFIX"] = prefix
+
+
 def start(directory: str) -> None:
     """Measure this process until it exits, and then write the result to a file in ``directory``.
 
@@ -97,7 +123,8 @@ def start(directory: str) -> None:
         result = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError:  # in a test that makes the disk unwritable
         return
-    measurement = Measurement()
+    global _measurement
+    _measurement = measurement = Measurement()
     measurement.start()
 
     def finish() -> None:

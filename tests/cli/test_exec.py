@@ -12,6 +12,8 @@ import pytest
 from tests.cli.conftest import COMMAND, Run, Start
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.unmeasured
+
 LARGE = 5_000_000
 
 

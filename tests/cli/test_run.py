@@ -19,7 +19,7 @@ BOOT = 120.0
 """Seconds within which a guest boots on a busy machine."""
 
 LEADER = b"\x1c"
-pytestmark = pytest.mark.usefixtures("image")
+pytestmark = [pytest.mark.usefixtures("image"), pytest.mark.unmeasured]
 
 
 @pytest.fixture(autouse=True)

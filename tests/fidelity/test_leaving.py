@@ -9,6 +9,8 @@ from tests.fidelity.attached import ATTACH, Returning
 from tests.fidelity.local_setup import LocalSetup
 from tests.fidelity.scripts import MODES, STEPS
 
+pytestmark = pytest.mark.unmeasured
+
 SIZE = TermSize(80, 24)
 
 

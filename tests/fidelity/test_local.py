@@ -8,6 +8,8 @@ from ccvm_tui.guest import TermSize
 from tests.fidelity import scripts
 from tests.fidelity.local_setup import LocalSetup
 
+pytestmark = pytest.mark.unmeasured
+
 STAGES = {
     f"{script.__name__}-{cols}x{rows}": (script, TermSize(cols, rows))
     for (cols, rows), group in {(80, 24): scripts.USUAL, (40, 12): scripts.SMALL, (132, 43): scripts.LARGE}.items()

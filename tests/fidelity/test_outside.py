@@ -18,6 +18,8 @@ from tests.fidelity.scripts import MODES
 from tests.fidelity.stage import Stage
 from tests.fidelity.tmux import Screen, Tmux, environment
 
+pytestmark = pytest.mark.unmeasured
+
 SIZE = TermSize(80, 24)
 
 

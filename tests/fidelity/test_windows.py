@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ccvm_tui.guest import TermSize
 from tests.fidelity.attached import Attached
 from tests.fidelity.cells import Cell, trimmed
 from tests.fidelity.local_setup import LocalSetup
 from tests.fidelity.tmux import Screen
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.unmeasured
 
 SMALL, MIDDLE, LARGE = TermSize(40, 12), TermSize(80, 24), TermSize(100, 30)
 

@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ccvm_tui.client import listing
 from ccvm_tui.image import Image
 from ccvm_tui.machine import accel
 from tests.guest.conftest import RealGuest, ccvm_tui
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.unmeasured
 
 
 def kvm_check() -> dict[str, Any]:

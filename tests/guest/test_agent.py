@@ -14,6 +14,8 @@ from ccvm_tui.image import Image, Store
 from tests.guest.conftest import RealGuest, ccvm_tui
 from tests.terminals import attached
 
+pytestmark = pytest.mark.unmeasured
+
 
 @pytest.fixture
 def agent_guest(home: Path, image: Image) -> Iterator[RealGuest]:  # noqa: ARG001 - it must exist

@@ -9,6 +9,8 @@ import pytest
 
 from tests.guest.conftest import RealGuest
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).parents[2]
 PLAYBOOK = (ROOT / "docs/attacks.md").read_text()
 ATTACKS = re.findall(r"\n([^\n]+)\n\n```bash\n(.*?)```\n", PLAYBOOK, re.DOTALL)

@@ -10,6 +10,8 @@ import pytest
 
 from tests.guest.conftest import COMMAND
 
+pytestmark = pytest.mark.unmeasured
+
 SCRIPT = Path(__file__).parents[1] / "boot.sh"
 
 

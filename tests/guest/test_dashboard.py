@@ -12,6 +12,8 @@ from tests.guest.conftest import BOOT_WITHIN, COMMAND
 from tests.tui.outer import OuterTerminal
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.unmeasured
+
 LEADER = "\x1c"
 WRITES_ON_EXIT = "sh -c 'trap \"echo politely > ended; exit\" HUP TERM; while :; do sleep 0.1; done'"
 

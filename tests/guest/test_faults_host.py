@@ -15,6 +15,8 @@ from tests.guest.conftest import BOOT_WITHIN, ccvm_tui, start
 from tests.terminals import attached
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.unmeasured
+
 AWKWARD = 'it\'s "a" project, with=all,, «kinds» of ünïcödé 文字 $HOME *;&|<>(){}[]\\ %s ~#!? ,readonly=on'
 
 

@@ -15,6 +15,8 @@ from tests.guest.conftest import RealGuest, Starter, ccvm_tui
 from tests.terminals import Terminal, attached
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.unmeasured
+
 
 def events(guest: RealGuest) -> list[tuple[str, str]]:
     """Return the kind and the text of each logged event."""

@@ -26,6 +26,8 @@ from tests.fidelity.stage import Stage
 from tests.fidelity.tmux import TERM, Tmux, environment
 from tests.guest.conftest import RealGuest
 
+pytestmark = pytest.mark.unmeasured
+
 SIZE = TermSize(90, 26)
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.guest.conftest import RealGuest
 from tests.terminals import attached
 
+pytestmark = pytest.mark.unmeasured
+
 
 def test_the_project_has_the_same_path_and_owner_as_on_the_host(guest: RealGuest) -> None:
     assert guest.sh("pwd").rstrip("\n") == str(guest.project)

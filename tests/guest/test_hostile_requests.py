@@ -22,6 +22,8 @@ from tests.guest.conftest import RealGuest
 from tests.programs import ran, running
 from tests.terminals import attached
 
+pytestmark = pytest.mark.unmeasured
+
 HUGE = 60 << 20
 """Slightly less than the maximum length of a frame."""
 

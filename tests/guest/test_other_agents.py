@@ -15,6 +15,8 @@ from ccvm_tui.image import Image, Store
 from tests.guest.conftest import RealGuest, ccvm_tui
 from tests.terminals import attached
 
+pytestmark = pytest.mark.unmeasured
+
 SCREENS = {"codex": "Codex"}
 """A text on the first screen of each agent."""
 

@@ -18,6 +18,8 @@ from tests.programs import ran, running
 from tests.terminals import attached
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.unmeasured
+
 STAYING = "echo $$; exec sleep 1000"
 HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
 STOPPING = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}

@@ -13,6 +13,8 @@ from ccvm_tui.image import Image, Runtime
 from ccvm_tui.machine.arch import host_arch
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
 
+pytestmark = pytest.mark.unmeasured
+
 
 def mapped(guest: RealGuest) -> set[Path]:
     """Return the files of this host that QEMU has mapped."""

@@ -17,6 +17,8 @@ from tests.guest.conftest import Starter, ccvm_tui
 from tests.terminals import attached
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.unmeasured
+
 VARIABLE = "ANTHROPIC_API_KEY"
 
 

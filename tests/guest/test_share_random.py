@@ -7,8 +7,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.guest import random_files
 from tests.guest.conftest import RealGuest, Starter
+
+pytestmark = pytest.mark.unmeasured
 
 SECONDS = "8"
 PROGRAM = Path(random_files.__file__)

@@ -22,6 +22,8 @@ from tests.guest.test_secrets import files_with
 from tests.terminals import attached
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.unmeasured
+
 SECRET = "hunter2mark"
 MARK = "only-in-the-guest"
 

@@ -16,6 +16,8 @@ from tests.leftovers import MESS, leftovers, state_of
 from tests.terminals import Terminal, attached
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.unmeasured
+
 TERMINALS = (
     "xterm-256color xterm-direct xterm-ghostty ghostty xterm-kitty kitty kitty-direct alacritty alacritty-direct foot "
     "foot-direct wezterm tmux tmux-256color tmux-direct screen-256color rxvt-unicode-256color st-256color "

@@ -25,6 +25,8 @@ from tests.fidelity.stage import Stage
 from tests.fidelity.tmux import TERM, Pane, Screen, Tmux
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.unmeasured
+
 ABOVE, BELOW = 2, 1
 """The number of rows of the dashboard above (header, title) and below (footer) the embedded terminal."""
 
