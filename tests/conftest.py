@@ -44,7 +44,6 @@ TOGETHER = {
     "tests/guest/test_boot_script": "own guests",
     "tests/guest/test_sharing": "agents",
     "tests/guest/test_other_agents": "agents",
-    "tests/guest/test_agent": "agents",
 }
 """The beginnings of files whose tests run in the same process because they share guests, and the name of the group.
 

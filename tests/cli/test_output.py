@@ -12,8 +12,6 @@ import pytest
 from ccvm_tui.cli.output import SIGNS
 from tests.cli.conftest import COMMAND, Open, Run, Start
 
-pytestmark = pytest.mark.unmeasured
-
 VERBS = ["ls --json", "config --json", "version", "completion bash", "logs", "--help", "run --help"]
 
 

@@ -62,7 +62,7 @@ async def assert_nothing_left(terminal: Pty, home: Path, here: Path) -> None:
     assert list(paths.runtime_dir().iterdir()) == []
 
 
-@pytest.mark.parametrize("phase", ["starting", "accelerator", "machine", "kernel", "configure", "login"])
+@pytest.mark.parametrize("phase", ["starting", "machine", "kernel", "login"])
 async def test_an_interrupt_leaves_nothing(terminal: Pty, home: Path, here: Path, phase: str) -> None:
     terminal.until(phase, BOOT_WITHIN)
     terminal.type("\x03")

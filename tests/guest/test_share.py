@@ -21,8 +21,6 @@ from ccvm_tui.image import Image
 from tests.guest.conftest import COMMAND, RealGuest, Starter, at_home, lasting_home
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unmeasured
-
 APPEND = """
 import os, sys
 for between in ("nothing", "fstat", "fsync", "read", "lseek"):

@@ -16,8 +16,6 @@ from tests.leftovers import MESS, leftovers, state_of
 from tests.tui.conftest import start_guest
 from tests.tui.outer import OuterTerminal
 
-pytestmark = pytest.mark.unmeasured
-
 LEADER = "\x1c"
 PROBE = str(Path(__file__).with_name("probe.py"))
 DARK = TermColours(0xDDEEFF, 0x101418, 0xFF8800)

@@ -18,8 +18,6 @@ from tests.tui.conftest import WITHIN, Drive, Driven, start_guest
 from tests.tui.preparation import FINDINGS, MISSING, SetPreparation
 from tests.tui.snapshot import WRITING, check, kept, picture
 
-pytestmark = pytest.mark.unmeasured
-
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x60": (200, 60)}
 LINES = r"for n in 1 2 3 4 5 6 7 8 9; do printf 'line %s of \033[3%smcolour\033[m and words\r\n' $n $((n % 8)); done; exec cat"
 
