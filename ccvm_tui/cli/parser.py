@@ -30,6 +30,7 @@ VERBS = {
     "attach": "show a session on this terminal",
     "ls": "list running guests and their sessions",
     "exec": "run a program in a guest, with pipes instead of a terminal",
+    "cp": "copy files and directories into a guest or out of it",
     "stop": "stop guests",
     "pause": "pause guests",
     "resume": "resume paused guests",
