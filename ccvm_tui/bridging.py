@@ -1,4 +1,4 @@
-"""The messages of the protocol about what connects a guest with the host: ports, links, SSH clients.
+"""The messages of the protocol about what connects a guest with the host: ports, links, clipboard.
 
 They are part of ``ccvm_tui.protocol``.
 """
@@ -39,6 +39,34 @@ class PrepareSsh(Message, frozen=True):
     """Prepare the guest for SSH clients of the host, and return the files for them as SshFiles."""
 
 
+# --- on the connections of terminals and views -----------------------------------------------------------------
+
+
+class ClipboardWanted(Message, frozen=True):
+    """A program in the guest wants the image in the clipboard of the client's desktop.
+
+    ``kind`` is the type of the image. If it is empty, the program wants a list of types. The client answers with
+    ClipboardImage of the same id.
+    """
+
+    id: int
+    kind: str = ""
+
+
+class ClipboardImage(Message, frozen=True):
+    """The types of the image in the clipboard, or its data. Both are empty if there is none."""
+
+    id: int
+    types: tuple[str, ...] = ()
+    data: bytes = b""
+
+
+class Notice(Message, frozen=True):
+    """A text that a terminal shows as a notification."""
+
+    text: str
+
+
 # --- results ----------------------------------------------------------------------------------------------
 
 
@@ -59,3 +87,11 @@ class SshFiles(Message, frozen=True):
     """The directory with the files ``config``, ``key`` and ``known_hosts`` for SSH clients."""
 
     directory: str
+
+
+# --- the parts of the unions in ``protocol`` ----------------------------------------------------------------
+
+Request = GetPorts | AddForward | RemoveForward | AnswerLink | PrepareSsh
+Result = Ports | Forwarded | SshFiles
+FromClient = ClipboardImage
+ToClient = ClipboardWanted | Notice

@@ -18,17 +18,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ccvm_tui import packing
-from ccvm_tui.bridging import (
-    AddForward,
-    AnswerLink,
-    Forwarded,
-    GetPorts,
-    Ports,
-    PrepareSsh,
-    RemoveForward,
-    SshFiles,
-)
+from ccvm_tui import bridging, packing
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.framing import frame
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
@@ -360,11 +350,7 @@ Request = (
     | CheckEdits
     | Seen
     | Mute
-    | GetPorts
-    | AddForward
-    | RemoveForward
-    | AnswerLink
-    | PrepareSsh
+    | bridging.Request
 )
 """A request of a Control connection."""
 
@@ -428,7 +414,7 @@ class Edits(Message, frozen=True):
     names: tuple[str, ...] = ()
 
 
-Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits | Ports | Forwarded | SshFiles
+Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits | bridging.Result
 """The result of a request."""
 
 
@@ -473,10 +459,11 @@ class Console(Message, frozen=True):
     text: str
 
 
-ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Recolour | Ack | Data | Signal
+ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Recolour | Ack | Data | Signal | bridging.FromClient
 """A message from a client to the keeper."""
 
-ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data | Taken
+_Screens = Output | FrameData | Exited | Started | Data | Taken
+ToClient = Answer | Failure | Info | Happened | Console | _Screens | bridging.ToClient
 """A message from the keeper to a client."""
 
 _from_client: packing.Unpacker[ToKeeper] = packing.Unpacker(ToKeeper)  # type: ignore[arg-type]  # a union is accepted

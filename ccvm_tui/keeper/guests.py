@@ -45,6 +45,9 @@ class GuestOwner(Protocol):
     def report_hook(self, session: str, state: str, text: str) -> None:
         """Handle a report of a hook in the guest about the state of a session."""
 
+    async def clipboard_image(self, request: bytes) -> bytes:
+        """Return the answer to a request for an image in the user's clipboard. The request may be invalid."""
+
     def offer_link(self, session: str, address: str) -> None:
         """Handle that a program in the guest wants to open a web page. The address may be invalid."""
 

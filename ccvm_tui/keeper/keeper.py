@@ -14,8 +14,10 @@ from typing import Protocol
 from ccvm_tui import __version__
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.aio import Background
+from ccvm_tui.bridging import ClipboardWanted, Notice
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
 from ccvm_tui.guest import TRANSITIONS, Activity, Forward, GuestInfo, GuestState, Phase, SessionInfo, Usage
+from ccvm_tui.keeper.clipboard import ClipboardImages
 from ccvm_tui.keeper.forwards import Forwards
 from ccvm_tui.keeper.guests import Guest, LocalGuest
 from ccvm_tui.keeper.journal import UNMET_PREREQUISITES, Ending, EventLog, record_end
@@ -87,6 +89,7 @@ class Keeper:
         self.guest: Guest = self._make_guest()
         self.forwards = Forwards(self.guest.connect, self.mark_changed)
         self.links = Links()
+        self.clipboard = ClipboardImages(self._ask_client, self.record_event)
 
     def _make_guest(self) -> Guest:
         if not self.spec.image:
@@ -337,6 +340,9 @@ class Keeper:
         link = self.links.offer(session if session in self.sessions else "", address)
         if link is not None:
             if self.links.worth_an_event():
+                notice = Notice(f"{self.spec.name} wants to open {link.address}: `ccvm-tui open {self.spec.name}`")
+                for one in self.sessions.values():
+                    one.notify(notice)
                 self.record_event(Happened(time.time(), "link", f"wants to open {link.address}", link.session))
             self.mark_changed()
 
@@ -350,6 +356,19 @@ class Keeper:
             await self.add_forward(link.port, link.port)
         self.links.forget(id_)
         self.mark_changed()
+
+    async def clipboard_image(self, request: bytes) -> bytes:
+        """Return the answer to a request of a program in the guest for an image in the user's clipboard."""
+        return await self.clipboard.answer(request)
+
+    def _ask_client(self, id_: str, wanted: ClipboardWanted) -> bool:
+        """Send a request to the active client of a session, or of the session with the newest output."""
+        sessions = sorted(self.sessions.values(), key=lambda one: (one.id == id_, one.info().last_output), reverse=True)
+        for session in sessions:
+            if session.active is not None:
+                session.active.send(wanted)
+                return True
+        return False
 
     # --- information for clients --------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ previous SSH server."""
 class Login:
     """The login of ``user`` over the unix socket ``path``. ``keys`` must be set before the first ``connection``.
 
-    ``port_free`` is set when the guest reports that a new connection will reach a new server.
+    ``on_connect`` is run in the background after each login. ``port_free`` is set when the guest reports that a new
+    connection will reach a new server.
     """
 
     keys: GuestKeys
@@ -37,6 +39,7 @@ class Login:
         self._tasks = tasks
         self._ssh: asyncio.Task[asyncssh.SSHClientConnection] | None = None
         self._socket: socket.socket | None = None
+        self.on_connect: Callable[[asyncssh.SSHClientConnection], Coroutine[Any, Any, None]] | None = None
         self.port_free = asyncio.Event()
         self.port_free.set()
 
@@ -62,6 +65,8 @@ class Login:
                 self._path, self._user, self.keys, lambda _: self._forget_connection(), self._keep_socket
             )
             on_failure.pop_all()
+        if self.on_connect is not None:
+            self._tasks.start(self.on_connect(connected), "after the login")
         return connected
 
     def _forget_attempt(self, attempt: asyncio.Task[Any] | None) -> None:

@@ -10,7 +10,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ from ccvm_tui.aio import Background
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
-from ccvm_tui.keeper import scratch
+from ccvm_tui.keeper import clipboard, scratch
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.forwards import Connection, valid_ports
 from ccvm_tui.keeper.guests import Facts, GuestOwner
@@ -30,6 +30,9 @@ from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
+
+if TYPE_CHECKING:
+    import asyncssh
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +98,8 @@ class VmGuest:
         from ccvm_tui.ssh.keys import GuestKeys
 
         self._login.keys = GuestKeys.make()
+        if self._spec.clipboard_images:
+            self._login.on_connect = self._listen_for_clipboard
         await self._await_hello(image)
         self._owner.begin_phase("configure")
         for message in messages((await self._staged(staging)).files):
@@ -104,6 +109,14 @@ class VmGuest:
         self._owner.begin_phase("login")
         await self._login.connection()
         return SshTransport(self._login.connection)
+
+    async def _listen_for_clipboard(self, connection: asyncssh.SSHClientConnection) -> None:
+        from ccvm_tui.ssh import requests
+
+        try:
+            await requests.listen(connection, clipboard.SOCKET, clipboard.REQUEST_MAX, self._owner.clipboard_image)
+        except OSError as error:
+            log.warning("the guest cannot read images from the clipboard: %s", error)
 
     async def _staged(self, staging: asyncio.Task[Staged]) -> Staged:
         """Return the user's files for the guest, after a warning for each that is omitted."""
