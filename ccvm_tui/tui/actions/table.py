@@ -109,7 +109,7 @@ ATTENTION = Action("attention", "Next waiting session", "the one that needs you 
 RUN = Action("run", "Start the guest", "of the selected project", "run", "r", applies=_on_stopped_project)
 SHELL = Action("shell", "New shell", "in the selected guest", "shell", "c", leader=True, applies=_in_running_guest)
 AGENT = Action("agent", "New agent", "in the selected guest", "agent", "g", leader=True, applies=_in_running_guest)
-PORTS = Action("ports", "Ports", "forward a port of the guest to this machine", "ports", "f", applies=_in_running_guest)
+PORTS = Action("ports", "Ports", "forward a port of the guest to this machine", "ports", "f")
 PAGE = Action(
     "page", "Open a page", "that a program in the guest wants to show", "page", "o", leader=True, applies=_offers_page
 )
