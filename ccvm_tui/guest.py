@@ -153,6 +153,7 @@ class Usage:
     """The resources that a guest uses on the host, and its own memory and load.
 
     Sizes are bytes, ``cpu`` is a percentage of one core, ``uptime`` is seconds. Values that are not known yet are 0.
+    ``ports`` are the TCP ports on which programs of the guest listen.
     """
 
     cpu: float = 0.0
@@ -161,6 +162,28 @@ class Usage:
     guest_available: int = 0
     guest_load: float = 0.0
     uptime: float = 0.0
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A port of the guest, and the port of the host's loopback interface from which connections are forwarded to it."""
+
+    guest: int
+    host: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The address of a web page that a program in a guest wants to open.
+
+    ``port`` is the port on which the program waits for the end of a login, or 0.
+    """
+
+    id: int
+    session: str
+    address: str
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +216,5 @@ class GuestInfo:
     warnings: tuple[str, ...] = ()
     reason: str = ""
     local_dirs: tuple[str, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    links: tuple[Link, ...] = ()

@@ -43,6 +43,11 @@ def images_dir() -> Path:
     return cache_dir() / "images"
 
 
+def scratch_dir() -> Path:
+    """Return the directory of the files behind guests' scratch disks."""
+    return cache_dir() / "scratch"
+
+
 def state_dir() -> Path:
     """Return the directory of data that outlives guests: known projects, and why guests ended."""
     return Path(platformdirs.user_state_dir(APP))
@@ -151,6 +156,11 @@ class GuestPaths:
     def ssh_socket(self) -> Path:
         """The unix socket that leads to the guest's SSH server."""
         return self.dir / "ssh.sock"
+
+    @property
+    def ssh_dir(self) -> Path:
+        """The directory of the files for SSH clients, which exists only on request."""
+        return self.dir / "ssh"
 
     @property
     def console_log(self) -> Path:

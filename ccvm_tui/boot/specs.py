@@ -12,6 +12,9 @@ from ccvm_tui.guest import DEFAULT_CELL, SessionKind, TermSize
 from ccvm_tui.project import Project
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
+ALLOW_TMPFS = "CCVM_SCRATCH_ALLOW_TMPFS"
+"""The variable that allows scratch disks in memory if it is 1."""
+
 _FORWARDED = ("COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION")
 """Variables that describe the terminal to programs. LANG is not forwarded, because the guest has other locales."""
 
@@ -32,6 +35,10 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         seccomp=settings.seccomp,
         confine=settings.confine,
         sudo=settings.agent_sudo,
+        scratch_gib=settings.vm_disk_size,
+        scratch_on_tmpfs=environ.get(ALLOW_TMPFS) == "1",
+        lock_memory=settings.lock_guest_memory,
+        clipboard_images=settings.clipboard.images,
         linger=settings.linger,
         scrollback=settings.scrollback,
         waiting_titles=settings.waiting_titles,

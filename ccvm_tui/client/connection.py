@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ccvm_tui import claim, framing, protocol
+from ccvm_tui import bridging, claim, framing, protocol
 from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch, user_error
-from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, TermColours, TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, Forward, GuestInfo, SessionInfo, TermColours, TermSize
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import SessionSpec, ToClient, ToKeeper
 
@@ -255,6 +255,26 @@ class Keeper:
     async def mute(self, session: str, muted: bool) -> None:
         """Mute or unmute a session."""
         await self.ask(protocol.Mute(session, muted), protocol.Done)
+
+    async def ports(self) -> bridging.Ports:
+        """Return the ports on which programs of the guest listen, and the forwarded ports."""
+        return await self.ask(bridging.GetPorts(), bridging.Ports)
+
+    async def forward(self, guest: int, host: int = 0) -> Forward:
+        """Forward the port ``host`` of this machine, 0 for a free one, to the port ``guest`` of the guest."""
+        return (await self.ask(bridging.AddForward(guest, host), bridging.Forwarded)).forward
+
+    async def remove_forward(self, host: int) -> None:
+        """End the forwarding of the port ``host`` of this machine."""
+        await self.ask(bridging.RemoveForward(host), protocol.Done)
+
+    async def answer_link(self, link: int, *, opened: bool) -> None:
+        """Accept or reject the offer of a link. An accepted login's callback port is forwarded."""
+        await self.ask(bridging.AnswerLink(link, opened), protocol.Done)
+
+    async def prepare_ssh(self) -> str:
+        """Prepare the guest for SSH clients, and return the directory with the files for them."""
+        return (await self.ask(bridging.PrepareSsh(), bridging.SshFiles)).directory
 
     async def close(self) -> None:
         """Close the connection. Idempotent."""

@@ -170,6 +170,9 @@ def _text_or_file() -> Kind:
 POSITIVE = _integer("a positive integer", 1, 1 << 40)
 """A positive integer."""
 
+DISK_SIZE = _integer("a number of GiB from 0 to 65536", 0, 1 << 16)
+"""The size of a disk in GiB."""
+
 LINES = _integer("a number of lines from 0 to 1000000", 0, 1_000_000)
 """A number of lines."""
 

@@ -71,6 +71,7 @@ class Keys:
     scrollback: str = _key("[", "read, search and copy the scrollback")
     sidebar: str = _key("s", "hide or show the sidebar")
     tile: str = _key("t", "show sessions side by side")
+    page: str = _key("o", "open the page that a program wants to show")
     end: str = _key("x", "end the session")
     palette: str = _key(":", "command palette")
 
@@ -109,6 +110,18 @@ class Share:
         kinds.BOOLEAN,
         "the global configuration of Git, without credentials and signing",
         variable="CCVM_SHARE_GIT_CONFIG",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Clipboard:
+    """The parts of the host's clipboard that programs in a guest can read."""
+
+    images: bool = setting(
+        True,
+        kinds.BOOLEAN,
+        "whether programs in the guest can read images from your clipboard, but no text",
+        variable="CCVM_CLIPBOARD_IMAGES",
     )
 
 
@@ -176,6 +189,18 @@ class Settings:
         "whether the guest shares ~/.claude/projects with the host, which contains Claude Code's conversations",
         variable="CCVM_PERSIST_PROJECTS",
     )
+    vm_disk_size: int = setting(
+        0,
+        kinds.DISK_SIZE,
+        "size in GiB of an encrypted disk at /scratch, which is lost with the guest; 0 for none",
+        variable="CCVM_VM_DISK_SIZE",
+    )
+    lock_guest_memory: bool = setting(
+        False,
+        kinds.BOOLEAN,
+        "whether the guest's memory is locked, so that it is never written to swap",
+        variable="CCVM_MLOCK",
+    )
     network: str = setting(
         "user", kinds.choice("user", "none"), "network of the guest: outgoing connections, or none",
         variable="CCVM_NETWORK",
@@ -224,6 +249,7 @@ class Settings:
         variable="CCVM_LEADER", per_project=False,
     )  # fmt: skip
     share: Share = field(default_factory=Share)
+    clipboard: Clipboard = field(default_factory=Clipboard)
     keys: Keys = field(default_factory=Keys)
     theme: Theme = field(default_factory=Theme)
 

@@ -8,7 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from ccvm_tui.errors import UserError
 from ccvm_tui.guest import Usage
+from ccvm_tui.keeper.forwards import Connection
 from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 from ccvm_tui.session.local import LocalTransport
@@ -42,6 +44,12 @@ class GuestOwner(Protocol):
 
     def report_hook(self, session: str, state: str, text: str) -> None:
         """Handle a report of a hook in the guest about the state of a session."""
+
+    async def clipboard_image(self, request: bytes) -> bytes:
+        """Return the answer to a request for an image in the user's clipboard. The request may be invalid."""
+
+    def offer_link(self, session: str, address: str) -> None:
+        """Handle that a program in the guest wants to open a web page. The address may be invalid."""
 
     def warn(self, text: str) -> None:
         """Handle a warning for the user."""
@@ -81,6 +89,18 @@ class Guest(Protocol):
 
     async def edits(self) -> Edits:
         """Return the edits of a read-only project, which exist in memory only."""
+
+    async def ports(self) -> tuple[int, ...]:
+        """Return the TCP ports on which programs of the guest listen. Raises UserError if the guest does not answer."""
+
+    async def connect(self, port: int) -> Connection:
+        """Connect to a port of the guest's loopback interface. Raises OSError or UserError if that fails."""
+
+    async def prepare_ssh(self) -> str:
+        """Prepare the guest for SSH clients, and return the directory with the files for them.
+
+        Raises UserError if the guest does not support it.
+        """
 
     def console_tail(self) -> str:
         """Return the last lines of the console."""
@@ -130,6 +150,18 @@ class LocalGuest:
     async def edits(self) -> Edits:
         """Return no edits."""
         return Edits(0)
+
+    async def ports(self) -> tuple[int, ...]:
+        """Return nothing: all ports of this machine would be listed."""
+        return ()
+
+    async def connect(self, port: int) -> Connection:
+        """Connect to a port of this machine. Raises OSError if nothing listens on it."""
+        return await asyncio.open_connection("127.0.0.1", port)
+
+    async def prepare_ssh(self) -> str:
+        """Raise UserError: there is no guest."""
+        raise UserError("this guest has no machine that SSH could connect to")
 
     def console_tail(self) -> str:
         """Return an empty string."""

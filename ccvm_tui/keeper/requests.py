@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from ccvm_tui import protocol
+from ccvm_tui import bridging, protocol
 from ccvm_tui.errors import UserError
 from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Request, Result
@@ -62,6 +62,18 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             (await keeper.session(id_)).seen()
         case protocol.Mute(session=id_, muted=muted):
             (await keeper.session(id_)).mute(muted)
+        case bridging.GetPorts():
+            await keeper.transport()
+            return bridging.Ports(await keeper.guest.ports(), keeper.forwards.all())
+        case bridging.AddForward(guest=guest, host=host):
+            return bridging.Forwarded(await keeper.add_forward(guest, host))
+        case bridging.RemoveForward(host=host):
+            keeper.remove_forward(host)
+        case bridging.AnswerLink(link=link, opened=opened):
+            await keeper.answer_link(link, opened=opened)
+        case bridging.PrepareSsh():
+            await keeper.transport()
+            return bridging.SshFiles(await keeper.guest.prepare_ssh())
     return protocol.Done()
 
 

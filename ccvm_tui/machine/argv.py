@@ -8,7 +8,7 @@ a comma inside a value is doubled (qemu(1), "Device options"): every value that 
 from __future__ import annotations
 
 from ccvm_tui.machine.arch import MachineType
-from ccvm_tui.machine.spec import CONTROL_PORT, SSH_PORT, MachineFds, MachineSpec
+from ccvm_tui.machine.spec import CONTROL_PORT, SCRATCH_SERIAL, SSH_PORT, MachineFds, MachineSpec
 
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
@@ -42,6 +42,7 @@ def argv(spec: MachineSpec, fds: MachineFds) -> list[str]:
         *_console(fds),
         *_ports(fds, kind),
         *_drives(spec, kind),
+        *_scratch(fds, kind),
         *_network(spec, kind),
         *_shares(spec, fds, kind),
         *_entropy(kind),
@@ -151,6 +152,20 @@ def _drives(spec: MachineSpec, kind: MachineType) -> list[str]:
             "-device", f"virtio-blk-{kind.bus},drive={node},serial={quoted(drive.serial)}",
         ]  # fmt: skip
     return options
+
+
+def _scratch(fds: MachineFds, kind: MachineType) -> list[str]:
+    """Return the scratch disk. If the host's disk is full, the guest gets an error. By default, QEMU would pause it."""
+    if fds.scratch is None:
+        return []
+    return [
+        "-add-fd", f"fd={fds.scratch},set=1",
+        "-blockdev",
+        "driver=raw,node-name=scratch,discard=unmap,"
+        "file.driver=file,file.discard=unmap,file.locking=off,file.filename=/dev/fdset/1",
+        "-device",
+        f"virtio-blk-{kind.bus},drive=scratch,serial={SCRATCH_SERIAL},werror=report,rerror=report",
+    ]  # fmt: skip
 
 
 def _network(spec: MachineSpec, kind: MachineType) -> list[str]:

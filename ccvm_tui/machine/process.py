@@ -125,13 +125,15 @@ class Machine:
         self._stop_requested = False
 
     @classmethod
-    async def start(cls, spec: MachineSpec, paths: GuestPaths, shares: Sequence[ShareSockets] = ()) -> Machine:
+    async def start(
+        cls, spec: MachineSpec, paths: GuestPaths, shares: Sequence[ShareSockets] = (), scratch: int | None = None
+    ) -> Machine:
         """Launch QEMU, connect to its monitor and start the guest's processors.
 
         ``shares`` are QEMU's sockets of the connections to the file servers, one element per share of ``spec``; they
-        are closed here. ``paths.dir`` must exist. On failure or cancellation no process is left running. Raises
-        PrerequisiteError if QEMU is missing, BootError with QEMU's output if it does not start, OSError if a socket
-        cannot be created.
+        are closed here. ``scratch`` is the descriptor of the scratch disk's file. ``paths.dir`` must exist. On failure
+        or cancellation no process is left running. Raises PrerequisiteError if QEMU is missing, BootError with QEMU's
+        output if it does not start, OSError if a socket cannot be created.
         """
         program = find_program(spec)
         if spec.accel == "tcg" and not spec.tsc_khz:
@@ -158,6 +160,7 @@ class Machine:
                 control=control_end.fileno(),
                 ssh=ssh.fileno(),
                 shares=tuple(ShareFds(share.device.fileno(), share.helper.fileno()) for share in shares),
+                scratch=scratch,
             )
             machine._child = Child(await _spawn(spec, program, fds))
             on_failure.callback(machine._child.close)

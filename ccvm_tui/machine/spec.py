@@ -18,6 +18,9 @@ SSH_PORT = "ccvm.ssh"
 
 WORKSPACE_TAG = "workspace"
 HISTORY_TAG = "history"
+SCRATCH_SERIAL = "scratch"
+"""The serial of the scratch disk."""
+
 SERIAL_MAX = 20
 """Maximum length of a virtio disk's serial in bytes (VIRTIO_BLK_ID_BYTES, virtio 1.2, 5.2.6)."""
 TAG_MAX = 35
@@ -118,6 +121,8 @@ class MachineSpec:
 class MachineFds:
     """File descriptors that QEMU inherits: connected stream sockets, and for ``ssh`` a listening socket.
 
+    ``scratch`` is the file of a writable disk.
+
     A device whose descriptor is None is omitted. ``shares`` has one element per share of the machine.
     """
 
@@ -126,8 +131,9 @@ class MachineFds:
     control: int | None = None
     ssh: int | None = None
     shares: tuple[ShareFds, ...] = ()
+    scratch: int | None = None
 
     def all(self) -> tuple[int, ...]:
         """Return all descriptors."""
-        single = [fd for fd in (self.qmp, self.console, self.control, self.ssh) if fd is not None]
+        single = [fd for fd in (self.qmp, self.console, self.control, self.ssh, self.scratch) if fd is not None]
         return (*single, *(fd for share in self.shares for fd in (share.device, share.helper)))

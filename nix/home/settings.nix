@@ -62,6 +62,12 @@ in
     persistClaudeProjects =
       row "persist_claude_projects" types.bool false
         "whether the guest shares ~/.claude/projects with the host, which contains Claude Code's conversations";
+    vmDiskSize =
+      row "vm_disk_size" (types.ints.between 0 65536) 0
+        "size in GiB of an encrypted disk at /scratch, which is lost with the guest; 0 for none";
+    lockGuestMemory =
+      row "lock_guest_memory" types.bool false
+        "whether the guest's memory is locked, so that it is never written to swap";
     network = row "network" (types.enum [
       "user"
       "none"
@@ -130,6 +136,9 @@ in
         row "share.git_config" types.bool true
           "the global configuration of Git, without credentials and signing";
     };
+    clipboard.images =
+      row "clipboard.images" types.bool true
+        "whether programs in the guest can read images from your clipboard, but no text";
   };
 
   # Options that apply to all projects.
@@ -151,6 +160,7 @@ in
       scrollback = row "keys.scrollback" key "[" "read, search and copy the scrollback";
       sidebar = row "keys.sidebar" key "s" "hide or show the sidebar";
       tile = row "keys.tile" key "t" "show sessions side by side";
+      page = row "keys.page" key "o" "open the page that a program wants to show";
       end = row "keys.end" key "x" "end the session";
       palette = row "keys.palette" key ":" "command palette";
     };

@@ -46,6 +46,9 @@ CCVM_OPTIONS = {
     "share.plugins": "share.plugins",
     "share.config": "share.config",
     "share.gitConfig": "share.git_config",
+    "vmDiskSize": "vm_disk_size",
+    "lockGuestMemory": "lock_guest_memory",
+    "clipboard.images": "clipboard.images",
     "persistClaudeProjects": "persist_claude_projects",
     "extraClaudeMd": "extra_claude_md",
     "package": None,
@@ -58,7 +61,7 @@ CCVM_OPTIONS = {
 """Options of ccvm that exist with the same name, and their setting, or None for options of the package and image."""
 
 CCVM_SETTINGS_WITHOUT_EFFECT = (
-    "vm_disk_size", "clipboard.images", "egress_allowlist", "egress_ports", "lock_guest_memory",
+    "egress_allowlist", "egress_ports",
 )  # fmt: skip
 """Options of ccvm that have no setting yet. As soon as one is in the schema, the module must have the option."""
 

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Remove the leftovers and print them."""
     from ccvm_tui.text import size_text
 
-    leftovers = [*dead_guests(), *_old_records(time.time()), *_images(all_others=args.images)]
+    leftovers = [*dead_guests(), *_old_records(time.time()), *_scratch_files(), *_images(all_others=args.images)]
     verb = "would remove" if args.dry_run else "removed"
     for leftover in leftovers:
         if not args.dry_run:
@@ -70,6 +70,16 @@ def _old_records(now: float) -> list[Leftover]:
             if now - info.st_mtime > KEPT_DAYS * 86400:
                 found.append(Leftover(what, file, info.st_size, file.unlink))
     return found
+
+
+def _scratch_files() -> list[Leftover]:
+    """Return files of scratch disks that have a name, because their keeper died before it could remove the name."""
+    from ccvm_tui.paths import scratch_dir
+
+    return [
+        Leftover("a scratch disk", file, file.lstat().st_blocks * 512, file.unlink)
+        for file in sorted(scratch_dir().glob("disk-*"))
+    ]
 
 
 def _images(*, all_others: bool) -> list[Leftover]:

@@ -52,6 +52,11 @@ def _in_connected_guest(subject: Subject) -> bool:
     return subject.state is not None
 
 
+def _offers_page(subject: Subject) -> bool:
+    info = subject.guest.info if subject.guest is not None else None
+    return info is not None and bool(info.links)
+
+
 def _pause_label(subject: Subject) -> str:
     return "resume" if subject.state is GuestState.PAUSED else "pause"
 
@@ -104,6 +109,10 @@ ATTENTION = Action("attention", "Next waiting session", "the one that needs you 
 RUN = Action("run", "Start the guest", "of the selected project", "run", "r", applies=_on_stopped_project)
 SHELL = Action("shell", "New shell", "in the selected guest", "shell", "c", leader=True, applies=_in_running_guest)
 AGENT = Action("agent", "New agent", "in the selected guest", "agent", "g", leader=True, applies=_in_running_guest)
+PORTS = Action("ports", "Ports", "forward a port of the guest to this machine", "ports", "f")
+PAGE = Action(
+    "page", "Open a page", "that a program in the guest wants to show", "page", "o", leader=True, applies=_offers_page
+)
 END = Action(
     "end", "End the session", "the focused or selected one", "end", "x", leader=True, applies=_on_running_session
 )
@@ -144,16 +153,16 @@ CLOSE_ENDED = Action("close_ended", "Close the ended session", label="close", in
 RUN_AGAIN = Action("run_again", "Run the ended session again", label="run again", in_palette=False)
 
 ACTIONS = (
-    OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, END, STOP, PAUSE, ZOOM,
-    SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, SETTINGS, MUTE, ADD, FORGET, FILTER, TILE, SIDEBAR,
-    NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
+    OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, PORTS, PAGE, END, STOP,
+    PAUSE, ZOOM, SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, SETTINGS, MUTE, ADD, FORGET, FILTER, TILE,
+    SIDEBAR, NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
 )  # fmt: skip
 """All actions, in the order of the palette and the help."""
 
 BY_NAME = {action.name: action for action in ACTIONS}
 BY_TREE_KEY = {action.tree_key: action for action in ACTIONS if action.tree_key}
 
-TREE_FOOTER = (OPEN, RUN, SHELL, AGENT, END, STOP, PAUSE, LOGS, SETTINGS, FORGET, SWITCH, FILTER, ADD, HELP, QUIT)
+TREE_FOOTER = (OPEN, PAGE, RUN, SHELL, AGENT, END, STOP, PAUSE, LOGS, SETTINGS, FORGET, SWITCH, FILTER, ADD, HELP, QUIT)
 """The actions at the bottom while the tree has the focus, as far as they apply."""
 
 SESSION_FOOTER = (DETACH, SWITCH, ATTENTION, SHELL, ZOOM, SCROLLBACK, HELP)

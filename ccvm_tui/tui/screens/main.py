@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from textual import on
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.fuzzy import Matcher
 from textual.message import Message
 from textual.screen import Screen
@@ -39,6 +39,7 @@ from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
+from ccvm_tui.tui.screens.bridges import Bridges, zoom
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
 from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
@@ -89,6 +90,7 @@ class MainScreen(Screen[None]):
             self._clipboard,
             self._notify_briefly,
         )
+        self._bridges = Bridges(self, self.model.fleet, self._ask, self._notify_briefly, self._clipboard.copy)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed = False
         self._host_focused = True
@@ -173,6 +175,8 @@ class MainScreen(Screen[None]):
             work = self._guest_clipboard.offer(key, self.model.sessions.get(key), event.data)
             if work is not None:
                 start(self, work, f"clipboard of {key}")
+        elif event.kind == "link":
+            self._bridges.offered(guest, event, table.shown_key(table.PAGE.tree_key))
         elif event.kind == "warning":
             self.notify(plain(f"{guest}: {event.text}", 200), severity="warning", markup=False)
 
@@ -309,18 +313,6 @@ class MainScreen(Screen[None]):
         elif project:
             self.start_guest(project, kind)
 
-    async def _zoom(self, key: SessionKey) -> None:
-        try:
-            await sessions.attach(key, self.app.suspend())
-        except SuspendNotSupported:
-            self._notify_briefly("There is no terminal to zoom into")
-            return
-        finally:
-            host_of(self).reset()
-            self.app.refresh(layout=True)
-        if key in self.model.sessions:
-            self.open_session(key)
-
     def _run_command(self, command: Command | None) -> None:
         match command.does if command is not None else None:
             case Action() as action:
@@ -409,6 +401,14 @@ class MainScreen(Screen[None]):
         subject = self._subject()
         self._start_session(subject.guest, subject.project, SessionKind.AGENT)
 
+    def action_ports(self) -> None:
+        """Show the ports of the selected guest."""
+        self._bridges.show_ports(self._subject().guest)
+
+    def action_page(self) -> None:
+        """Show the page that the selected guest offers."""
+        self._bridges.show_page(self._subject().guest)
+
     def action_end(self) -> None:
         """End the selected session, or close its last screen."""
         if self.main_area.ended_pane is not None:
@@ -435,7 +435,7 @@ class MainScreen(Screen[None]):
         """Give the host terminal to the selected session until it detaches."""
         key = self._subject().session or self.model.selection.current
         if key is not None and self.main_area.ended_pane is None:
-            start(self, partial(self._zoom, key), "zoom", exclusive=True)
+            start(self, partial(zoom, self, self.model.fleet, key, self.open_session), "zoom", exclusive=True)
 
     def action_logs(self) -> None:
         """Show the logs of the selected guest."""

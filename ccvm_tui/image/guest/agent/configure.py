@@ -9,12 +9,15 @@ import binascii
 import os
 import time
 
-from . import account, home_files, login, machine, network, programs, workspace
+from . import account, home_files, login, machine, network, programs, scratch, workspace
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+BRIDGE = "/run/ccvm/bridge"
+"""The directory of the user for sockets that the host listens on, through SSH."""
 
 _PREPARED = "/run/ccvm/prepared"
 _PREPARE_TIMEOUT = 20.0
@@ -49,6 +52,7 @@ class Settings:
         zone = message.get("timezone", {})
         self.timezone = str(zone.get("name", "")), binascii.a2b_base64(zone.get("data", ""))
         self.network = str(message.get("network", "none"))
+        self.scratch = bool(message.get("scratch", False))
 
 
 def parse(message: dict[str, Any]) -> Settings:
@@ -68,6 +72,7 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     user = settings.user
     machine.seed(settings.entropy)
     machine.set_clock(settings.time_ns)
+    disk = scratch.start(user.owner) if settings.scratch else None
     on_phase("user")
     account.create(user)
     login.write_settings(settings.host_key, settings.authorized_key, user.name, user.uid)
@@ -79,6 +84,8 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     _await_preparation()
     account.prepare_home(user)
     os.chown("/run/ccvm/sessions", *user.owner)
+    os.mkdir(BRIDGE, 0o700)
+    os.chown(BRIDGE, *user.owner)
     on_phase("mounts")
     _mount_workspace(settings)
     on_phase("network")
@@ -99,6 +106,8 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
             raise CannotConfigure(f"{share.get('path')} could not be mounted: {error}") from error
     directory = str(settings.workspace["path"]) if settings.workspace else account.HOME
     programs.configure(user, settings.guest, directory)
+    if disk is not None and (problem := scratch.problem(disk)):
+        raise CannotConfigure(f"the scratch disk could not be set up: {problem}")
 
 
 def _mount_workspace(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import machine, processes, terminfo
+from . import editor, listening, machine, processes, terminfo
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ def answer(request: Request) -> Answer:
 
 
 def _stats(_: Request) -> Answer:
-    return processes.stats()
+    return {**processes.stats(), "ports": listening.ports()}
+
+
+def _ports(_: Request) -> Answer:
+    return {"ports": listening.ports()}
 
 
 def _time(request: Request) -> Answer:
@@ -49,8 +53,15 @@ def _processes(request: Request) -> Answer:
     return processes.of_session(str(request["session"]))
 
 
+def _editor(request: Request) -> Answer:
+    editor.install(str(request["host_key"]), str(request["authorized_key"]))
+    return {"command": editor.COMMAND}
+
+
 _OPERATIONS: dict[str, Callable[[Request], Answer]] = {
     "stats": _stats,
+    "ports": _ports,
+    "editor": _editor,
     "time": _time,
     "terminfo": _terminfo,
     "signal": _signal,
