@@ -19,6 +19,7 @@ from __future__ import annotations
 import msgspec
 
 from ccvm_tui import packing
+from ccvm_tui.edits import Edit
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.framing import frame
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
@@ -321,6 +322,16 @@ class CheckEdits(_Message, frozen=True):
     """Return the edits of a read-only project, which exist only in the guest, as Edits."""
 
 
+class ListEdits(_Message, frozen=True):
+    """Return all edits of a read-only project as EditList."""
+
+
+class AcceptEdits(_Message, frozen=True):
+    """Take the host's files at ``paths``, to which edits were applied, as those that the guest edits."""
+
+    paths: tuple[str, ...]
+
+
 class Seen(_Message, frozen=True):
     """Clear the session's attention mark, because the user has looked at the session."""
 
@@ -346,6 +357,8 @@ Request = (
     | FindText
     | CheckBusy
     | CheckEdits
+    | ListEdits
+    | AcceptEdits
     | Seen
     | Mute
 )
@@ -411,7 +424,14 @@ class Edits(_Message, frozen=True):
     names: tuple[str, ...] = ()
 
 
-Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits
+class EditList(_Message, frozen=True):
+    """All edits of a read-only project. ``total`` is their number, of which at most ``EDITS_MAX`` are listed."""
+
+    total: int
+    edits: tuple[Edit, ...] = ()
+
+
+Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits | EditList
 """The result of a request."""
 
 

@@ -30,6 +30,8 @@ VERBS = {
     "attach": "show a session on this terminal",
     "ls": "list running guests and their sessions",
     "exec": "run a program in a guest, with pipes instead of a terminal",
+    "diff": "show what a guest has changed in its project",
+    "apply": "apply a guest's edits of a read-only project to the host, or undo that",
     "stop": "stop guests",
     "pause": "pause guests",
     "resume": "resume paused guests",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -247,6 +247,14 @@ class Keeper:
     async def edits(self) -> protocol.Edits:
         """Return the edits of a read-only project, which exist in the guest's memory only."""
         return await self.ask(protocol.CheckEdits(), protocol.Edits)
+
+    async def list_edits(self) -> protocol.EditList:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+        return await self.ask(protocol.ListEdits(), protocol.EditList)
+
+    async def accept_edits(self, paths: Sequence[str]) -> None:
+        """Report that edits were applied to the host's files at ``paths``."""
+        await self.ask(protocol.AcceptEdits(tuple(paths)), protocol.Done)
 
     async def seen(self, session: str) -> None:
         """Report that the user has looked at a session, which clears its attention mark."""

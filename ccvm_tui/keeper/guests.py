@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ccvm_tui.guest import Usage
-from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
+from ccvm_tui.protocol import EditList, Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 from ccvm_tui.session.local import LocalTransport
 
@@ -82,6 +83,12 @@ class Guest(Protocol):
     async def edits(self) -> Edits:
         """Return the edits of a read-only project, which exist in memory only."""
 
+    async def list_edits(self) -> EditList:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+
+    async def accept_edits(self, paths: Sequence[str]) -> None:
+        """Take the host's files at ``paths``, to which edits were applied, as those that the guest edits."""
+
     def console_tail(self) -> str:
         """Return the last lines of the console."""
 
@@ -130,6 +137,13 @@ class LocalGuest:
     async def edits(self) -> Edits:
         """Return no edits."""
         return Edits(0)
+
+    async def list_edits(self) -> EditList:
+        """Return no edits."""
+        return EditList(0)
+
+    async def accept_edits(self, paths: Sequence[str]) -> None:
+        """Do nothing."""
 
     def console_tail(self) -> str:
         """Return an empty string."""

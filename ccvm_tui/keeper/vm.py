@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,12 @@ from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.guests import Facts, GuestOwner
-from ccvm_tui.keeper.shares import Shares
+from ccvm_tui.keeper.shares import Shares, remember_start
 from ccvm_tui.keeper.staging import Staged, messages, stage
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
-from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
+from ccvm_tui.protocol import EditList, Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ POWEROFF_TIMEOUT = 5.0
 STAGING_TIMEOUT = 30.0
 """Seconds within which the user's configuration must be read. A network file system may not answer at all."""
 
+SNAPSHOT_TIMEOUT = 10.0
+"""Seconds for which the boot waits for a snapshot of the project."""
+
 REPLY_TIMEOUT = 3.0
 """Seconds within which the guest agent must answer the requests of this module."""
 
@@ -99,6 +103,7 @@ class VmGuest:
         """
         image = load_image(Path(self._spec.image))
         staging = self._tasks.start(asyncio.to_thread(stage, self._spec.sharing, self._spec.project), "staging")
+        start = self._tasks.start(asyncio.to_thread(remember_start, self._spec, self._paths), "snapshot of the project")
         await self._start_machine(image, self._runtime())
         # imported while the guest's kernel starts, because they are slow to import
         from ccvm_tui.session.ssh_channel import SshTransport
@@ -109,11 +114,20 @@ class VmGuest:
         self._owner.begin_phase("configure")
         for message in messages((await self._staged(staging)).files):
             self._agent.send(message)
+        await self._wait_for_snapshot(start)
         self._agent.send(self._configuration())
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
         self._owner.begin_phase("login")
         await self._connection()
         return SshTransport(self._connection)
+
+    async def _wait_for_snapshot(self, start: asyncio.Task[None]) -> None:
+        """Wait for the snapshot of the project, since the guest can change the files as soon as it is configured."""
+        try:
+            async with asyncio.timeout(SNAPSHOT_TIMEOUT):
+                await asyncio.shield(start)
+        except TimeoutError:
+            log.warning("the snapshot of the project is not complete; it may contain changes of the guest")
 
     async def _staged(self, staging: asyncio.Task[Staged]) -> Staged:
         """Return the user's files for the guest, after a warning for each that is omitted."""
@@ -451,6 +465,14 @@ class VmGuest:
     async def edits(self) -> Edits:
         """Return the number of edits of a read-only project, with the names of the first files."""
         return await self._shares.edits()
+
+    async def list_edits(self) -> EditList:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+        return await self._shares.list_edits()
+
+    async def accept_edits(self, paths: Sequence[str]) -> None:
+        """Take the host's files at ``paths``, to which edits were applied, as those that the guest edits."""
+        await self._shares.accept_edits(paths)
 
     def console_tail(self) -> str:
         """Return the last lines of the console, or an empty string before the machine was started."""

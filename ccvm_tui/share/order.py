@@ -1,9 +1,12 @@
-"""The argument of the file server's process."""
+"""The argument of the file server's process, and the requests on its control connection."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+
+COUNT, LIST, ACCEPT = b"e", b"l", b"a"
+"""Requests: the number of edits and the first paths, all edits, and paths to which edits were applied (with a body)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from textual import on
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.fuzzy import Matcher
 from textual.message import Message
 from textual.screen import Screen
@@ -20,13 +20,13 @@ from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionKind
 from ccvm_tui.protocol import Happened
 from ccvm_tui.text import plain
-from ccvm_tui.tui.actions import guests, sessions, table
+from ccvm_tui.tui.actions import guests, review, sessions, table
 from ccvm_tui.tui.actions.clipboard import Clipboard, GuestClipboard
 from ccvm_tui.tui.actions.guests import SessionLauncher
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action
 from ccvm_tui.tui.dialogs.add_project import AddProject
-from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
+from ccvm_tui.tui.dialogs.confirm import Confirm, ConfirmOrReview, UnexpectedConfirm
 from ccvm_tui.tui.dialogs.help import Help
 from ccvm_tui.tui.dialogs.logs import Logs
 from ccvm_tui.tui.dialogs.palette import Command, Palette, StartProject, UseTheme, commands
@@ -36,11 +36,13 @@ from ccvm_tui.tui.model import attention
 from ccvm_tui.tui.model.guests import Guest
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.selection import Subject
-from ccvm_tui.tui.model.sessions import SessionKey, session_title
+from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
+from ccvm_tui.tui.screens.announce import announce
+from ccvm_tui.tui.screens.review import ReviewScreen
+from ccvm_tui.tui.screens.zoom import zoom
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
-from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
 from ccvm_tui.tui.widgets.body import Body
 from ccvm_tui.tui.widgets.controls import ActionRequested, run_in_background, show_error, start
@@ -178,13 +180,8 @@ class MainScreen(Screen[None]):
 
     def _announce(self, change: attention.Change) -> None:
         """Notify the user of a session that needs them, unless they are looking at it."""
-        key, info = change.key, self.model.sessions[change.key]
-        if self.model.is_muted(key) or (key == self.main_area.focused_session and self._host_focused):
-            return
-        title = f"{session_title(info)} · {key.guest}"
-        self.notify(plain(change.text, 200), title=plain(title, 80), timeout=6, markup=False)
-        if self.model.settings_of(key.guest, self.settings).notifications:
-            host_of(self).write(attention.notification(title, change.text))
+        if change.key != self.main_area.focused_session or not self._host_focused:
+            announce(self, change, self.model, self.settings)
 
     def _mark_seen(self) -> None:
         """Report to the keeper that the user has seen why the focused session needs them."""
@@ -226,12 +223,6 @@ class MainScreen(Screen[None]):
     def _text_copied(self, event: Terminal.Copied) -> None:
         start(self, partial(self._copy_selection, event.terminal, event.selection), "copy")
 
-    @on(Terminal.LinkClicked)
-    def _link_clicked(self, event: Terminal.LinkClicked) -> None:
-        if address := safe_link(event.address):
-            self.notify(f"Opening {plain(address, 150)}", timeout=3, markup=False)
-            self.app.open_url(address)
-
     def on_resize(self) -> None:
         """Adapt sidebar and details to the new width."""
         if self._composed:
@@ -247,8 +238,13 @@ class MainScreen(Screen[None]):
         self._refresh_details()
         self._mark_seen()
 
-    async def _ask(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        return await self.app.push_screen_wait(Confirm(question, lines, yes)) is True
+    async def _ask_about(self, guest: Guest, question: str, lines: Sequence[str], yes: str) -> bool:
+        """Ask whether a guest, or its last session, may end. Its edits can be reviewed first, which is no consent."""
+        dialog = ConfirmOrReview if guest.info is not None and guest.info.read_only else Confirm
+        answer = await self.app.push_screen_wait(dialog(question, lines, yes))
+        if answer is None and dialog is ConfirmOrReview:
+            self._review(guest)
+        return answer is True
 
     async def _ask_unexpected(self, question: str, lines: Sequence[str], yes: str) -> bool:
         return await self.app.push_screen_wait(UnexpectedConfirm(question, lines, yes, "refuse")) is True
@@ -310,15 +306,7 @@ class MainScreen(Screen[None]):
             self.start_guest(project, kind)
 
     async def _zoom(self, key: SessionKey) -> None:
-        try:
-            await sessions.attach(key, self.app.suspend())
-        except SuspendNotSupported:
-            self._notify_briefly("There is no terminal to zoom into")
-            return
-        finally:
-            host_of(self).reset()
-            self.app.refresh(layout=True)
-        if key in self.model.sessions:
+        if await zoom(self, key) and key in self.model.sessions:
             self.open_session(key)
 
     def _run_command(self, command: Command | None) -> None:
@@ -414,13 +402,15 @@ class MainScreen(Screen[None]):
         if self.main_area.ended_pane is not None:
             self.main_area.action_close_ended()
         elif (key := self._subject().session) is not None:
-            start(self, partial(guests.end_session, self.model, key, self._ask), f"end {key}")
+            ask = partial(self._ask_about, self.model.fleet.guests[key.guest])
+            start(self, partial(guests.end_session, self.model, key, ask), f"end {key}")
 
     def action_stop(self) -> None:
         """Stop the selected guest, or cancel its start."""
         subject = self._subject()
         if subject.guest is not None:
-            work = partial(guests.stop_guest, self.model, subject.guest, self._ask, self._notify_briefly)
+            ask = partial(self._ask_about, subject.guest)
+            work = partial(guests.stop_guest, self.model, subject.guest, ask, self._notify_briefly)
             start(self, work, f"stop {subject.guest.name}")
         else:
             self.model.starts.cancel(subject.project)
@@ -441,6 +431,14 @@ class MainScreen(Screen[None]):
         """Show the logs of the selected guest."""
         if (guest := self._subject().guest) is not None:
             self.app.push_screen(Logs(guest))
+
+    def action_review(self) -> None:
+        """Show the edits of the selected guest."""
+        if (guest := self._subject().guest) is not None:
+            self._review(guest)
+
+    def _review(self, guest: Guest) -> None:
+        self.app.push_screen(ReviewScreen(guest.name, partial(review.load, guest.name), lambda: guest.sessions))
 
     def action_settings(self) -> None:
         """Show the settings of the selected project."""

@@ -1,0 +1,42 @@
+"""The review of a running guest: its edits from the keeper, and the report of those that were applied."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from ccvm_tui.client import connection
+from ccvm_tui.errors import NoSuchGuest, UserError, VersionMismatch
+from ccvm_tui.paths import GuestPaths
+from ccvm_tui.review import load, started
+from ccvm_tui.review.model import Review
+
+ANSWER_TIMEOUT = 30.0
+"""Seconds within which a keeper must list the edits."""
+
+
+async def review_of(guest: str) -> Review:
+    """Return the edits of a running guest for review, or the changes since its start if its project is writable.
+
+    Raises UserError if they are unknown or the keeper does not answer, and the errors of ``connection.connect``.
+    """
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT), await connection.connect(guest) as keeper:
+            info = await keeper.info()
+            edits = await keeper.list_edits() if info.read_only else None
+    except TimeoutError:
+        raise UserError(f"the keeper of {guest} did not list the edits", "see `ccvm-tui ls`") from None
+    paths = GuestPaths(guest)
+    if edits is None:
+        return await asyncio.to_thread(started.changes_since_start, guest, info.project, paths.start_repository)
+    return await asyncio.to_thread(load.load, guest, info.project, str(paths.edits_dir), edits.edits, edits.total)
+
+
+async def report_applied(guest: str, paths: Sequence[str]) -> None:
+    """Report applied edits to the guest's keeper, so that later changes are compared with them."""
+    if not paths:
+        return
+    with contextlib.suppress(NoSuchGuest, VersionMismatch, TimeoutError):
+        async with asyncio.timeout(ANSWER_TIMEOUT), await connection.connect(guest) as keeper:
+            await keeper.accept_edits(paths)
