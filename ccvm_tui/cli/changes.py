@@ -58,6 +58,8 @@ def notes(review: Review) -> list[str]:
     found = []
     if review.git:
         found.append(f"{review.git} files of Git's own metadata are not shown; they are never applied")
+    if review.ignored:
+        found.append(f"{review.ignored} new files that .gitignore excludes are left out; --ignored includes them")
     if review.omitted:
         found.append(f"{review.omitted} further files are not shown")
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +29,10 @@ class PrivateRepository:
     directory: Path
     project: Path
 
-    def run(self, *arguments: str, data: bytes = b"") -> bytes:
+    def run(self, *arguments: str, data: bytes = b"", statuses: Collection[int] = (0,)) -> bytes:
         """Run ``git`` with these arguments and ``data`` as its input, and return its output.
 
-        Raises UserError if Git is missing, fails, or does not end.
+        Raises UserError if Git is missing, does not end, or ends with a status that is not in ``statuses``.
         """
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
         try:
@@ -47,7 +48,7 @@ class PrivateRepository:
             raise UserError("git is not installed", "install it to compare a writable project") from None
         except subprocess.TimeoutExpired:
             raise UserError(f"git {arguments[0]} did not end within {COMMAND_TIMEOUT:.0f} s") from None
-        if result.returncode != 0:
+        if result.returncode not in statuses:
             problem = result.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {result.returncode}"]
             raise UserError(f"git {arguments[0]} failed in {self.project}: {problem[-1]}")
         return result.stdout

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from ccvm_tui.errors import UserError
 from ccvm_tui.project.git import PrivateRepository, metadata_of
 
 FILE_MAX = 1 << 20
@@ -59,6 +60,24 @@ def remember_start(repository: PrivateRepository) -> None:
     reference = repository.directory / START
     reference.parent.mkdir(parents=True, exist_ok=True)
     reference.write_text(tree + "\n")
+
+
+def ignored(directory: Path, project: Path, paths: Iterable[str]) -> frozenset[str]:
+    """Return those of ``paths`` in a project that its .gitignore files exclude. Directories end with a slash.
+
+    The result is empty if the project is no repository or Git fails. ``directory`` is that of a private repository,
+    which is created if necessary.
+    """
+    try:
+        known = (directory / "HEAD").exists()
+        repository = PrivateRepository(directory, project) if known else create(directory, project)
+        data = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        if repository is None or not data:
+            return frozenset()
+        output = repository.run("check-ignore", "-z", "--no-index", "--stdin", data=data, statuses=(0, 1))
+        return frozenset(os.fsdecode(path) for path in output.split(b"\0") if path)
+    except (UserError, OSError):
+        return frozenset()
 
 
 def start_of(repository: PrivateRepository) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ccvm_tui.edits import Base, Edit
@@ -24,14 +24,26 @@ _CLOCK_SLACK = 50_000_000
 _UNREADABLE = Version(Kind.OTHER)
 
 
-def load(guest: str, project: str, store: str, edits: Sequence[Edit], total: int) -> Review:
+def load(
+    guest: str,
+    project: str,
+    store: str,
+    edits: Sequence[Edit],
+    total: int,
+    ignored: Callable[[Iterable[str]], Collection[str]] = lambda _: (),
+) -> Review:
     """Return the review of a guest's edits. ``store`` is the directory of their content.
 
-    Raises UserError if the project or the store cannot be opened.
+    ``ignored`` returns which paths of new files are left out; directories end with a slash. Raises UserError if the
+    project or the store cannot be opened.
     """
     with Directory(project) as host, Directory(store) as backing:
         loader = _Loader(host, backing)
+        metadata = sum(is_git_metadata(edit.path) for edit in edits)
         own = [edit for edit in edits if not is_git_metadata(edit.path)]
+        names = {edit.path + "/" * (edit.kind == "directory"): edit for edit in own if _is_new(edit)}
+        hidden = {names[name].path for name in ignored(names) if name in names}
+        own = [edit for edit in own if edit.path not in hidden]
         found = [change for edit in own if (change := loader.change(edit)) is not None]
     made = {change.place: change.guest.mode for change in found if _is_made(change)}
     occupied = {
@@ -39,7 +51,11 @@ def load(guest: str, project: str, store: str, edits: Sequence[Edit], total: int
     }
     changes = [change for change in found if change.place not in made or change.place not in occupied]
     changes.sort(key=lambda change: change.path)
-    return Review(guest, project, store, tuple(changes), made, len(edits) - len(own), total - len(edits))
+    return Review(guest, project, store, tuple(changes), made, metadata, len(hidden), total - len(edits))
+
+
+def _is_new(edit: Edit) -> bool:
+    return edit.base is None and edit.kind != "absent" and not edit.left
 
 
 def _is_made(change: Change) -> bool:

@@ -141,7 +141,8 @@ class Review:
 
     ``store`` is the directory with the content of the edited files. ``directories`` are the places of directories that
     exist only in the guest, with their permissions. ``git`` is the number of edits of Git's own metadata, which are not
-    reviewed, and ``omitted`` that of edits beyond the limit. If ``applied`` is true, the project is writable, and the
+    reviewed, ``ignored`` that of new files that the project's .gitignore excludes, and ``omitted`` that of edits beyond
+    the limit. If ``applied`` is true, the project is writable, and the
     host has the changes already.
     """
 
@@ -151,6 +152,7 @@ class Review:
     changes: tuple[Change, ...]
     directories: Mapping[str, int] = field(default_factory=dict)
     git: int = 0
+    ignored: int = 0
     omitted: int = 0
     applied: bool = False
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from ccvm_tui.client import connection
 from ccvm_tui.errors import NoSuchGuest, UserError, VersionMismatch
 from ccvm_tui.paths import GuestPaths
+from ccvm_tui.project import snapshots
 from ccvm_tui.review import load, started
 from ccvm_tui.review.model import Review
 
@@ -16,10 +19,11 @@ ANSWER_TIMEOUT = 30.0
 """Seconds within which a keeper must list the edits."""
 
 
-async def review_of(guest: str) -> Review:
+async def review_of(guest: str, *, with_ignored: bool = False) -> Review:
     """Return the edits of a running guest for review, or the changes since its start if its project is writable.
 
-    Raises UserError if they are unknown or the keeper does not answer, and the errors of ``connection.connect``.
+    New files that the project's .gitignore excludes are left out, unless ``with_ignored`` is true. Raises UserError if
+    they are unknown or the keeper does not answer, and the errors of ``connection.connect``.
     """
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT), await connection.connect(guest) as keeper:
@@ -30,7 +34,11 @@ async def review_of(guest: str) -> Review:
     paths = GuestPaths(guest)
     if edits is None:
         return await asyncio.to_thread(started.changes_since_start, guest, info.project, paths.start_repository)
-    return await asyncio.to_thread(load.load, guest, info.project, str(paths.edits_dir), edits.edits, edits.total)
+    ignored = partial(snapshots.ignored, paths.start_repository, Path(info.project))
+    store = str(paths.edits_dir)
+    return await asyncio.to_thread(
+        load.load, guest, info.project, store, edits.edits, edits.total, (lambda _: ()) if with_ignored else ignored
+    )
 
 
 async def report_applied(guest: str, paths: Sequence[str]) -> None:

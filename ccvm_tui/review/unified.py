@@ -61,6 +61,14 @@ def has_lines(change: Change) -> bool:
     return change.is_text or any(version.kind is Kind.SYMLINK for version in (change.base, change.guest))
 
 
+def host_sides(change: Change) -> tuple[bytes, bytes] | None:
+    """Return the texts of the base and of the host's version if both sides have changed the file, as far as known."""
+    versions = (change.base, change.host)
+    if not change.three_way or any(version.data is None and version.kind is not Kind.ABSENT for version in versions):
+        return None
+    return change.base.data or b"", change.host.data or b""
+
+
 def sides(change: Change) -> tuple[bytes, bytes]:
     """Return the texts of the base and of the guest's version, for a change that has lines."""
     return change.base.data or b"", change.guest.data or b""
@@ -82,8 +90,15 @@ def line_bytes(line: Line) -> bytes:
     return data if data.endswith(b"\n") else data + b"\n" + NO_NEWLINE
 
 
-def unified(change: Change, hunks: Sequence[Hunk]) -> Iterator[bytes]:
-    """Yield a change as lines of a unified diff, with their ends."""
+def unified(change: Change, hunks: Sequence[Hunk], on_host: Sequence[Hunk] = ()) -> Iterator[bytes]:
+    """Yield a change as lines of a unified diff, with their ends.
+
+    The changes ``on_host`` of a conflict precede it in lines that begin with "# ", which programs ignore.
+    """
+    for hunk in on_host:
+        yield f"# {hunk.header} on the host\n".encode()
+        for shown in hunk.lines:
+            yield b"# " + line_bytes(shown).replace(b"\n\\", b"\n# \\")
     for line in header(change):
         yield line.encode("utf-8", "surrogateescape") + b"\n"
     for hunk in hunks:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -89,9 +89,9 @@ class EditedProject:
                 found[name] = ("f", path.stat().st_mode & 0o777, path.read_bytes())
         return found
 
-    def review(self) -> Review:
+    def review(self, ignored: Callable[[Iterable[str]], Collection[str]] = lambda _: ()) -> Review:
         edits = msgspec.convert(self.client.tree.list_edits(), list[Edit])
-        return load.load(self.name, str(self.host), str(self.store), edits, len(edits))
+        return load.load(self.name, str(self.host), str(self.store), edits, len(edits), ignored)
 
     def change(self, path: str) -> Change:
         """Return the change of a path."""

@@ -16,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("guest", nargs="?", metavar="GUEST", help="default: this directory's guest")
     parser.add_argument("path", nargs="*", metavar="PATH", help="only these files and directories of the project")
+    parser.add_argument("--ignored", action="store_true", help="include new files that .gitignore excludes")
     parser.add_argument(
         "--undo", action="store_true", help="undo what was applied last, also after the guest has ended"
     )
@@ -27,17 +28,17 @@ def run(args: argparse.Namespace) -> int:
 
     if args.undo and args.path:
         raise UserError("--undo concerns everything that was applied at once", f"`ccvm-tui apply --undo {args.guest}`")
-    return _undo(args.guest) if args.undo else _apply(args.guest, args.path)
+    return _undo(args.guest) if args.undo else _apply(args.guest, args.path, ignored=args.ignored)
 
 
-def _apply(wanted: str | None, paths: Sequence[str]) -> int:
+def _apply(wanted: str | None, paths: Sequence[str], *, ignored: bool) -> int:
     import asyncio
 
     from ccvm_tui.cli import changes, target
     from ccvm_tui.errors import UserError
     from ccvm_tui.review import apply, reviewing
 
-    review = asyncio.run(reviewing.review_of(target.guest(wanted)))
+    review = asyncio.run(reviewing.review_of(target.guest(wanted), with_ignored=ignored))
     if review.applied:
         raise UserError(
             f"the project of {review.guest} is writable, so the host has its changes already",

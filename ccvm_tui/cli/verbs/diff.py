@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("guest", nargs="?", metavar="GUEST", help="default: this directory's guest")
     parser.add_argument("path", nargs="*", metavar="PATH", help="only these files and directories of the project")
+    parser.add_argument("--ignored", action="store_true", help="include new files that .gitignore excludes")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--stat", action="store_true", help="show one line for each file")
     shown.add_argument("--json", action="store_true", help="print JSON, as documented in docs/commands.md")
@@ -45,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     from ccvm_tui.cli import changes, target
     from ccvm_tui.review import reviewing
 
-    review = asyncio.run(reviewing.review_of(target.guest(args.guest)))
+    review = asyncio.run(reviewing.review_of(target.guest(args.guest), with_ignored=args.ignored))
     selected = changes.select(review, args.path)
     if args.json:
         print(json.dumps(_as_json(review, selected), indent=2))
@@ -87,7 +88,13 @@ def _as_json(review: Review, selected: Sequence[Change]) -> dict[str, Any]:
                 "refused": refusal(change, review.project) or None,
             }
         )
-    return {"guest": review.guest, "project": review.project, "changes": listed, "git": review.git}
+    return {
+        "guest": review.guest,
+        "project": review.project,
+        "changes": listed,
+        "git": review.git,
+        "ignored": review.ignored,
+    }
 
 
 def _print_table(selected: Sequence[Change]) -> None:
@@ -98,7 +105,7 @@ def _print_table(selected: Sequence[Change]) -> None:
     rows = []
     for change in selected:
         added, removed = unified.counts(hunks := _hunks(change))
-        rows.append([change.letter, f"+{added}" if hunks else "", f"-{removed}" if hunks else "", described(change)])
+        rows.append([change.letter, *([f"+{added}", f"-{removed}"] if hunks else ["", ""]), described(change)])
     if rows:
         print(table(rows))
 
@@ -106,11 +113,13 @@ def _print_table(selected: Sequence[Change]) -> None:
 def _print_diffs(selected: Sequence[Change]) -> None:
     """Print a unified diff: unchanged if it is for a program, and without control characters on a terminal."""
     from ccvm_tui.cli.colours import painted_line, wants_colour
-    from ccvm_tui.review import unified
+    from ccvm_tui.review import difference, unified
 
     on_terminal, colour = sys.stdout.isatty(), wants_colour(sys.stdout)
     for change in selected:
-        for line in unified.unified(change, _hunks(change)):
+        on_host = unified.host_sides(change)
+        theirs = difference.compared(*on_host) if on_host is not None else []
+        for line in unified.unified(change, _hunks(change), theirs):
             if on_terminal:
                 print(painted_line(line, colour=colour))
             else:

@@ -35,7 +35,10 @@ async def load(guest: str) -> Edits:
 async def compare(edits: Edits, change: Change) -> None:
     """Compare the lines of one file, unless that was done already."""
     if edits.hunks_of(change) is None and unified.has_lines(change):
-        edits.add_hunks(change.path, await asyncio.to_thread(difference.compared, *unified.sides(change)))
+        hunks = await asyncio.to_thread(difference.compared, *unified.sides(change))
+        on_host = unified.host_sides(change)
+        theirs = await asyncio.to_thread(difference.compared, *on_host) if on_host is not None else None
+        edits.add_hunks(change.path, hunks, theirs)
 
 
 async def apply_chosen(edits: Edits) -> str:

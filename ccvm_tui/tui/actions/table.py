@@ -256,13 +256,13 @@ def copy_mode_hints(leader: str, keys: Keys, *, passive: bool) -> list[KeyHint]:
 
 def review_hints(*, applicable: bool, applied: bool) -> list[KeyHint]:
     """Return the keys at the bottom of the review. ``applied`` is true if the host has the changes already."""
-    decide = [KeyHint("Space", "skip file"), KeyHint("x", "skip hunk"), KeyHint("A", "all")]
     return [
         KeyHint("q", "back"),
-        KeyHint("↑ ↓", "files"),
         KeyHint("n p", "hunks"),
-        *([] if applied else decide),
+        *([] if applied else [KeyHint("Space", "skip file"), KeyHint("x", "skip hunk")]),
         KeyHint("c", "comment"),
+        KeyHint("↑ ↓", "files"),
+        *([] if applied else [KeyHint("A", "all")]),
         KeyHint("r", "read again"),
         *([] if applied else [KeyHint("u", "undo")]),
         *([KeyHint("a", "apply")] if applicable else []),

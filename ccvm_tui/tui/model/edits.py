@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ccvm_tui.review import unified
@@ -56,6 +56,7 @@ class Edits:
         self.index = 0
         self.hunk = 0
         self._hunks: dict[str, list[Hunk]] = {}
+        self._host_hunks: dict[str, list[Hunk]] = {}
         self._refused = {
             change.path: "" if review.applied else refusal(change, review.project) for change in review.changes
         }
@@ -101,9 +102,11 @@ class Edits:
 
     # --- hunks ----------------------------------------------------------------------------------------------------
 
-    def add_hunks(self, path: str, hunks: list[Hunk]) -> None:
-        """Add the result of the comparison of a file."""
+    def add_hunks(self, path: str, hunks: list[Hunk], on_host: list[Hunk] | None = None) -> None:
+        """Add the result of the comparison of a file: the guest's changes, and the host's if both have changed it."""
         self._hunks[path] = hunks
+        if on_host:
+            self._host_hunks[path] = on_host
 
     def hunks_of(self, change: Change) -> list[Hunk] | None:
         """Return the hunks of a file, or None if it has not been compared yet."""
@@ -189,17 +192,14 @@ class Edits:
         rows = [DiffRow("note", f"{change.words}: {note}") for note in _notes(change)]
         if problem := self.problem(change):
             rows.append(DiffRow("problem", f"not applied: {printable(problem)}"))
+        if theirs := self._host_hunks.get(change.path):
+            rows.append(DiffRow("note", "on the host since:"))
+            rows += [replace(row, hunk=-1) for row in _rows(theirs)]
+            rows.append(DiffRow("note", "in the guest:"))
         hunks = self.hunks_of(change)
         if hunks is None:
             return [*rows, DiffRow("note", "comparing …")] if unified.has_lines(change) else rows
-        for index, hunk in enumerate(hunks):
-            rows.append(DiffRow("header", hunk.header, index))
-            for line in hunk.lines:
-                text = line.text.rstrip(b"\n").decode("utf-8", "replace").expandtabs(4)
-                rows.append(DiffRow(line.sign, printable(text), index, line.new or line.old))
-                if not line.text.endswith(b"\n"):
-                    rows.append(DiffRow("note", "no newline at the end of the file", index))
-        return rows
+        return [*rows, *_rows(hunks)]
 
     def place(self) -> str:
         """Return the file and the line of the current hunk, for people."""
@@ -222,6 +222,16 @@ class Edits:
 
 COMMENT_LINES = 12
 """Lines of a hunk that are quoted in a comment."""
+
+
+def _rows(hunks: Sequence[Hunk]) -> Iterator[DiffRow]:
+    for index, hunk in enumerate(hunks):
+        yield DiffRow("header", hunk.header, index)
+        for line in hunk.lines:
+            text = line.text.rstrip(b"\n").decode("utf-8", "replace").expandtabs(4)
+            yield DiffRow(line.sign, printable(text), index, line.new or line.old)
+            if not line.text.endswith(b"\n"):
+                yield DiffRow("note", "no newline at the end of the file", index)
 
 
 def _line(hunk: Hunk) -> int:

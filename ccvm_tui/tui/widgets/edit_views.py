@@ -155,6 +155,8 @@ class DiffView(ScrollView):
         bar = Segment("▎" if here else " ", ink("accent", bold=True))
         if row.kind in ("note", "problem"):
             return Strip([bar, Segment(fit(row.text, width - 1), ink(_LINE_COLOURS[row.kind]))], width)
+        if row.kind == "header" and row.hunk < 0:
+            return Strip([bar, Segment(fit(f"  {row.text}", width - 1), ink("muted"))], width)
         if row.kind == "header":
             mark = Mark.SKIP if skipped else self._chosen
             text = fit(f" {row.text}", width - 2)
