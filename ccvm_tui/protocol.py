@@ -327,9 +327,10 @@ class ListEdits(_Message, frozen=True):
 
 
 class AcceptEdits(_Message, frozen=True):
-    """Take the host's files at ``paths``, to which edits were applied, as those that the guest edits."""
+    """Report that edits at ``paths`` were applied to the host or undone, or with ``undoing`` are about to be undone."""
 
     paths: tuple[str, ...]
+    undoing: bool = False
 
 
 class Seen(_Message, frozen=True):

@@ -57,9 +57,13 @@ def notes(review: Review) -> list[str]:
     """Return what a review does not contain."""
     found = []
     if review.git:
-        found.append(f"{review.git} files of Git's own metadata are not shown; they are never applied")
+        found.append(f"{_files(review.git)} of Git's own metadata left out; they are never applied")
     if review.ignored:
-        found.append(f"{review.ignored} new files that .gitignore excludes are left out; --ignored includes them")
+        found.append(f"{_files(review.ignored)} that .gitignore excludes left out; --ignored includes them")
     if review.omitted:
-        found.append(f"{review.omitted} further files are not shown")
+        found.append(f"{_files(review.omitted)} beyond the limit left out")
     return found
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"

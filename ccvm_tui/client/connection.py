@@ -252,9 +252,9 @@ class Keeper:
         """Return all edits of a read-only project, with what is needed to apply them."""
         return await self.ask(protocol.ListEdits(), protocol.EditList)
 
-    async def accept_edits(self, paths: Sequence[str]) -> None:
-        """Report that edits were applied to the host's files at ``paths``."""
-        await self.ask(protocol.AcceptEdits(tuple(paths)), protocol.Done)
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool = False) -> None:
+        """Report that edits at ``paths`` were applied to the host or undone, or are about to be undone."""
+        await self.ask(protocol.AcceptEdits(tuple(paths), undoing), protocol.Done)
 
     async def seen(self, session: str) -> None:
         """Report that the user has looked at a session, which clears its attention mark."""

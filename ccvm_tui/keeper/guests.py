@@ -86,8 +86,8 @@ class Guest(Protocol):
     async def list_edits(self) -> EditList:
         """Return all edits of a read-only project, with what is needed to apply them."""
 
-    async def accept_edits(self, paths: Sequence[str]) -> None:
-        """Take the host's files at ``paths``, to which edits were applied, as those that the guest edits."""
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Report that edits at ``paths`` were applied to the host, or are about to be undone."""
 
     def console_tail(self) -> str:
         """Return the last lines of the console."""
@@ -142,7 +142,7 @@ class LocalGuest:
         """Return no edits."""
         return EditList(0)
 
-    async def accept_edits(self, paths: Sequence[str]) -> None:
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
         """Do nothing."""
 
     def console_tail(self) -> str:

@@ -60,8 +60,8 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return await keeper.guest.edits()
         case protocol.ListEdits():
             return await keeper.guest.list_edits()
-        case protocol.AcceptEdits(paths=paths):
-            await keeper.guest.accept_edits(paths)
+        case protocol.AcceptEdits(paths=paths, undoing=undoing):
+            await keeper.guest.accept_edits(paths, undoing=undoing)
         case protocol.Seen(session=id_):
             (await keeper.session(id_)).seen()
         case protocol.Mute(session=id_, muted=muted):

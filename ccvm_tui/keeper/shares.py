@@ -98,10 +98,10 @@ class Shares:
         found = await self._servers[0].list_edits()
         return EditList(len(found), msgspec.convert(found[:EDITS_MAX], tuple[Edit, ...]))
 
-    async def accept_edits(self, paths: Sequence[str]) -> None:
-        """Report to the file server that edits were applied to the host."""
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Report to the file server that edits were applied to the host, or are about to be undone."""
         if self._spec.read_only and self._servers:
-            await self._servers[0].accept_edits(paths)
+            await self._servers[0].accept_edits(paths, undoing=undoing)
 
     async def stop(self) -> None:
         """End all servers and reap them. Calling it again has no effect."""

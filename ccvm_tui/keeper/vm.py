@@ -470,9 +470,9 @@ class VmGuest:
         """Return all edits of a read-only project, with what is needed to apply them."""
         return await self._shares.list_edits()
 
-    async def accept_edits(self, paths: Sequence[str]) -> None:
-        """Take the host's files at ``paths``, to which edits were applied, as those that the guest edits."""
-        await self._shares.accept_edits(paths)
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Report that edits at ``paths`` were applied to the host, or are about to be undone."""
+        await self._shares.accept_edits(paths, undoing=undoing)
 
     def console_tail(self) -> str:
         """Return the last lines of the console, or an empty string before the machine was started."""

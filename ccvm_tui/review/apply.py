@@ -213,5 +213,12 @@ def _is(project: Directory, place: str, version: Version) -> bool:
 
 
 def undone_places(record: Record) -> list[str]:
-    """Return the paths that a record concerns, directories before what is in them."""
-    return sorted({path for step in record.steps for path in places(step)})
+    """Return the paths that a record concerns, on the host and in the guest, directories before what is in them.
+
+    They differ in directories that were renamed. Such a step follows the steps for the files in the directory.
+    """
+    found = {path for step in record.steps for path in places(step)}
+    for step in record.steps:
+        if isinstance(step, Move):
+            found |= {step.new + path.removeprefix(step.old) for path in found if path.startswith(step.old + "/")}
+    return sorted(found)

@@ -12,7 +12,9 @@ from ccvm_tui.client import connection
 from ccvm_tui.errors import NoSuchGuest, UserError, VersionMismatch
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.project import snapshots
-from ccvm_tui.review import load, started
+from ccvm_tui.review import apply, load, started
+from ccvm_tui.review.apply import Outcome
+from ccvm_tui.review.journal import Record
 from ccvm_tui.review.model import Review
 
 ANSWER_TIMEOUT = 30.0
@@ -41,10 +43,22 @@ async def review_of(guest: str, *, with_ignored: bool = False) -> Review:
     )
 
 
-async def report_applied(guest: str, paths: Sequence[str]) -> None:
-    """Report applied edits to the guest's keeper, so that later changes are compared with them."""
+async def undo(record: Record) -> list[Outcome]:
+    """Undo what was applied; see ``apply.undo``. If the guest is running, it has these edits again."""
+    paths = apply.undone_places(record)
+    await report_applied(record.guest, paths, undoing=True)
+    outcomes = await asyncio.to_thread(apply.undo, record)
+    await report_applied(record.guest, paths)
+    return outcomes
+
+
+async def report_applied(guest: str, paths: Sequence[str], *, undoing: bool = False) -> None:
+    """Report applied edits to the guest's keeper, if it is running, so that later changes are compared with them.
+
+    With ``undoing``, report that they are about to be undone.
+    """
     if not paths:
         return
     with contextlib.suppress(NoSuchGuest, VersionMismatch, TimeoutError):
         async with asyncio.timeout(ANSWER_TIMEOUT), await connection.connect(guest) as keeper:
-            await keeper.accept_edits(paths)
+            await keeper.accept_edits(paths, undoing=undoing)

@@ -16,7 +16,8 @@ from ccvm_tui.share.nodes import Node, State, path_of, state_of
 class EditRecord:
     """The edited names of ``tree``. Backing files are in the directory ``store``, in which ``next_name`` is a new name.
 
-    Directories with edits, and edited files, are pinned.
+    Directories with edits, and edited files, are pinned. ``_accepted`` are files that the host has with the same
+    content, as long as they have that state. ``_applied`` are deleted names, and renamed files with their old places.
     """
 
     def __init__(self, tree: HostTree, store: int, next_name: Callable[[], bytes]) -> None:
@@ -25,6 +26,7 @@ class EditRecord:
         self._changes: dict[Node, dict[bytes, Node | None]] = {}
         self._bases = Bases(tree.directory_fd, store, next_name)
         self._accepted: dict[Node, State] = {}
+        self._applied: dict[tuple[Node, bytes], tuple[Node, bytes] | None] = {}
 
     def of(self, parent: Node) -> Mapping[bytes, Node | None]:
         """Return the edited names in a directory, with None for a name that was deleted."""
@@ -76,6 +78,8 @@ class EditRecord:
     def paths(self) -> Iterator[bytes]:
         """Yield the relative paths of the edited files; see ``HostTree.edits``."""
         for directory, name, node in self._edited():
+            if node is None and self._bases.of(directory, name) is None:
+                continue  # the host has no such file
             if node is None or not node.is_directory or node.origin is not None:
                 yield path_of(directory, name)
 
@@ -105,25 +109,50 @@ class EditRecord:
     def accept(self, path: bytes) -> None:
         """Take the host's file at ``path``, to which the guest's edit was applied, as the one that the guest edits.
 
-        Later changes by either side are compared with it. Names without an edit are ignored.
+        Later changes by either side are compared with it. Names without an edit are ignored. It is also called after
+        the application was undone.
         """
+        parent, name = self._place(path)
+        if parent is None or name not in self.of(parent):
+            return
+        node, info = self._changes[parent][name], self._on_host(parent, name)
+        if node is not None:
+            self._accepted.pop(node, None)
+        if node is None and info is None:
+            self._discard(parent, name)
+            self._applied[parent, name] = None
+        elif node is None or info is None or not self._moved_on_host(parent, name, node, info):
+            self._bases.discard(parent, name)
+            self.note_base(parent, name, copy=node is not None and node.is_regular)
+            if node is not None:
+                self._take_over(parent, name, node, info)
+
+    def revive(self, path: bytes) -> None:
+        """Make an edit of the deletion or rename that was applied at ``path``, because that is about to be undone."""
+        parent, name = self._place(path)
+        if parent is None or (parent, name) not in self._applied:
+            return
+        origin = self._applied.pop((parent, name))
+        if origin is None:
+            if name not in self.of(parent):
+                self.put(parent, name, None)
+            return
+        found = self._tree.lookup(parent, name)
+        if found is not None and found[0].origin is None and not found[0].made and origin[1] not in self.of(origin[0]):
+            found[0].origin = origin
+            self.put(parent, name, found[0])
+            self.put(*origin, None)
+
+    def _place(self, path: bytes) -> tuple[Node | None, bytes]:
+        """Return the directory and the name of a path in the guest. The directory is None if it does not exist."""
         *above, name = path.split(b"/")
         parent = self._tree.nodes.root
         for part in above:
             found = self._tree.lookup(parent, part)
             if found is None or not found[0].is_directory:
-                return
+                return None, name
             parent = found[0]
-        if parent.made or name not in self.of(parent):
-            return
-        node, info = self._changes[parent][name], self._on_host(parent, name)
-        if node is None and info is None:
-            self._discard(parent, name)
-        elif node is None or info is None or not self._moved_on_host(parent, name, node, info):
-            self._bases.discard(parent, name)
-            self.note_base(parent, name, copy=node is not None and node.is_regular)
-            if node is not None and info is not None:
-                self._take_over(parent, name, node, info)
+        return parent, name
 
     def _moved_on_host(self, parent: Node, name: bytes, node: Node, info: os.stat_result) -> bool:
         """Forget that the guest has moved ``node`` if the host has moved it too. Return whether no edit remains."""
@@ -132,18 +161,27 @@ class EditRecord:
         (old_parent, old_name), node.origin = node.origin, None
         if self.of(old_parent).get(old_name, node) is None and self._on_host(old_parent, old_name) is None:
             self._discard(old_parent, old_name)
+            self._applied[parent, name] = (old_parent, old_name)
         if node.backing is None:
             self._discard(parent, name)
         return node.backing is None
 
-    def _take_over(self, parent: Node, name: bytes, node: Node, info: os.stat_result) -> None:
-        """Note that the host's file equals the guest's. A directory that the guest has created becomes the host's."""
+    def _take_over(self, parent: Node, name: bytes, node: Node, info: os.stat_result | None) -> None:
+        """Note whether the host's file equals the guest's.
+
+        A directory that the guest has created becomes the host's if the host has created it too. If the host has
+        removed it, it is only the guest's again.
+        """
         if node.is_directory:
-            if node.made and stat.S_ISDIR(info.st_mode):
+            if node.made and info is not None and stat.S_ISDIR(info.st_mode):
                 self._tree.nodes.rekey(node, (info.st_dev, info.st_ino))
                 node.made, node.copied = False, True
                 self._tree.watch(node)  # so far only the guest could change it
-        elif node.backing is not None and self._same(parent, name, node, info):
+            elif node.copied and info is None and node.origin is None:
+                node.made, node.copied = True, False
+                self._tree.nodes.forget_key(node)
+                self._tree.close_directory(node)
+        elif node.backing is not None and info is not None and self._same(parent, name, node, info):
             self._accepted[node] = state_of(self._tree.stat(node))
 
     def _same(self, parent: Node, name: bytes, node: Node, info: os.stat_result) -> bool:

@@ -77,6 +77,10 @@ class EditsTree(HostTree):
         """Take the host's file at ``path``, to which an edit was applied, as the one that the guest edits."""
         self._edits.accept(path)
 
+    def revive(self, path: bytes) -> None:
+        """Make an edit of what was applied at ``path``, because that is about to be undone."""
+        self._edits.revive(path)
+
     def shadows(self, parent: Node, name: bytes) -> bool:
         """Return whether an edit hides the host's ``name`` from the guest."""
         return name in self._edits.of(parent) or parent.made

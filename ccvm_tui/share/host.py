@@ -400,6 +400,9 @@ class HostTree:
     def accept(self, path: bytes) -> None:
         """Take the host's file at ``path``, to which an edit was applied, as the one that the guest edits."""
 
+    def revive(self, path: bytes) -> None:
+        """Make an edit of what was applied at ``path``, because that is about to be undone."""
+
     def require_space(self, size: int) -> None:
         """Raise OSError (ENOSPC) if there is no space for ``size`` more bytes. The host's tree has no limit."""
 

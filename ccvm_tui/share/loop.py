@@ -15,7 +15,7 @@ from collections.abc import Callable
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.nodes import Node
-from ccvm_tui.share.order import ACCEPT, LIST
+from ccvm_tui.share.order import ACCEPT, LIST, REVIVE
 from ccvm_tui.share.refresh import Refresher
 from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Backend, Queue
@@ -99,11 +99,12 @@ class Loop:
         if not request:
             self._running = False
             return
-        if request == ACCEPT:
+        if request in (ACCEPT, REVIVE):
+            report = self._tree.accept if request == ACCEPT else self._tree.revive
             size = int.from_bytes(self._control.recv(4, socket.MSG_WAITALL), "little")
             for path in json.loads(self._control.recv(size, socket.MSG_WAITALL)):
                 with contextlib.suppress(OSError):  # the file was moved or deleted meanwhile
-                    self._tree.accept(os.fsencode(path))
+                    report(os.fsencode(path))
             body = b""
         elif request == LIST:
             body = json.dumps(self._tree.list_edits()).encode()

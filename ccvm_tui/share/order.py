@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-COUNT, LIST, ACCEPT = b"e", b"l", b"a"
-"""Requests: the number of edits and the first paths, all edits, and paths to which edits were applied (with a body)."""
+COUNT, LIST, ACCEPT, REVIVE = b"e", b"l", b"a", b"r"
+"""Requests: the number of edits and the first paths, and all edits; with paths as a body, those to which edits were
+applied, and those at which they are about to be undone.
+"""
 
 
 @dataclass(frozen=True, slots=True)

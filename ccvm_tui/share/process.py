@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import ccvm_tui
 from ccvm_tui import aio
-from ccvm_tui.share.order import ACCEPT, COUNT, LIST, Order
+from ccvm_tui.share.order import ACCEPT, COUNT, LIST, REVIVE, Order
 
 _STDERR_MAX: Final = 4096
 _CHUNK: Final = 1 << 14
@@ -120,10 +120,13 @@ class ShareServer:
         """Return all edits of a read-only project; see ``edit_list.listed``. Raises OSError if the server has ended."""
         return list(json.loads(await self._request(LIST)))
 
-    async def accept_edits(self, paths: Sequence[str]) -> None:
-        """Report edits that were applied to the host (``HostTree.accept``). Raises OSError if the server has ended."""
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool = False) -> None:
+        """Report that edits were applied to the host (``HostTree.accept``), or are about to be undone (``revive``).
+
+        Raises OSError if the server has ended.
+        """
         body = json.dumps(paths).encode()
-        await self._request(ACCEPT + len(body).to_bytes(4, "little") + body)
+        await self._request((REVIVE if undoing else ACCEPT) + len(body).to_bytes(4, "little") + body)
 
     async def _request(self, request: bytes) -> bytes:
         async with self._control_lock:

@@ -85,6 +85,8 @@ def test_all_kinds_of_edits_are_shown_applied_and_undone(read_only: RealGuest) -
     undone = ccvm_tui("apply", "--undo", read_only.name)
     assert undone.returncode == 0, undone.stderr.decode()
     assert files(directory) == before
+    assert changes(read_only, "kinds") == shown
+    assert read_only.sh("cd kinds; find . -type f | sort | xargs sha256sum; readlink new/link") == inside
     assert ccvm_tui("apply", "--undo", read_only.name).returncode == 1
 
 
@@ -118,10 +120,26 @@ def test_a_path_without_a_change_is_an_error(read_only: RealGuest) -> None:
     assert b"has not changed no-such-file" in result.stderr
 
 
-def test_a_writable_project_has_no_edits_to_apply(guest: RealGuest) -> None:
-    result = ccvm_tui("apply", guest.name)
+def test_the_changes_of_a_writable_project_since_its_start_are_shown(own_guest: Starter, home: Path) -> None:
+    project = home / "project"
+    project.mkdir()
+    git = ("git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b.invalid")
+    (project / "f").write_text("committed\n")
+    for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "1"]):
+        subprocess.run([*git, *args], check=True)
+    (project / "f").write_text("before the start\n")
+    guest = own_guest()
+    assert diff(guest).returncode == 0
+    guest.sh(f"echo guest > f; echo new > g; git add g; echo 'touch {project}/ran' > evil; chmod +x evil")
+    guest.sh(f"git config core.fsmonitor {project}/evil; git config diff.external {project}/evil")
+    result = diff(guest, "f", "g")
     assert result.returncode == 1
-    assert b"is writable" in result.stderr
+    assert b"-before the start\n+guest\n" in result.stdout
+    assert b"+++ b/g\n" in result.stdout
+    assert not (project / "ran").exists()
+    applied = ccvm_tui("apply", guest.name)
+    assert applied.returncode == 1
+    assert b"is writable" in applied.stderr
 
 
 def test_what_was_applied_can_be_undone_after_the_end_of_the_guest(own_guest: Starter) -> None:

@@ -26,6 +26,9 @@ def project() -> Iterator[EditedProject]:
 def undo(project: EditedProject) -> dict[str, str]:
     record = journal.last_record(project.name)
     assert record is not None
+    for place in apply.undone_places(record):
+        with contextlib.suppress(OSError):
+            project.client.tree.revive(os.fsencode(place))
     outcomes = apply.undo(record)
     project.accept(apply.undone_places(record))
     return {outcome.path: outcome.problem for outcome in outcomes if outcome.problem}
@@ -101,6 +104,9 @@ def test_what_is_applied_is_what_the_guest_has_and_undoing_it_restores_the_host(
         if not problems and applied != before:
             assert not undo(project)
             assert project.host_files() == before
+            assert project.guest_files() == seen
+            assert not any(project.apply().values())
+            assert project.host_files() == applied
 
 
 # --- single edits ---------------------------------------------------------------------------------------------------

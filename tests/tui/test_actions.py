@@ -93,7 +93,10 @@ def in_state(state: GuestState) -> Guest:
         (Subject(ROW), "run settings forget find filter add help quit"),
         (Subject(ROW, preparing=True), "cancel find filter add help quit"),
         (Subject(ROW, in_state(GuestState.BOOTING)), "stop logs find filter add help quit"),
-        (Subject(ROW, in_state(GuestState.RUNNING)), "open shell agent stop pause review logs find filter add help quit"),
+        (
+            Subject(ROW, in_state(GuestState.RUNNING)),
+            "open shell agent stop pause review logs find filter add help quit",
+        ),
         (
             Subject(ROW, in_state(GuestState.RUNNING), SessionKey("g-1", "s1")),
             "open shell agent end stop pause review logs find filter add help quit",

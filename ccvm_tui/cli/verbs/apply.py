@@ -61,12 +61,9 @@ def _apply(wanted: str | None, paths: Sequence[str], *, ignored: bool) -> int:
 def _undo(wanted: str | None) -> int:
     import asyncio
 
-    from ccvm_tui.review import apply, reviewing
+    from ccvm_tui.review import reviewing
 
-    record = _record(wanted)
-    outcomes = apply.undo(record)
-    asyncio.run(reviewing.report_applied(record.guest, apply.undone_places(record)))
-    return _report(outcomes, "undone")
+    return _report(asyncio.run(reviewing.undo(_record(wanted))), "undone")
 
 
 def _record(wanted: str | None) -> Record:

@@ -64,8 +64,7 @@ def restored(record: Record) -> list[str]:
 
 async def undo(record: Record) -> str:
     """Undo what was applied, and return the result for the user."""
-    outcomes = await asyncio.to_thread(apply.undo, record)
-    await reviewing.report_applied(record.guest, apply.undone_places(record))
+    outcomes = await reviewing.undo(record)
     done = sum(not outcome.problem for outcome in outcomes)
     return "\n".join([f"Restored {done} of {len(outcomes)} files", *_problems(outcomes)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -191,7 +192,7 @@ class Edits:
             return [DiffRow("note", "Nothing is changed.")]
         rows = [DiffRow("note", f"{change.words}: {note}") for note in _notes(change)]
         if problem := self.problem(change):
-            rows.append(DiffRow("problem", f"not applied: {printable(problem)}"))
+            rows += [DiffRow("problem", line) for line in textwrap.wrap(f"not applied: {printable(problem)}", 76)]
         if theirs := self._host_hunks.get(change.path):
             rows.append(DiffRow("note", "on the host since:"))
             rows += [replace(row, hunk=-1) for row in _rows(theirs)]

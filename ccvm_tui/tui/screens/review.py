@@ -101,8 +101,9 @@ class ReviewScreen(ModalScreen[None]):
             left.append(Piece(f"  {chosen} chosen", "success"))
         if refused := marks.count(Mark.REFUSED):
             left.append(Piece(f"  {refused} refused", "error"))
-        if edits.review.git or edits.review.ignored:
-            left.append(Piece(f"  without {edits.review.git} in .git, {edits.review.ignored} ignored", "faint"))
+        for count, what in ((edits.review.git, "in .git"), (edits.review.ignored, "ignored")):
+            if count:
+                left.append(Piece(f"  {count} {what}", "faint"))
         self._title.show(left)
         self._footer.show_keys(review_hints(applicable=chosen > 0, applied=edits.review.applied))
         self._arrange()
