@@ -319,11 +319,9 @@ class CheckBusy(_Message, frozen=True):
 
 
 class CheckEdits(_Message, frozen=True):
-    """Return the edits of a read-only project, which exist only in the guest, as Edits."""
+    """Return the number of edits of a read-only project as Edits, with paths or, if ``listed``, with all details."""
 
-
-class ListEdits(_Message, frozen=True):
-    """Return all edits of a read-only project as EditList."""
+    listed: bool = False
 
 
 class AcceptEdits(_Message, frozen=True):
@@ -358,7 +356,6 @@ Request = (
     | FindText
     | CheckBusy
     | CheckEdits
-    | ListEdits
     | AcceptEdits
     | Seen
     | Mute
@@ -419,20 +416,14 @@ class Busy(_Message, frozen=True):
 
 
 class Edits(_Message, frozen=True):
-    """The number of edited files that exist only in the guest, and the paths of the first ones."""
+    """The number of edited files that exist only in the guest, and the first paths, or up to ``EDITS_MAX`` edits."""
 
     files: int
     names: tuple[str, ...] = ()
+    listed: tuple[Edit, ...] = ()
 
 
-class EditList(_Message, frozen=True):
-    """All edits of a read-only project. ``total`` is their number, of which at most ``EDITS_MAX`` are listed."""
-
-    total: int
-    edits: tuple[Edit, ...] = ()
-
-
-Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits | EditList
+Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits
 """The result of a request."""
 
 

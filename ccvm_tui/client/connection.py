@@ -248,9 +248,9 @@ class Keeper:
         """Return the edits of a read-only project, which exist in the guest's memory only."""
         return await self.ask(protocol.CheckEdits(), protocol.Edits)
 
-    async def list_edits(self) -> protocol.EditList:
+    async def list_edits(self) -> protocol.Edits:
         """Return all edits of a read-only project, with what is needed to apply them."""
-        return await self.ask(protocol.ListEdits(), protocol.EditList)
+        return await self.ask(protocol.CheckEdits(listed=True), protocol.Edits)
 
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool = False) -> None:
         """Report that edits at ``paths`` were applied to the host or undone, or are about to be undone."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ccvm_tui.guest import Usage
-from ccvm_tui.protocol import EditList, Edits, Happened, LaunchSpec, SessionSpec
+from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 from ccvm_tui.session.local import LocalTransport
 
@@ -83,7 +83,7 @@ class Guest(Protocol):
     async def edits(self) -> Edits:
         """Return the edits of a read-only project, which exist in memory only."""
 
-    async def list_edits(self) -> EditList:
+    async def list_edits(self) -> Edits:
         """Return all edits of a read-only project, with what is needed to apply them."""
 
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
@@ -138,9 +138,9 @@ class LocalGuest:
         """Return no edits."""
         return Edits(0)
 
-    async def list_edits(self) -> EditList:
+    async def list_edits(self) -> Edits:
         """Return no edits."""
-        return EditList(0)
+        return Edits(0)
 
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
         """Do nothing."""

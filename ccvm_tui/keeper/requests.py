@@ -56,10 +56,8 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return protocol.Matches(tuple(places), total)
         case protocol.CheckBusy():
             return protocol.Busy(await _busy(keeper))
-        case protocol.CheckEdits():
-            return await keeper.guest.edits()
-        case protocol.ListEdits():
-            return await keeper.guest.list_edits()
+        case protocol.CheckEdits(listed=listed):
+            return await (keeper.guest.list_edits() if listed else keeper.guest.edits())
         case protocol.AcceptEdits(paths=paths, undoing=undoing):
             await keeper.guest.accept_edits(paths, undoing=undoing)
         case protocol.Seen(session=id_):

@@ -19,7 +19,7 @@ from ccvm_tui.machine import Share
 from ccvm_tui.machine.spec import HISTORY_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.project import snapshots
-from ccvm_tui.protocol import EditList, Edits, LaunchSpec
+from ccvm_tui.protocol import Edits, LaunchSpec
 from ccvm_tui.share.process import ShareServer
 
 log = logging.getLogger(__name__)
@@ -91,12 +91,12 @@ class Shares:
         count, names = await self._servers[0].edits()
         return Edits(count, tuple(os.fsdecode(name)[:_NAME_LENGTH_MAX] for name in names[:_NAMES_MAX]))
 
-    async def list_edits(self) -> EditList:
+    async def list_edits(self) -> Edits:
         """Return all edits of a read-only project."""
         if not self._spec.read_only or not self._servers:
-            return EditList(0)
+            return Edits(0)
         found = await self._servers[0].list_edits()
-        return EditList(len(found), msgspec.convert(found[:EDITS_MAX], tuple[Edit, ...]))
+        return Edits(len(found), listed=msgspec.convert(found[:EDITS_MAX], tuple[Edit, ...]))
 
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
         """Report to the file server that edits were applied to the host, or are about to be undone."""

@@ -27,7 +27,7 @@ from ccvm_tui.keeper.staging import Staged, messages, stage
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
-from ccvm_tui.protocol import EditList, Edits, Happened, LaunchSpec, SessionSpec
+from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 
 if TYPE_CHECKING:
@@ -466,7 +466,7 @@ class VmGuest:
         """Return the number of edits of a read-only project, with the names of the first files."""
         return await self._shares.edits()
 
-    async def list_edits(self) -> EditList:
+    async def list_edits(self) -> Edits:
         """Return all edits of a read-only project, with what is needed to apply them."""
         return await self._shares.list_edits()
 

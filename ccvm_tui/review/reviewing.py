@@ -37,9 +37,11 @@ async def review_of(guest: str, *, with_ignored: bool = False) -> Review:
     if edits is None:
         return await asyncio.to_thread(started.changes_since_start, guest, info.project, paths.start_repository)
     ignored = partial(snapshots.ignored, paths.start_repository, Path(info.project))
+    if not edits.listed:
+        return Review(guest, info.project, str(paths.edits_dir), ())
     store = str(paths.edits_dir)
     return await asyncio.to_thread(
-        load.load, guest, info.project, store, edits.edits, edits.total, (lambda _: ()) if with_ignored else ignored
+        load.load, guest, info.project, store, edits.listed, edits.files, (lambda _: ()) if with_ignored else ignored
     )
 
 

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.guest.conftest import RealGuest, Starter, ccvm_tui
+from tests.cli.ptys import Pty
+from tests.guest.conftest import COMMAND, RealGuest, Starter, ccvm_tui
 from tests.waiting import wait_until
 
 
@@ -150,7 +151,18 @@ def test_what_was_applied_can_be_undone_after_the_end_of_the_guest(own_guest: St
     refused = ccvm_tui("stop", guest.name)
     assert refused.returncode == 1
     assert b"1 changed file exists only in the guest: g" in refused.stderr
-    assert ccvm_tui("stop", "--yes", guest.name).returncode == 0
-    assert (guest.project / "f").read_text() == "guest\n"
+    assert b"`ccvm-tui apply " in refused.stderr
+    terminal = Pty([*COMMAND, "stop", guest.name], 80, 24)
+    terminal.until("only in the guest: g")
+    terminal.type("d\n")
+    terminal.until("+more")
+    terminal.type("a\n")
+    terminal.until("applied g")
+    terminal.until("Stop ")
+    terminal.type("y\n")
+    assert terminal.ended() == 0
+    assert ((guest.project / "f").read_text(), (guest.project / "g").read_text()) == ("guest\n", "more\n")
+    assert ccvm_tui("apply", "--undo", cwd=guest.project).returncode == 0
+    assert not (guest.project / "g").exists()
     assert ccvm_tui("apply", "--undo", cwd=guest.project).returncode == 0
     assert (guest.project / "f").read_text() == "host\n"

@@ -192,3 +192,20 @@ async def test_a_comment_is_pasted_into_the_prompt_of_the_agent(
         text = await keeper.text(session.id, 0, 30)
         assert "src/server.py:5: why this" in text
         assert "    +another line" in text
+
+
+async def test_a_question_before_the_end_of_a_read_only_guest_leads_to_the_review(drive: Drive, home: Path) -> None:
+    await start_guest(home, "shop", "sh", title="the shell", read_only=True)
+    async with drive() as dashboard:
+        await dashboard.shows("the shell")
+        await dashboard.press("d")
+        await dashboard.shows("Nothing is changed")
+        await dashboard.press("q")
+        await dashboard.hides("Nothing is changed")
+        await dashboard.press("j", "j", "x")
+        await dashboard.shows("End this session?")
+        await dashboard.press("r")
+        await dashboard.shows("Nothing is changed")
+        await dashboard.press("escape")
+        await dashboard.hides("Nothing is changed")
+        assert [info.name for info in dashboard.main.model.sessions.values()] == ["the shell"]
