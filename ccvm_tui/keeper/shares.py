@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from ccvm_tui.protocol import Edits, LaunchSpec
 from ccvm_tui.share.process import ShareServer
 
 log = logging.getLogger(__name__)
+
+SNAPSHOT_TIMEOUT = 8.0
+"""Seconds within which a snapshot of a project must be taken. The guest is not configured before."""
 
 _NAMES_MAX = 200
 _NAME_LENGTH_MAX = 500
@@ -115,7 +119,8 @@ def remember_start(spec: LaunchSpec, paths: GuestPaths) -> None:
     if spec.read_only:
         return
     try:
-        repository = snapshots.create(paths.start_repository, Path(spec.project))
+        deadline = time.monotonic() + SNAPSHOT_TIMEOUT
+        repository = snapshots.create(paths.start_repository, Path(spec.project), deadline)
         if repository is not None:
             snapshots.remember_start(repository)
     except (UserError, OSError) as error:

@@ -65,9 +65,6 @@ POWEROFF_TIMEOUT = 5.0
 STAGING_TIMEOUT = 30.0
 """Seconds within which the user's configuration must be read. A network file system may not answer at all."""
 
-SNAPSHOT_TIMEOUT = 10.0
-"""Seconds for which the boot waits for a snapshot of the project."""
-
 REPLY_TIMEOUT = 3.0
 """Seconds within which the guest agent must answer the requests of this module."""
 
@@ -114,20 +111,12 @@ class VmGuest:
         self._owner.begin_phase("configure")
         for message in messages((await self._staged(staging)).files):
             self._agent.send(message)
-        await self._wait_for_snapshot(start)
+        await start  # the guest can change the project as soon as it is configured
         self._agent.send(self._configuration())
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
         self._owner.begin_phase("login")
         await self._connection()
         return SshTransport(self._connection)
-
-    async def _wait_for_snapshot(self, start: asyncio.Task[None]) -> None:
-        """Wait for the snapshot of the project, since the guest can change the files as soon as it is configured."""
-        try:
-            async with asyncio.timeout(SNAPSHOT_TIMEOUT):
-                await asyncio.shield(start)
-        except TimeoutError:
-            log.warning("the snapshot of the project is not complete; it may contain changes of the guest")
 
     async def _staged(self, staging: asyncio.Task[Staged]) -> Staged:
         """Return the user's files for the guest, after a warning for each that is omitted."""

@@ -7,8 +7,10 @@ configuration nor the user's. Attributes in the project have no effect without a
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +26,11 @@ _SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.attribute
 
 @dataclass(frozen=True, slots=True)
 class PrivateRepository:
-    """The repository ``directory``, whose work tree is ``project``."""
+    """The repository ``directory``, whose work tree is ``project``. Commands end before ``deadline`` (monotonic)."""
 
     directory: Path
     project: Path
+    deadline: float = math.inf
 
     def run(self, *arguments: str, data: bytes = b"", statuses: Collection[int] = (0,)) -> bytes:
         """Run ``git`` with these arguments and ``data`` as its input, and return its output.
@@ -42,12 +45,12 @@ class PrivateRepository:
                 capture_output=True,
                 cwd=self.project,
                 env=self._environment(),
-                timeout=COMMAND_TIMEOUT,
+                timeout=max(0.0, min(COMMAND_TIMEOUT, self.deadline - time.monotonic())),
             )
         except FileNotFoundError:
             raise UserError("git is not installed", "install it to compare a writable project") from None
         except subprocess.TimeoutExpired:
-            raise UserError(f"git {arguments[0]} did not end within {COMMAND_TIMEOUT:.0f} s") from None
+            raise UserError(f"git {arguments[0]} took too long in {self.project}") from None
         if result.returncode not in statuses:
             problem = result.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {result.returncode}"]
             raise UserError(f"git {arguments[0]} failed in {self.project}: {problem[-1]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import stat
@@ -21,8 +22,11 @@ START = "refs/ccvm/start"
 """The snapshot that was taken when the guest started, in its private repository."""
 
 
-def create(directory: Path, project: Path) -> PrivateRepository | None:
-    """Create a private repository for a project, or return None if the project is no repository."""
+def create(directory: Path, project: Path, deadline: float = math.inf) -> PrivateRepository | None:
+    """Create a private repository for a project, or return None if the project is no repository.
+
+    Its commands end before ``deadline``, as returned by ``time.monotonic``.
+    """
     found = metadata_of(project)
     if found is None:
         return None
@@ -32,7 +36,7 @@ def create(directory: Path, project: Path) -> PrivateRepository | None:
         (directory / name).mkdir(parents=True, mode=0o700)
     (directory / "HEAD").write_text("ref: refs/heads/none\n")
     (directory / "objects" / "info" / "alternates").write_bytes(os.fsencode(objects.resolve()) + b"\n")
-    return PrivateRepository(directory, project)
+    return PrivateRepository(directory, project, deadline)
 
 
 def take(repository: PrivateRepository) -> str:

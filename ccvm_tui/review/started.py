@@ -27,8 +27,8 @@ def changes_since_start(guest: str, project: str, directory: Path) -> Review:
     start = snapshots.start_of(repository)
     if start is None:
         raise UserError(
-            f"{project} was no Git repository when {guest} was started, so its changes are unknown",
-            "`git init` there; it takes effect when the guest is started the next time",
+            f"there is no snapshot of {project} from the start of {guest}: it was no Git repository, or Git failed",
+            f"`ccvm-tui logs --keeper {guest}` has Git's errors; `git init` takes effect at the guest's next start",
         )
     now = snapshots.take(repository)
     raw = repository.run("diff-tree", "-r", "-z", "-M", "--raw", "--no-abbrev", start, now)

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ccvm_tui.share.nodes import Node
@@ -116,6 +116,14 @@ class Bases:
             return ""
         self._copied += len(data)
         return copy.decode()
+
+    def note_deletion(self, parent: Node, name: bytes, directory: Node) -> None:
+        """Note the host's directory ``name``, which the guest deletes, as of the first edit of what was in it."""
+        self.note(parent, name, copy=False)
+        base = self.of(parent, name)
+        times = [inner.noted for inner in self._bases.get(directory, {}).values() if inner is not None]
+        if base is not None and times:
+            self._bases[parent][name] = replace(base, noted=min(base.noted, *times))
 
     def discard(self, parent: Node, name: bytes) -> None:
         """Forget the base of ``name`` in ``parent``, which is no longer edited."""

@@ -50,6 +50,9 @@ class EditRecord:
     def remove(self, parent: Node, name: bytes) -> None:
         """Record the deletion of ``name`` if the host has that name. Otherwise discard the edit of that name."""
         if self._on_host(parent, name) is not None:
+            node = self._tree.lookup(parent, name)
+            if node is not None and node[0].is_directory and node[0].origin is None:
+                self._bases.note_deletion(parent, name, node[0])
             self.put(parent, name, None)
         else:
             self._discard(parent, name)

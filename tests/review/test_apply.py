@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ccvm_tui.review import apply, difference, journal
 from ccvm_tui.review.model import Standing
 from tests.review.guests import EditedProject, edited_project
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -167,6 +169,22 @@ def test_a_directory_in_which_the_host_has_changed_a_file_is_not_deleted(project
     (project.host / "d" / "g").write_text("host\n")
     assert "both sides" in project.apply()["d"]
     assert (project.host / "d" / "f").exists()
+
+
+def test_a_directory_in_which_the_host_has_changed_a_file_during_the_deletion_is_not_deleted(
+    project: EditedProject,
+) -> None:
+    (project.host / "d" / "e").mkdir(parents=True)
+    (project.host / "d" / "e" / "f").write_text("base\n")
+    wait_until(lambda: time.time_ns() - (project.host / "d" / "e" / "f").stat().st_ctime_ns > 10**8)
+    project.client.unlink(b"d/e/f")
+    wait_until(lambda: time.time_ns() - (project.host / "d" / "e" / "f").stat().st_ctime_ns > 2 * 10**8)
+    (project.host / "d" / "e" / "f").write_text("host\n")
+    wait_until(lambda: time.time_ns() - (project.host / "d" / "e" / "f").stat().st_ctime_ns > 10**8)
+    project.client.rmdir(b"d/e")
+    project.client.rmdir(b"d")
+    assert "both sides" in project.apply()["d"]
+    assert (project.host / "d" / "e" / "f").read_text() == "host\n"
 
 
 def test_a_parent_that_became_a_symbolic_link_is_not_followed(project: EditedProject) -> None:

@@ -113,7 +113,7 @@ def test_a_worktree_of_another_repository_can_be_compared(repository: Path) -> N
 
 def test_a_directory_that_is_no_repository_is_reported(tmp_path: Path) -> None:
     assert snapshots.create(tmp_path / "start.git", tmp_path) is None
-    with pytest.raises(UserError, match="was no Git repository"):
+    with pytest.raises(UserError, match="there is no snapshot"):
         review(tmp_path, tmp_path / "start.git")
 
 

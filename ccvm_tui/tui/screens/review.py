@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import ClassVar
@@ -31,6 +32,10 @@ COLUMNS = 8
 
 RESTORED_SHOWN = 8
 """The number of files that are named before something is undone."""
+
+
+DRAW_INTERVAL = 0.2
+"""Seconds after which the list is drawn again while files are compared."""
 
 
 class ReviewScreen(ModalScreen[None]):
@@ -135,15 +140,18 @@ class ReviewScreen(ModalScreen[None]):
         self._show()
 
     async def _compare(self, edits: Edits, first: int) -> None:
-        """Compare all files, beginning with the one that is shown."""
-        order = [*range(first, len(edits.changes)), *range(first)]
-        for index in order:
+        """Compare all files, beginning with the one that is shown. The list is drawn again now and then."""
+        drawn = 0.0
+        for index in [*range(first, len(edits.changes)), *range(first)]:
             await review.compare(edits, edits.changes[index])
             if edits is not self._edits:
                 return
-            self._files.show(edits.rows(), edits.index)
             if index == edits.index:
                 self._show_diff(edits)
+            if time.monotonic() - drawn > DRAW_INTERVAL:
+                self._files.show(edits.rows(), edits.index)
+                drawn = time.monotonic()
+        self._files.show(edits.rows(), edits.index)
 
     # --- messages ---------------------------------------------------------------------------------------------
 
