@@ -57,6 +57,7 @@ def apply(
                     problem = (error.strerror or str(error)).lower()
                 outcomes.append(Outcome(change.path, problem))
         finally:
+            applier.flush()
             record.close()
     made = [path for path in applier.made if path not in accepted]
     return outcomes, [*sorted(made), *sorted(accepted)]
@@ -80,6 +81,10 @@ class _Applier:
         self._journal = record
         self._executor = Executor(project)
         self.made: list[str] = []
+
+    def flush(self) -> None:
+        """Write what was changed to the disk."""
+        self._executor.flush()
 
     def apply(self, change: Change, chosen: Collection[Hunk] | None) -> None:
         """Apply one change. Raises Refused or OSError; then the file is unchanged."""
@@ -172,10 +177,11 @@ def undo(record: Record) -> list[Outcome]:
     outcomes: dict[str, Outcome] = {}
     left: list[Step] = []
     with Directory(record.project) as project, Directory(str(record.directory)) as blobs:
+        executor = Executor(project)
         for step in reversed(record.steps):
             path = places(step)[0]
             try:
-                _undo(project, blobs, step)
+                _undo(executor, project, blobs, step)
                 outcomes.setdefault(path, Outcome(path))
             except Refused as error:
                 outcomes[path] = Outcome(path, error.message)
@@ -183,13 +189,13 @@ def undo(record: Record) -> list[Outcome]:
             except OSError as error:
                 outcomes[path] = Outcome(path, (error.strerror or str(error)).lower())
                 left.insert(0, step)
+        executor.flush()
     journal.rewrite(record, left)
     return list(outcomes.values())
 
 
-def _undo(project: Directory, blobs: Directory, step: Step) -> None:
+def _undo(executor: Executor, project: Directory, blobs: Directory, step: Step) -> None:
     """Undo one step, unless it was never carried out."""
-    executor = Executor(project)
     match inverse(step):
         case Put(place, _, after, blob) as back:
             if not _is(project, place, after):

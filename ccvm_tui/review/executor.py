@@ -18,14 +18,29 @@ Content = Callable[[int], bytes]
 """Writes the new content of a file to a descriptor, and returns its SHA-256."""
 
 _NOREPLACE, _EXCHANGE = 1, 2
+_ANY = "x"  # the name of any file in a directory
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Executor:
-    """Steps in the directory ``project``. Raises Refused and OSError; a step that fails has changed nothing."""
+    """Steps in the directory ``project``. They raise Refused and OSError; a step that fails has changed nothing.
+
+    They are on the disk after ``flush``.
+    """
 
     def __init__(self, project: Directory) -> None:
         self._project = project
+        self._changed: set[str] = set()
+
+    def flush(self) -> None:
+        """Write the directories in which steps have changed names to the disk."""
+        for directory in self._changed:
+            with contextlib.suppress(OSError, Refused), self._project.parent(directory + _ANY) as (fd, _):
+                _sync(fd)
+        self._changed.clear()
+
+    def _note(self, *places: str) -> None:
+        self._changed |= {place.rpartition("/")[0] + "/" * ("/" in place) for place in places}
 
     def put(self, step: Put, content: Content) -> None:
         """Replace a file."""
@@ -39,26 +54,25 @@ class Executor:
             else:
                 with _temporary(fd, step.after, content) as temporary:
                     _replace(fd, temporary, name, absent=step.before.kind is Kind.ABSENT)
-            _sync(fd)
+            self._note(step.place)
 
     def move(self, step: Move) -> None:
         """Rename a file, unless the new name exists."""
         with self._project.parent(step.old) as (old_fd, old), self._project.parent(step.new) as (new_fd, new):
             _rename(old_fd, old, new_fd, new)
-            _sync(old_fd)
-            _sync(new_fd)
+            self._note(step.old, step.new)
 
     def make(self, step: MakeDirectory) -> None:
         """Create a directory."""
         with self._project.parent(step.place) as (fd, name):
             os.mkdir(name, step.mode & 0o777 | 0o700, dir_fd=fd)
-            _sync(fd)
+            self._note(step.place)
 
     def remove(self, step: RemoveDirectory) -> None:
         """Remove a directory. Raises OSError if it is not empty."""
         with self._project.parent(step.place) as (fd, name):
             os.rmdir(name, dir_fd=fd)
-            _sync(fd)
+            self._note(step.place)
 
 
 def _equal(found: Version, expected: Version) -> bool:

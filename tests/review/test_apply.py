@@ -284,6 +284,22 @@ def test_a_later_edit_of_an_applied_file_is_no_conflict(project: EditedProject) 
     assert project.guest_files()["new/from-host"] == ("f", 0o644, b"host\n")
 
 
+def test_edits_are_found_without_a_walk(project: EditedProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("src", "other"):
+        (project.host / name).mkdir()
+    (project.host / "src" / "f").write_text("base\n")
+    project.write("src/f", "guest\n")
+    project.client.rename(b"other", b"moved")
+
+    def walked(*_: object) -> None:
+        raise AssertionError("a directory was listed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", walked)
+        patch.setattr(os, "scandir", walked)
+        assert [change.path for change in project.review().changes] == ["moved", "src/f"]
+
+
 def test_old_records_are_removed(project: EditedProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "RECORDS_MAX", 3)
     for number in range(6):

@@ -192,7 +192,8 @@ class Edits:
             return [DiffRow("note", "Nothing is changed.")]
         rows = [DiffRow("note", f"{change.words}: {note}") for note in _notes(change)]
         if problem := self.problem(change):
-            rows += [DiffRow("problem", line) for line in textwrap.wrap(f"not applied: {printable(problem)}", 76)]
+            wrapped = textwrap.wrap(f"not applied: {printable(problem)}", PROBLEM_COLUMNS)
+            rows += [DiffRow("problem", line) for line in wrapped]
         if theirs := self._host_hunks.get(change.path):
             rows.append(DiffRow("note", "on the host since:"))
             rows += [replace(row, hunk=-1) for row in _rows(theirs)]
@@ -220,6 +221,9 @@ class Edits:
         shown = [*lines[:COMMENT_LINES], *(["    …"] if len(lines) > COMMENT_LINES else [])]
         return "\n".join([f"{change.path}:{_line(hunk)}: {text}", *shown, ""])
 
+
+PROBLEM_COLUMNS = 64
+"""Columns in which the reason for a refusal is wrapped. The diff has more if the list of files is beside it."""
 
 COMMENT_LINES = 12
 """Lines of a hunk that are quoted in a comment."""
