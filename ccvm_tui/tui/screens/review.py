@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -54,7 +55,7 @@ class ReviewScreen(ModalScreen[None]):
         ("escape,q", "leave"), ("down,j", "file(1)"), ("up,k", "file(-1)"), ("n,tab", "hunk(1)"),
         ("p,N,shift+tab", "hunk(-1)"), ("space", "skip"), ("x", "skip_hunk"), ("A", "skip_all"), ("a", "apply"),
         ("u", "undo"), ("c", "comment"), ("r", "reload"), ("pagedown,ctrl+d", "page(1)"), ("pageup,ctrl+u", "page(-1)"),
-        ("left", "shift(-1)"), ("right", "shift(1)"),
+        ("left", "shift(-1)"), ("right", "shift(1)"), ("g,home", "file(-1000000)"), ("G,end", "file(1000000)"),
     ]  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class ReviewScreen(ModalScreen[None]):
         self._sessions = sessions
         self._edits: Edits | None = None
         self._shown = ""
+        self._busy = False
         self._title = TitleBar()
         self._files = FileList()
         self._diff = DiffView()
@@ -221,15 +223,31 @@ class ReviewScreen(ModalScreen[None]):
     def action_apply(self) -> None:
         """Apply what is chosen."""
         if self._edits is not None:
-            start(self, partial(self._apply, self._edits), "apply", exclusive=True)
+            start(self, partial(self._apply, self._edits), "apply")
 
     async def _apply(self, edits: Edits) -> None:
-        self._report(await review.apply_chosen(edits))
-        await self._read()
+        with self._writing("applying …") as free:
+            if free:
+                self._report(await review.apply_chosen(edits))
+                await self._read()
+
+    @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[bool]:
+        """Yield whether the host's files can be changed: only one change is possible at a time."""
+        if self._busy:
+            yield False
+            return
+        self._busy = True
+        self._title.show([self._heading(), Piece(f"  {what}", "warning")])
+        try:
+            yield True
+        finally:
+            self._busy = False
+            self._show()
 
     def action_undo(self) -> None:
         """Undo what was applied last, after a question."""
-        start(self, self._undo, "undo", exclusive=True)
+        start(self, self._undo, "undo")
 
     async def _undo(self) -> None:
         record = review.last_applied(self._guest)
@@ -240,8 +258,10 @@ class ReviewScreen(ModalScreen[None]):
         more = [f"… and {len(places) - RESTORED_SHOWN} more"] if len(places) > RESTORED_SHOWN else []
         question = Confirm("Restore these files on the host?", [*places[:RESTORED_SHOWN], *more], "restore them")
         if await self.app.push_screen_wait(question):
-            self._report(await review.undo(record))
-            await self._read()
+            with self._writing("restoring …") as free:
+                if free:
+                    self._report(await review.undo(record))
+                    await self._read()
 
     def action_comment(self) -> None:
         """Write a comment on the hunk for the agent."""
