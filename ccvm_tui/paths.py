@@ -167,9 +167,19 @@ class GuestPaths:
         """The output of the guest's console."""
         return self.dir / "console.log"
 
+    @property
+    def edits_dir(self) -> Path:
+        """The directory with the guest's edits of a read-only project."""
+        return self.dir / "edits"
+
+    @property
+    def start_repository(self) -> Path:
+        """The private repository with the state of a writable project when the guest was started."""
+        return self.dir / "start.git"
+
     def empty_edits_dir(self) -> Path:
         """Create an empty directory, with mode 0700, for the guest's edits of a read-only project, and return it."""
-        path = self.dir / "edits"
+        path = self.edits_dir
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700)
         return path

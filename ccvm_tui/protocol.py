@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ccvm_tui import bridging, packing
+from ccvm_tui import bridging, edits, packing
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.framing import frame
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
@@ -319,10 +319,6 @@ class CheckBusy(Message, frozen=True):
     """Return the sessions whose programs would be lost if the guest stopped, as Busy."""
 
 
-class CheckEdits(Message, frozen=True):
-    """Return the edits of a read-only project, which exist only in the guest, as Edits."""
-
-
 class Seen(Message, frozen=True):
     """Clear the session's attention mark, because the user has looked at the session."""
 
@@ -347,10 +343,10 @@ Request = (
     | GetText
     | FindText
     | CheckBusy
-    | CheckEdits
     | Seen
     | Mute
     | bridging.Request
+    | edits.Request
 )
 """A request of a Control connection."""
 
@@ -407,14 +403,7 @@ class Busy(Message, frozen=True):
     sessions: tuple[tuple[str, str], ...]
 
 
-class Edits(Message, frozen=True):
-    """The number of edited files that exist only in the guest, and the paths of the first ones."""
-
-    files: int
-    names: tuple[str, ...] = ()
-
-
-Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits | bridging.Result
+Result = Done | Info | Started | Blob | Text | Matches | Busy | bridging.Result | edits.Edits
 """The result of a request."""
 
 

@@ -42,6 +42,7 @@ TOGETHER = {
     "tests/guest/test_share.": "own guests",
     "tests/guest/test_share_": "own guests",
     "tests/guest/test_boot_script": "own guests",
+    "tests/guest/test_review": "own guests",
     "tests/guest/test_scratch": "own guests",
     "tests/guest/test_sharing": "agents",
     "tests/guest/test_other_agents": "agents",

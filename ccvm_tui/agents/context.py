@@ -58,7 +58,8 @@ def appended(instructions: bytes | None, context: str) -> bytes:
 
 def _facts(run: Run) -> str:
     edits = (
-        "Edits of the project are DISCARDED when this guest stops. Show the user what they should keep."
+        "Edits of the project stay in this guest until the user has reviewed and applied them. The others are "
+        "DISCARDED when it stops. Tell the user what they should keep."
         if run.read_only
         else "Edits of the project are LIVE: they are on the user's disk at once."
     )

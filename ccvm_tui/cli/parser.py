@@ -34,6 +34,8 @@ VERBS = {
     "forward": "forward a port of this machine to a port of a guest",
     "open": "open a web page that a program in a guest wants to show",
     "ssh-config": "let SSH clients, such as editors, log in to a guest",
+    "diff": "show what a guest has changed in its project",
+    "apply": "apply a guest's edits of a read-only project to the host, or undo that",
     "stop": "stop guests",
     "pause": "pause guests",
     "resume": "resume paused guests",

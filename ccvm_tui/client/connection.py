@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from ccvm_tui.edits import AcceptEdits, CheckEdits, Edits
 from ccvm_tui import bridging, claim, framing, protocol
 from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch, user_error
 from ccvm_tui.guest import UNKNOWN_COLOURS, Forward, GuestInfo, SessionInfo, TermColours, TermSize
@@ -244,9 +245,17 @@ class Keeper:
         """Return (session, command) of each session with a command in its foreground."""
         return (await self.ask(protocol.CheckBusy(), protocol.Busy)).sessions
 
-    async def edits(self) -> protocol.Edits:
+    async def edits(self) -> Edits:
         """Return the edits of a read-only project, which exist in the guest's memory only."""
-        return await self.ask(protocol.CheckEdits(), protocol.Edits)
+        return await self.ask(CheckEdits(), Edits)
+
+    async def list_edits(self) -> Edits:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+        return await self.ask(CheckEdits(listed=True), Edits)
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool = False) -> None:
+        """Report that edits at ``paths`` were applied to the host or undone, or are about to be undone."""
+        await self.ask(AcceptEdits(tuple(paths), undoing), protocol.Done)
 
     async def seen(self, session: str) -> None:
         """Report that the user has looked at a session, which clears its attention mark."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ccvm_tui.edits import Edits
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.keeper.forwards import Connection
-from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
+from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 from ccvm_tui.session.local import LocalTransport
 
@@ -102,6 +104,12 @@ class Guest(Protocol):
         Raises UserError if the guest does not support it.
         """
 
+    async def list_edits(self) -> Edits:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Report that edits at ``paths`` were applied to the host, or are about to be undone."""
+
     def console_tail(self) -> str:
         """Return the last lines of the console."""
 
@@ -162,6 +170,13 @@ class LocalGuest:
     async def prepare_ssh(self) -> str:
         """Raise UserError: there is no guest."""
         raise UserError("this guest has no machine that SSH could connect to")
+
+    async def list_edits(self) -> Edits:
+        """Return no edits."""
+        return Edits(0)
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Do nothing."""
 
     def console_tail(self) -> str:
         """Return an empty string."""

@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from ccvm_tui.edits import AcceptEdits, CheckEdits
 from ccvm_tui import bridging, protocol
 from ccvm_tui.errors import UserError
 from ccvm_tui.keeper.keeper import Keeper
@@ -56,8 +57,10 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return protocol.Matches(tuple(places), total)
         case protocol.CheckBusy():
             return protocol.Busy(await _busy(keeper))
-        case protocol.CheckEdits():
-            return await keeper.guest.edits()
+        case CheckEdits(listed=listed):
+            return await (keeper.guest.list_edits() if listed else keeper.guest.edits())
+        case AcceptEdits(paths=paths, undoing=undoing):
+            await keeper.guest.accept_edits(paths, undoing=undoing)
         case protocol.Seen(session=id_):
             (await keeper.session(id_)).seen()
         case protocol.Mute(session=id_, muted=muted):

@@ -8,12 +8,14 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ccvm_tui.edits import Edits
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
@@ -23,12 +25,12 @@ from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.forwards import Connection, valid_ports
 from ccvm_tui.keeper.guests import Facts, GuestOwner
 from ccvm_tui.keeper.login import Login
-from ccvm_tui.keeper.shares import Shares
+from ccvm_tui.keeper.shares import Shares, remember_start
 from ccvm_tui.keeper.staging import Staged, messages, stage
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
-from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
+from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class VmGuest:
         """
         image = load_image(Path(self._spec.image))
         staging = self._tasks.start(asyncio.to_thread(stage, self._spec.sharing, self._spec.project), "staging")
+        start = self._tasks.start(asyncio.to_thread(remember_start, self._spec, self._paths), "snapshot of the project")
         await self._start_machine(image, self._runtime())
         # imported while the guest's kernel starts, because they are slow to import
         from ccvm_tui.session.ssh_channel import SshTransport
@@ -104,6 +107,7 @@ class VmGuest:
         self._owner.begin_phase("configure")
         for message in messages((await self._staged(staging)).files):
             self._agent.send(message)
+        await start  # the guest can change the project as soon as it is configured
         self._agent.send(self._configuration())
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
         self._owner.begin_phase("login")
@@ -444,6 +448,14 @@ class VmGuest:
 
     async def _install_ssh(self, host_key: str, authorized_key: str) -> None:
         await self._agent.request("editor", REPLY_TIMEOUT, host_key=host_key, authorized_key=authorized_key)
+
+    async def list_edits(self) -> Edits:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+        return await self._shares.list_edits()
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Report that edits at ``paths`` were applied to the host, or are about to be undone."""
+        await self._shares.accept_edits(paths, undoing=undoing)
 
     def console_tail(self) -> str:
         """Return the last lines of the console, or an empty string before the machine was started."""

@@ -9,7 +9,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ccvm_tui.share import fuse, syscalls
+from ccvm_tui import syscalls
+from ccvm_tui.share import fuse
 from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks

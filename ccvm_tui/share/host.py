@@ -14,8 +14,9 @@ import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from ccvm_tui.share import syscalls
+from ccvm_tui import syscalls
 from ccvm_tui.share.fuse import ROOT_ID
 from ccvm_tui.share.nodes import Handle, Node, Nodes, failure, stale
 
@@ -133,6 +134,10 @@ class HostTree:
         if node.fd >= 0:
             os.close(node.fd)
             node.fd = -1
+
+    def watch(self, node: Node) -> None:
+        """Watch a directory for changes on the host."""
+        self._on_directory(node, self.directory_fd(node))
 
     @staticmethod
     def _place(node: Node) -> tuple[Node, bytes]:
@@ -387,6 +392,16 @@ class HostTree:
     def edits(self) -> Iterable[bytes]:
         """Return the relative paths of the files that the guest has edited without changing the host's files."""
         return ()
+
+    def list_edits(self) -> list[dict[str, Any]]:
+        """Return the edits for the host; see ``edit_list``."""
+        return []
+
+    def accept(self, path: bytes) -> None:
+        """Take the host's file at ``path``, to which an edit was applied, as the one that the guest edits."""
+
+    def revive(self, path: bytes) -> None:
+        """Make an edit of what was applied at ``path``, because that is about to be undone."""
 
     def require_space(self, size: int) -> None:
         """Raise OSError (ENOSPC) if there is no space for ``size`` more bytes. The host's tree has no limit."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import select
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.nodes import Node
+from ccvm_tui.share.order import ACCEPT, LIST, REVIVE
 from ccvm_tui.share.refresh import Refresher
 from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Backend, Queue
@@ -91,13 +94,23 @@ class Loop:
             self._poll.unregister(fd)
 
     def _handle_control(self) -> None:
-        """Send the list of edits for each byte on the control connection."""
+        """Answer a request on the control connection; ``process.ShareServer`` sends them."""
         request = self._control.recv(1)
         if not request:
             self._running = False
             return
-        edits = list(self._tree.edits())
-        body = b"\0".join([str(len(edits)).encode(), *edits[:_EDITS_MAX]])
+        if request in (ACCEPT, REVIVE):
+            report = self._tree.accept if request == ACCEPT else self._tree.revive
+            size = int.from_bytes(self._control.recv(4, socket.MSG_WAITALL), "little")
+            for path in json.loads(self._control.recv(size, socket.MSG_WAITALL)):
+                with contextlib.suppress(OSError):  # the file was moved or deleted meanwhile
+                    report(os.fsencode(path))
+            body = b""
+        elif request == LIST:
+            body = json.dumps(self._tree.list_edits()).encode()
+        else:
+            edits = list(self._tree.edits())
+            body = b"\0".join([str(len(edits)).encode(), *edits[:_EDITS_MAX]])
         self._control.sendall(len(body).to_bytes(4, "little") + body)
 
     # --- the device -------------------------------------------------------------------------------------------

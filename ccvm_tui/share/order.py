@@ -1,9 +1,14 @@
-"""The argument of the file server's process."""
+"""The argument of the file server's process, and the requests on its control connection."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+
+COUNT, LIST, ACCEPT, REVIVE = b"e", b"l", b"a", b"r"
+"""Requests: the number of edits and the first paths, and all edits; with paths as a body, those to which edits were
+applied, and those at which they are about to be undone.
+"""
 
 
 @dataclass(frozen=True, slots=True)

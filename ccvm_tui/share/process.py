@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import ccvm_tui
 from ccvm_tui import aio
-from ccvm_tui.share.order import Order
+from ccvm_tui.share.order import ACCEPT, COUNT, LIST, REVIVE, Order
 
 _STDERR_MAX: Final = 4096
 _CHUNK: Final = 1 << 14
@@ -31,7 +33,7 @@ class ShareServer:
         self.device = device
         self.helper = helper
         self._stderr = bytearray()
-        self._edits_lock = asyncio.Lock()
+        self._control_lock = asyncio.Lock()
         self._reader = asyncio.get_running_loop().create_task(self._read_stderr(), name="file server's stderr")
 
     @classmethod
@@ -111,21 +113,35 @@ class ShareServer:
 
         Raises OSError if the server has ended.
         """
-        loop = asyncio.get_running_loop()
-        async with self._edits_lock:
-            await loop.sock_sendall(self._control, b"e")
-            size = int.from_bytes(await self._receive(4), "little")
-            count, *names = (await self._receive(size)).split(b"\0")
+        count, *names = (await self._request(COUNT)).split(b"\0")
         return int(count), names
 
+    async def list_edits(self) -> list[dict[str, Any]]:
+        """Return all edits of a read-only project; see ``edit_list.listed``. Raises OSError if the server has ended."""
+        return list(json.loads(await self._request(LIST)))
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool = False) -> None:
+        """Report that edits were applied to the host (``HostTree.accept``), or are about to be undone (``revive``).
+
+        Raises OSError if the server has ended.
+        """
+        body = json.dumps(paths).encode()
+        await self._request((REVIVE if undoing else ACCEPT) + len(body).to_bytes(4, "little") + body)
+
+    async def _request(self, request: bytes) -> bytes:
+        async with self._control_lock:
+            await asyncio.get_running_loop().sock_sendall(self._control, request)
+            size = int.from_bytes(await self._receive(4), "little")
+            return await self._receive(size)
+
     async def _receive(self, size: int) -> bytes:
-        data = b""
+        data = bytearray()
         while len(data) < size:
             part = await asyncio.get_running_loop().sock_recv(self._control, size - len(data))
             if not part:
                 raise ConnectionResetError("the file server has ended")
             data += part
-        return data
+        return bytes(data)
 
     async def stop(self, grace: float = 1.0) -> None:
         """Close the connections, and end and reap the process. Calling it again has no effect."""

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ccvm_tui.share import syscalls
+from ccvm_tui import syscalls
 from ccvm_tui.share.edits import EditsTree
 from ccvm_tui.share.host import HostTree
 from tests.share.client import Client, snapshot

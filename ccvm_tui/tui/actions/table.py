@@ -130,6 +130,10 @@ SEARCH = Action("search", "Search the scrollback", "of the focused session", "se
 SAVE_SCROLLBACK = Action("save_scrollback", "Save the scrollback", "to a file in your home directory", "save")
 LEAVE_COPY_MODE = Action("leave_copy_mode", "Leave copy mode", label="back", in_palette=False)
 LOGS = Action("logs", "Logs", "events and console of the guest", "logs", "l", applies=_in_connected_guest)
+REVIEW = Action(
+    "review", "Review the changes", "of a guest, and apply those of a read-only project", "review", "d",
+    applies=_in_pausable_guest,
+)  # fmt: skip
 SETTINGS = Action("settings", "Project settings", "show and edit them", "settings", "e", applies=_on_stopped_project)
 MUTE = Action("mute", "Mute or unmute", "the selected session or project", "mute", "m")
 ADD = Action("add", "Add a project", "by its path", "add", "+")
@@ -154,15 +158,17 @@ RUN_AGAIN = Action("run_again", "Run the ended session again", label="run again"
 
 ACTIONS = (
     OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, PORTS, PAGE, END, STOP,
-    PAUSE, ZOOM, SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, SETTINGS, MUTE, ADD, FORGET, FILTER, TILE,
-    SIDEBAR, NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
+    PAUSE, ZOOM, SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, REVIEW, SETTINGS, MUTE, ADD, FORGET, FILTER,
+    TILE, SIDEBAR, NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
 )  # fmt: skip
 """All actions, in the order of the palette and the help."""
 
 BY_NAME = {action.name: action for action in ACTIONS}
 BY_TREE_KEY = {action.tree_key: action for action in ACTIONS if action.tree_key}
 
-TREE_FOOTER = (OPEN, PAGE, RUN, SHELL, AGENT, END, STOP, PAUSE, LOGS, SETTINGS, FORGET, SWITCH, FILTER, ADD, HELP, QUIT)
+TREE_FOOTER = (
+    OPEN, PAGE, RUN, SHELL, AGENT, END, STOP, PAUSE, REVIEW, LOGS, SETTINGS, FORGET, SWITCH, FILTER, ADD, HELP, QUIT,
+)  # fmt: skip
 """The actions at the bottom while the tree has the focus, as far as they apply."""
 
 SESSION_FOOTER = (DETACH, SWITCH, ATTENTION, SHELL, ZOOM, SCROLLBACK, HELP)
@@ -254,6 +260,21 @@ def copy_mode_hints(leader: str, keys: Keys, *, passive: bool) -> list[KeyHint]:
         KeyHint("y", "copy"),
         KeyHint("s", "save", SAVE_SCROLLBACK),
         KeyHint("g G", "first, last"),
+    ]
+
+
+def review_hints(*, applicable: bool, applied: bool) -> list[KeyHint]:
+    """Return the keys at the bottom of the review. ``applied`` is true if the host has the changes already."""
+    return [
+        KeyHint("q", "back"),
+        KeyHint("n p", "hunks"),
+        *([] if applied else [KeyHint("Space", "skip file"), KeyHint("x", "skip hunk")]),
+        KeyHint("c", "comment"),
+        KeyHint("↑ ↓", "files"),
+        *([] if applied else [KeyHint("A", "all")]),
+        KeyHint("r", "read again"),
+        *([] if applied else [KeyHint("u", "undo")]),
+        *([KeyHint("a", "apply")] if applicable else []),
     ]
 
 

@@ -26,9 +26,8 @@ from ccvm_tui.tui.actions.guests import SessionLauncher
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action
 from ccvm_tui.tui.dialogs.add_project import AddProject
-from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
+from ccvm_tui.tui.dialogs.confirm import Confirm, ConfirmOrReview, UnexpectedConfirm
 from ccvm_tui.tui.dialogs.help import Help
-from ccvm_tui.tui.dialogs.logs import Logs
 from ccvm_tui.tui.dialogs.palette import Command, Palette, StartProject, UseTheme, commands
 from ccvm_tui.tui.dialogs.settings import ProjectSettings
 from ccvm_tui.tui.dialogs.switcher import Candidate, Switcher, candidates
@@ -36,12 +35,14 @@ from ccvm_tui.tui.model import attention
 from ccvm_tui.tui.model.guests import Guest
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.selection import Subject
-from ccvm_tui.tui.model.sessions import SessionKey, session_title
+from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
-from ccvm_tui.tui.screens.bridges import Bridges, zoom
+from ccvm_tui.tui.screens.announce import announce
+from ccvm_tui.tui.screens.bridges import Bridges
+from ccvm_tui.tui.screens.guest_dialogs import GuestDialogs
+from ccvm_tui.tui.screens.zoom import zoom
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
-from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
 from ccvm_tui.tui.widgets.body import Body
 from ccvm_tui.tui.widgets.controls import ActionRequested, run_in_background, show_error, start
@@ -90,7 +91,8 @@ class MainScreen(Screen[None]):
             self._clipboard,
             self._notify_briefly,
         )
-        self._bridges = Bridges(self, self.model.fleet, self._ask, self._notify_briefly, self._clipboard.copy)
+        self._bridges = Bridges(self, self.model.fleet, self._subject, self._notify_briefly, self._clipboard.copy)
+        self._guest_dialogs = GuestDialogs(self, self._subject)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed = False
         self._host_focused = True
@@ -182,13 +184,8 @@ class MainScreen(Screen[None]):
 
     def _announce(self, change: attention.Change) -> None:
         """Notify the user of a session that needs them, unless they are looking at it."""
-        key, info = change.key, self.model.sessions[change.key]
-        if self.model.is_muted(key) or (key == self.main_area.focused_session and self._host_focused):
-            return
-        title = f"{session_title(info)} · {key.guest}"
-        self.notify(plain(change.text, 200), title=plain(title, 80), timeout=6, markup=False)
-        if self.model.settings_of(key.guest, self.settings).notifications:
-            host_of(self).write(attention.notification(title, change.text))
+        if change.key != self.main_area.focused_session or not self._host_focused:
+            announce(self, change, self.model, self.settings)
 
     def _mark_seen(self) -> None:
         """Report to the keeper that the user has seen why the focused session needs them."""
@@ -230,12 +227,6 @@ class MainScreen(Screen[None]):
     def _text_copied(self, event: Terminal.Copied) -> None:
         start(self, partial(self._copy_selection, event.terminal, event.selection), "copy")
 
-    @on(Terminal.LinkClicked)
-    def _link_clicked(self, event: Terminal.LinkClicked) -> None:
-        if address := safe_link(event.address):
-            self.notify(f"Opening {plain(address, 150)}", timeout=3, markup=False)
-            self.app.open_url(address)
-
     def on_resize(self) -> None:
         """Adapt sidebar and details to the new width."""
         if self._composed:
@@ -251,8 +242,13 @@ class MainScreen(Screen[None]):
         self._refresh_details()
         self._mark_seen()
 
-    async def _ask(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        return await self.app.push_screen_wait(Confirm(question, lines, yes)) is True
+    async def _ask_about(self, guest: Guest, question: str, lines: Sequence[str], yes: str) -> bool:
+        """Ask whether a guest, or its last session, may end. Its edits can be reviewed first, which is no consent."""
+        dialog = ConfirmOrReview if guest.info is not None and guest.info.read_only else Confirm
+        answer = await self.app.push_screen_wait(dialog(question, lines, yes))
+        if answer is None and dialog is ConfirmOrReview:
+            self._guest_dialogs.review(guest)
+        return answer is True
 
     async def _ask_unexpected(self, question: str, lines: Sequence[str], yes: str) -> bool:
         return await self.app.push_screen_wait(UnexpectedConfirm(question, lines, yes, "refuse")) is True
@@ -269,9 +265,10 @@ class MainScreen(Screen[None]):
     # --- carrying out actions ------------------------------------------------------------------------------
 
     def _method_of(self, action: Action) -> Callable[[], None]:
-        """Return the method of the screen, the body or the main area that carries out an action."""
+        """Return the method of the screen or one of its parts that carries out an action."""
         name = f"action_{action.name}"
-        owner = next(owner for owner in (self, self.body, self.main_area) if hasattr(owner, name))
+        owners = (self, self._bridges, self._guest_dialogs, self.body, self.main_area)
+        owner = next(owner for owner in owners if hasattr(owner, name))
         method: Callable[[], None] = getattr(owner, name)
         return method
 
@@ -339,7 +336,7 @@ class MainScreen(Screen[None]):
         self.refresh_all()
         self.tree_view.move_to(project_row_id(path))
 
-    # --- the actions of the table; those of the body and of the main area are there -------------------------
+    # --- the actions of the table, except those of the other parts -------------------------------------------
 
     def action_open(self) -> None:
         """Open the row under the cursor."""
@@ -401,26 +398,20 @@ class MainScreen(Screen[None]):
         subject = self._subject()
         self._start_session(subject.guest, subject.project, SessionKind.AGENT)
 
-    def action_ports(self) -> None:
-        """Show the ports of the selected guest."""
-        self._bridges.show_ports(self._subject().guest)
-
-    def action_page(self) -> None:
-        """Show the page that the selected guest offers."""
-        self._bridges.show_page(self._subject().guest)
-
     def action_end(self) -> None:
         """End the selected session, or close its last screen."""
         if self.main_area.ended_pane is not None:
             self.main_area.action_close_ended()
         elif (key := self._subject().session) is not None:
-            start(self, partial(guests.end_session, self.model, key, self._ask), f"end {key}")
+            ask = partial(self._ask_about, self.model.fleet.guests[key.guest])
+            start(self, partial(guests.end_session, self.model, key, ask), f"end {key}")
 
     def action_stop(self) -> None:
         """Stop the selected guest, or cancel its start."""
         subject = self._subject()
         if subject.guest is not None:
-            work = partial(guests.stop_guest, self.model, subject.guest, self._ask, self._notify_briefly)
+            ask = partial(self._ask_about, subject.guest)
+            work = partial(guests.stop_guest, self.model, subject.guest, ask, self._notify_briefly)
             start(self, work, f"stop {subject.guest.name}")
         else:
             self.model.starts.cancel(subject.project)
@@ -436,11 +427,6 @@ class MainScreen(Screen[None]):
         key = self._subject().session or self.model.selection.current
         if key is not None and self.main_area.ended_pane is None:
             start(self, partial(zoom, self, self.model.fleet, key, self.open_session), "zoom", exclusive=True)
-
-    def action_logs(self) -> None:
-        """Show the logs of the selected guest."""
-        if (guest := self._subject().guest) is not None:
-            self.app.push_screen(Logs(guest))
 
     def action_settings(self) -> None:
         """Show the settings of the selected project."""
