@@ -122,6 +122,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     network: str = "user"
     seccomp: bool = True
     confine: bool = True
+    guard: str = "block"
     sudo: bool = True
     linger: bool = False
     scrollback: int = 10_000
@@ -321,6 +322,12 @@ class CheckEdits(_Message, frozen=True):
     """Return the edits of a read-only project, which exist only in the guest, as Edits."""
 
 
+class AllowGuarded(_Message, frozen=True):
+    """Allow a change that the guard has blocked or noticed, by its number in the quarantine. Returns Text."""
+
+    item: str
+
+
 class Seen(_Message, frozen=True):
     """Clear the session's attention mark, because the user has looked at the session."""
 
@@ -346,6 +353,7 @@ Request = (
     | FindText
     | CheckBusy
     | CheckEdits
+    | AllowGuarded
     | Seen
     | Mute
 )
@@ -438,7 +446,7 @@ class Failure(_Message, frozen=True):
 
 
 class Happened(_Message, frozen=True):
-    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, warning and others.
+    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, guard, warning, ….
 
     ``data`` is the content of a clipboard write.
     """

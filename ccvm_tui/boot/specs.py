@@ -31,6 +31,7 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         network=settings.network,
         seccomp=settings.seccomp,
         confine=settings.confine,
+        guard=settings.guard,
         sudo=settings.agent_sudo,
         linger=settings.linger,
         scrollback=settings.scrollback,

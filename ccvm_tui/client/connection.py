@@ -248,6 +248,10 @@ class Keeper:
         """Return the edits of a read-only project, which exist in the guest's memory only."""
         return await self.ask(protocol.CheckEdits(), protocol.Edits)
 
+    async def allow_guarded(self, item: str) -> str:
+        """Allow a change that the guard has blocked or noticed, and return a text about it. Raises UserError."""
+        return (await self.ask(protocol.AllowGuarded(item), protocol.Text)).text
+
     async def seen(self, session: str) -> None:
         """Report that the user has looked at a session, which clears its attention mark."""
         await self.ask(protocol.Seen(session), protocol.Done)

@@ -210,6 +210,13 @@ class Settings:
         "whether Landlock confines QEMU to the image, and the file server to the project",
         variable="CCVM_CONFINE",
     )
+    guard: str = setting(
+        "block",
+        kinds.choice("block", "warn", "off"),
+        "what to do when a guest changes files of the project that the host would run: block those of Git and report "
+        "the others, report all, or nothing",
+        variable="CCVM_GUARD",
+    )
     osc52: str = setting(
         "ask", kinds.choice("allow", "ask", "refuse"), "what to do when a guest's program copies to your clipboard"
     )

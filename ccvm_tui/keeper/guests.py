@@ -82,6 +82,9 @@ class Guest(Protocol):
     async def edits(self) -> Edits:
         """Return the edits of a read-only project, which exist in memory only."""
 
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Make the guard accept ``problems`` of the file ``path``."""
+
     def console_tail(self) -> str:
         """Return the last lines of the console."""
 
@@ -130,6 +133,9 @@ class LocalGuest:
     async def edits(self) -> Edits:
         """Return no edits."""
         return Edits(0)
+
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Do nothing: programs on this machine are not checked."""
 
     def console_tail(self) -> str:
         """Return an empty string."""

@@ -8,6 +8,8 @@ import msgspec
 
 from ccvm_tui import protocol
 from ccvm_tui.errors import UserError
+from ccvm_tui.guard.install import allow
+from ccvm_tui.guard.quarantine import Quarantine
 from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Request, Result
 
@@ -58,6 +60,10 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return protocol.Busy(await _busy(keeper))
         case protocol.CheckEdits():
             return await keeper.guest.edits()
+        case protocol.AllowGuarded(item=id_):
+            item = Quarantine(keeper.spec.name).item(id_)
+            await keeper.guest.trust(item.path, item.problems)
+            return protocol.Text(await asyncio.to_thread(allow, keeper.spec.name, id_))
         case protocol.Seen(session=id_):
             (await keeper.session(id_)).seen()
         case protocol.Mute(session=id_, muted=muted):

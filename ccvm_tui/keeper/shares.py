@@ -12,17 +12,21 @@ from ccvm_tui.machine import Share
 from ccvm_tui.machine.spec import HISTORY_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Edits, LaunchSpec
-from ccvm_tui.share.process import ShareServer
+from ccvm_tui.share.process import OnReport, ShareServer
 
 _NAMES_MAX = 200
 _NAME_LENGTH_MAX = 500
 
 
 class Shares:
-    """The directories of the host that a guest accesses, and their file servers."""
+    """The directories of the host that a guest accesses, and their file servers.
 
-    def __init__(self, spec: LaunchSpec, paths: GuestPaths) -> None:
+    ``on_report`` receives the reports of the project's guard.
+    """
+
+    def __init__(self, spec: LaunchSpec, paths: GuestPaths, on_report: OnReport) -> None:
         self._spec = spec
+        self._on_report = on_report
         self._paths = paths
         self._servers: list[ShareServer] = []
 
@@ -48,7 +52,12 @@ class Shares:
         confined = self._spec.confine
         self._servers.append(
             await ShareServer.start(
-                self._spec.project, confined=confined, edits=str(edits or ""), capacity=capacity or 0
+                self._spec.project,
+                confined=confined,
+                edits=str(edits or ""),
+                capacity=capacity or 0,
+                guard=self._spec.guard,
+                on_report=self._on_report,
             )
         )
         if self._spec.sharing.history:
@@ -80,6 +89,11 @@ class Shares:
             return Edits(0)
         count, names = await self._servers[0].edits()
         return Edits(count, tuple(os.fsdecode(name)[:_NAME_LENGTH_MAX] for name in names[:_NAMES_MAX]))
+
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Make the guard accept ``problems`` of the file ``path`` in the project."""
+        if self._servers:
+            await self._servers[0].trust(path, problems)
 
     async def stop(self) -> None:
         """End all servers and reap them. Calling it again has no effect."""

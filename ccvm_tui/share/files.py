@@ -144,6 +144,7 @@ class Files:
         handle = self._nodes.handle(number) if number else self._any_handle(call.node, writable=True)
         node = handle.node
         segments = bounded(after(call.request.readable, start), size)
+        self._tree.check_write(handle, segments, offset, cached=bool(flags & fuse.WRITE_CACHE))
         if node.index is not None and offset + size <= INDEX_MAX:
             return self._write_index(call, node.index, handle, b"".join(segments), offset, flags)
         before = os.fstat(handle.fd)
@@ -239,6 +240,7 @@ class Files:
     def _fallocate(self, _: Call, body: bytes) -> bytes:
         number, offset, length, mode, _ = fuse.FALLOCATE_IN.unpack_from(body)
         handle = self._nodes.handle(number)
+        self._tree.check_resize(handle.node)
         before = os.fstat(handle.fd)
         self._tree.require_space(max(0, offset + length - before.st_size))
         syscalls.allocate(handle.fd, mode, offset, length)
@@ -258,6 +260,7 @@ class Files:
         node = self._nodes.handle(target).node
         before, available = os.fstat(open_fds[1]), os.fstat(open_fds[0]).st_size - source_offset
         self._tree.require_space(max(0, target_offset + min(length, available) - before.st_size))
+        self._tree.copying(node, 1)
         fds = [os.dup(fd) for fd in open_fds]
 
         def work() -> bytes:
@@ -265,6 +268,7 @@ class Files:
             return fuse.WRITE_OUT.pack(done, 0)
 
         def then() -> None:
+            self._tree.copying(node, -1)
             self._tree.resized(before.st_size, os.fstat(fds[1]).st_size)
             self._view.record_change(node, state_of(before))
             for fd in fds:

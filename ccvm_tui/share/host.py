@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ccvm_tui.share import syscalls
@@ -370,7 +370,7 @@ class HostTree:
         info = os.fstat(fd)
         return self.nodes.unnamed((info.st_dev, info.st_ino), info.st_mode)
 
-    # --- hooks for a tree of edits --------------------------------------------------------------------------------
+    # --- hooks for other trees ------------------------------------------------------------------------------------
 
     def shadows(self, parent: Node, name: bytes) -> bool:  # noqa: ARG002 - for subclasses
         """Return whether an edit hides the host's ``name`` from the guest."""
@@ -393,6 +393,18 @@ class HostTree:
 
     def resized(self, before: int, after: int) -> None:
         """Update the used space after the size of a file has changed."""
+
+    def check_write(self, handle: Handle, segments: Sequence[memoryview], offset: int, *, cached: bool) -> None:
+        """Raise OSError (EPERM) if a write must not be made. ``cached`` is true for pages of the guest's cache."""
+
+    def check_resize(self, node: Node) -> None:
+        """Raise OSError if the size of a file must not be changed in another way than by writing."""
+
+    def copying(self, node: Node, change: int) -> None:
+        """Count a copy to ``node`` that another thread makes: 1 at its start, -1 at its end. May raise OSError."""
+
+    def trust(self, path: str, allowed: Iterable[str]) -> None:
+        """Accept the problems ``allowed`` of the file ``path`` from now on."""
 
     def closing(self, handle: Handle) -> None:
         """Prepare for closing ``handle``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import select
@@ -91,10 +92,15 @@ class Loop:
             self._poll.unregister(fd)
 
     def _handle_control(self) -> None:
-        """Send the list of edits for each byte on the control connection."""
+        """Handle a request of the keeper: ``e`` for the list of edits, ``t`` with JSON that says what to trust."""
         request = self._control.recv(1)
         if not request:
             self._running = False
+            return
+        if request == b"t":
+            size = int.from_bytes(self._control.recv(4, socket.MSG_WAITALL), "little")
+            path, *allowed = json.loads(self._control.recv(size, socket.MSG_WAITALL))
+            self._tree.trust(path, allowed)
             return
         edits = list(self._tree.edits())
         body = b"\0".join([str(len(edits)).encode(), *edits[:_EDITS_MAX]])

@@ -13,6 +13,7 @@ class Order:
     ``parent`` is the pid of the process that starts the server. ``device`` and ``helper`` are the descriptors of the
     vhost-user connection to QEMU and of the helper's port. ``edits`` is an empty, private directory for the guest's
     edits of a read-only project, of at most ``capacity`` bytes. If ``edits`` is empty, the guest can change ``path``.
+    ``guard`` is the setting of that name, and ``reports`` the descriptor of the connection for its reports.
     """
 
     parent: int
@@ -22,6 +23,8 @@ class Order:
     confined: bool = True
     edits: str = ""
     capacity: int = 0
+    guard: str = "off"
+    reports: int = -1
 
     def encode(self) -> str:
         """Encode the order as JSON in ASCII. Bytes of the path that are not UTF-8 are surrogate-escaped (PEP 383)."""
