@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ccvm_tui.errors import UserError
 from ccvm_tui.guard.checks import CONTENT_MAX, version
+from ccvm_tui.guard.places import Check
 from ccvm_tui.guard.quarantine import BLOCKED, Item, Quarantine
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -42,7 +43,7 @@ def install(project: Path, item: Item, content: bytes) -> bool:
 
     Raises UserError if the file has changed since, OSError if it cannot be written.
     """
-    if not item.complete or "\\" in item.path:
+    if not item.complete:
         return False
     *directories, name = item.path.split("/")
     if any(part in ("", ".", "..") for part in (*directories, name)):
@@ -71,7 +72,9 @@ def _replace(directory: int, name: str, item: Item, content: bytes) -> None:
             os.symlink(content, temporary, dir_fd=directory)
         else:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(temporary, flags, 0o755 if item.executable else 0o644, dir_fd=directory)
+            fd = os.open(
+                temporary, flags, 0o755 if item.executable or item.check == Check.HOOK else 0o644, dir_fd=directory
+            )
             with os.fdopen(fd, "wb") as file:
                 file.write(content)
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)

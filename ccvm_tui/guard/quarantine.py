@@ -6,6 +6,7 @@ of the items are limited, and the oldest are removed first.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,9 @@ BLOCKED, NOTICED, ALLOWED = "blocked", "noticed", "allowed"
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True):
-    r"""One blocked or noticed change. The fields are those of ``Report``; ``time`` is in seconds since 1970.
+    """One blocked or noticed change. The fields are those of ``Report``; ``time`` is in seconds since 1970.
 
-    ``project`` is the directory in which ``path`` is. Bytes of ``path`` that are not UTF-8 are escaped (``\xff``).
+    ``project`` is the directory in which ``path`` is. A path that is not UTF-8 is surrogate-escaped (PEP 383).
     """
 
     id: str
@@ -60,7 +61,7 @@ class Quarantine:
         found = []
         for number in self._numbers():
             try:
-                found.append(msgspec.json.decode((self.directory / f"{number}.json").read_bytes(), type=Item))
+                found.append(msgspec.convert(json.loads((self.directory / f"{number}.json").read_bytes()), Item))
             except (OSError, ValueError):
                 continue
         return found
@@ -106,10 +107,10 @@ class Quarantine:
             time=time,
             state=BLOCKED if report.blocked else NOTICED,
             project=project,
-            path=_utf8(report.path),
+            path=report.path,
             check=report.check,
             reason=report.reason,
-            problems=tuple(_utf8(problem) for problem in report.problems),
+            problems=report.problems,
             complete=report.complete,
             executable=report.executable,
             link=report.link,
@@ -121,7 +122,7 @@ class Quarantine:
         self._store(msgspec.structs.replace(item, state=ALLOWED))
 
     def _store(self, item: Item) -> None:
-        _write(self.directory / f"{item.id}.json", msgspec.json.encode(item))
+        _write(self.directory / f"{item.id}.json", json.dumps(msgspec.to_builtins(item)).encode())
 
     def _remove(self, number: int) -> None:
         for ending in ("data", "json"):
@@ -135,8 +136,3 @@ def _write(path: Path, data: bytes) -> None:
     with os.fdopen(fd, "wb") as file:
         file.write(data)
     temporary.replace(path)
-
-
-def _utf8(text: str) -> str:
-    r"""Return a surrogate-escaped text with escapes like ``\xff`` for bytes that are not UTF-8."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")

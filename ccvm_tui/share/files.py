@@ -88,6 +88,8 @@ class Files:
     def _create(self, call: Call, body: bytes) -> bytes:
         flags, mode, _umask, _ = fuse.CREATE_IN.unpack_from(body)
         parent, name = self._nodes[call.node], fuse.name_at(body, fuse.CREATE_IN.size)
+        if (fd := self._tree.capture(parent, name, flags, mode)) >= 0:
+            return self._captured(fd, flags)
         try:
             fd = self._tree.create(parent, name, flags, mode)
         except FileExistsError:
@@ -101,6 +103,12 @@ class Files:
         if is_index(name):
             node.index = WalIndex()
         return entry + self._opened(node, fd, flags, keep=False)
+
+    def _captured(self, fd: int, flags: int) -> bytes:
+        """Return the reply for a file without a name, which the guest must not cache under the name that it wanted."""
+        node = self._tree.unnamed(fd)
+        opened = self._opened(node, fd, flags, keep=False)
+        return self._view.uncached_entry(node, self._tree.stat(node)) + opened
 
     def _create_existing(self, parent: Node, name: bytes, flags: int) -> bytes:
         """Open a file that was created on the host after the guest looked the name up."""
@@ -191,9 +199,10 @@ class Files:
 
     def _flush(self, _: Call, body: bytes) -> bytes:
         number, _unused, _padding, owner = fuse.FLUSH_IN.unpack_from(body)
-        node = self._nodes.handle(number).node
-        publish(node)
-        self._locks.release_owner(node, owner)
+        handle = self._nodes.handle(number)
+        publish(handle.node)
+        self._locks.release_owner(handle.node, owner)
+        self._tree.flushed(handle)
         return b""
 
     def _release(self, _: Call, body: bytes) -> bytes:

@@ -397,6 +397,13 @@ class HostTree:
     def check_write(self, handle: Handle, segments: Sequence[memoryview], offset: int, *, cached: bool) -> None:
         """Raise OSError (EPERM) if a write must not be made. ``cached`` is true for pages of the guest's cache."""
 
+    def capture(self, parent: Node, name: bytes, flags: int, mode: int) -> int:  # noqa: ARG002 - for subclasses
+        """Return a descriptor of a file without a name that takes the place of a new file, or -1 if there is none."""
+        return -1
+
+    def flushed(self, handle: Handle) -> None:
+        """Handle that a program in the guest closes ``handle``. Raises OSError for that program."""
+
     def check_resize(self, node: Node) -> None:
         """Raise OSError if the size of a file must not be changed in another way than by writing."""
 

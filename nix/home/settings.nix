@@ -81,6 +81,15 @@ in
     confine =
       row "confine" types.bool true
         "whether Landlock confines QEMU to the image, and the file server to the project";
+    guard =
+      row "guard"
+        (types.enum [
+          "block"
+          "warn"
+          "off"
+        ])
+        "block"
+        "what to do when a guest changes files of the project that the host would run: block those of Git and report the others, report all, or nothing";
     osc52 = row "osc52" (types.enum [
       "allow"
       "ask"

@@ -54,8 +54,8 @@ def test_what_git_writes_into_a_repository_is_harmless(tmp_path: Path, git: Call
     git("-C", clone, "config", "user.name", "Me")
     git("-C", clone, "config", "user.email", "me@example.org")
     git("-C", clone, "branch", "--edit-description", "topic")
-    git("-C", clone, "sparse-checkout", "set", "src")
     git("-C", clone, "-c", "protocol.file.allow=always", "submodule", "add", "-q", source, "lib")
+    git("-C", clone, "sparse-checkout", "set", "src")
     git("-C", clone, "worktree", "add", "-q", str(tmp_path / "worktree"))
     git("-C", clone, "config", "extensions.worktreeConfig", "true")
     found = [path for path in tmp_path.rglob("config*") if path.is_file()]

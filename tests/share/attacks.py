@@ -254,7 +254,10 @@ def a_copied_configuration(guest: Guest) -> None:
     with guest.trying():
         source, target = guest.client.open(b"x", os.O_RDONLY), guest.client.open(b".git/config", os.O_WRONLY)
         body = fuse.COPY_IN.pack(source[1], 0, target[0], target[1], 0, len(guest.evil), 0)
-        guest.client.request(Op.COPY_FILE_RANGE, source[0], body)
+        try:
+            guest.client.request(Op.COPY_FILE_RANGE, source[0], body)
+        finally:
+            guest.client.release(*target)
 
 
 def an_include(guest: Guest) -> None:

@@ -280,8 +280,10 @@ class Client:
         return int(fuse.WRITE_OUT.unpack(self.request(Op.WRITE, node, body, pieces))[0])
 
     def release(self, node: int, handle: int) -> None:
-        self.request(Op.FLUSH, node, fuse.FLUSH_IN.pack(handle, 0, 0, 0))
-        self.request(Op.RELEASE, node, fuse.RELEASE_IN.pack(handle, 0, 0, 0))
+        try:
+            self.request(Op.FLUSH, node, fuse.FLUSH_IN.pack(handle, 0, 0, 0))
+        finally:
+            self.request(Op.RELEASE, node, fuse.RELEASE_IN.pack(handle, 0, 0, 0))
 
     def set(
         self, node: int, *, mode: int | None = None, size: int | None = None, times: tuple[int, int] | None = None,

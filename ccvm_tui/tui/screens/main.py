@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from textual import on
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.fuzzy import Matcher
 from textual.message import Message
 from textual.screen import Screen
@@ -27,6 +27,7 @@ from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action
 from ccvm_tui.tui.dialogs.add_project import AddProject
 from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
+from ccvm_tui.tui.dialogs.guarded_changes import GuardedChanges
 from ccvm_tui.tui.dialogs.help import Help
 from ccvm_tui.tui.dialogs.logs import Logs
 from ccvm_tui.tui.dialogs.palette import Command, Palette, StartProject, UseTheme, commands
@@ -39,6 +40,7 @@ from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
+from ccvm_tui.tui.screens.zoom import zoom
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
 from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
@@ -90,8 +92,7 @@ class MainScreen(Screen[None]):
             self._notify_briefly,
         )
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
-        self._composed = False
-        self._host_focused = True
+        self._composed, self._host_focused = False, True
         self._host_title = ""
         self._preview_timer: Timer | None = None
 
@@ -173,7 +174,7 @@ class MainScreen(Screen[None]):
             work = self._guest_clipboard.offer(key, self.model.sessions.get(key), event.data)
             if work is not None:
                 start(self, work, f"clipboard of {key}")
-        elif event.kind == "warning":
+        elif event.kind in ("warning", "guard"):
             self.notify(plain(f"{guest}: {event.text}", 200), severity="warning", markup=False)
 
     def _announce(self, change: attention.Change) -> None:
@@ -310,15 +311,9 @@ class MainScreen(Screen[None]):
             self.start_guest(project, kind)
 
     async def _zoom(self, key: SessionKey) -> None:
-        try:
-            await sessions.attach(key, self.app.suspend())
-        except SuspendNotSupported:
+        if not await zoom(self, key):
             self._notify_briefly("There is no terminal to zoom into")
-            return
-        finally:
-            host_of(self).reset()
-            self.app.refresh(layout=True)
-        if key in self.model.sessions:
+        elif key in self.model.sessions:
             self.open_session(key)
 
     def _run_command(self, command: Command | None) -> None:
@@ -441,6 +436,12 @@ class MainScreen(Screen[None]):
         """Show the logs of the selected guest."""
         if (guest := self._subject().guest) is not None:
             self.app.push_screen(Logs(guest))
+
+    def action_guard(self) -> None:
+        """Show what the guard of the selected guest has blocked or noticed."""
+        if (guest := self._subject().guest) is not None:
+            allow = partial(guests.allow_guarded, self.model.fleet, guest.name, self._notify_briefly)
+            self.app.push_screen(GuardedChanges(guest.name), lambda id_: start(self, partial(allow, id_), "allow"))
 
     def action_settings(self) -> None:
         """Show the settings of the selected project."""
