@@ -22,7 +22,6 @@ from ccvm_tui.protocol import Happened
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import guests, sessions, table
 from ccvm_tui.tui.actions.clipboard import Clipboard, GuestClipboard
-from ccvm_tui.tui.actions.guests import SessionLauncher
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action
 from ccvm_tui.tui.dialogs.add_project import AddProject
@@ -79,7 +78,7 @@ class MainScreen(Screen[None]):
         self.body = Body(self.tree_view, self.main_area, self.details, id="body")
         self.which_key = WhichKey(settings.leader, settings.keys, id="which-key")
         self.footer = FooterBar(id="footer")
-        self._launcher = SessionLauncher(
+        self._launcher = guests.SessionLauncher(
             self.model, starter, self.main_area.terminal_state, self.refresh_all, self._show_guest, self.open_session
         )
         self._clipboard = Clipboard(
