@@ -213,8 +213,7 @@ class Settings:
     guard: str = setting(
         "block",
         kinds.choice("block", "warn", "off"),
-        "what to do when a guest changes files of the project that the host would run: block those of Git and report "
-        "the others, report all, or nothing",
+        "changes of files that the host runs: block those of Git and report the others, report all, or do nothing",
         variable="CCVM_GUARD",
     )
     osc52: str = setting(

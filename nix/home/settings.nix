@@ -89,7 +89,7 @@ in
           "off"
         ])
         "block"
-        "what to do when a guest changes files of the project that the host would run: block those of Git and report the others, report all, or nothing";
+        "changes of files that the host runs: block those of Git and report the others, report all, or do nothing";
     osc52 = row "osc52" (types.enum [
       "allow"
       "ask"

@@ -121,9 +121,7 @@ SEARCH = Action("search", "Search the scrollback", "of the focused session", "se
 SAVE_SCROLLBACK = Action("save_scrollback", "Save the scrollback", "to a file in your home directory", "save")
 LEAVE_COPY_MODE = Action("leave_copy_mode", "Leave copy mode", label="back", in_palette=False)
 LOGS = Action("logs", "Logs", "events and console of the guest", "logs", "l", applies=_in_connected_guest)
-GUARD = Action(
-    "guard", "Guard", "changes of the guest that your programs would run", "guard", "b", applies=_in_connected_guest
-)
+GUARD = Action("guard", "Guard", "changes of the guest that your programs would run", "guard", "b")
 SETTINGS = Action("settings", "Project settings", "show and edit them", "settings", "e", applies=_on_stopped_project)
 MUTE = Action("mute", "Mute or unmute", "the selected session or project", "mute", "m")
 ADD = Action("add", "Add a project", "by its path", "add", "+")
