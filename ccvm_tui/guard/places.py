@@ -184,7 +184,7 @@ def link_matches(path: Sequence[bytes], is_git_directory: IsGitDirectory) -> tup
             names, depth, is_git_directory
         ):
             found.append(Match(GIT_LINK, depth))
-    return tuple(match for match in found if match.rule.check is not Check.TOOL)
+    return tuple(found)
 
 
 _DIRECTORY_PATTERNS: Final = (

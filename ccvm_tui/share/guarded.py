@@ -195,12 +195,12 @@ class GuardedTree(HostTree):
                     self._check_truncation(node, path, match, change.size)
                 if change.mode is not None and match.rule.check is Check.HOOK:
                     found = self._read(node)
-                    executable = bool(change.mode & 0o111)
-                    texts = self._judge.problems(path, match, found.content or b"", executable=executable)
+                    self._judge.remember(path, match, found)
+                    if not change.mode & 0o111:
+                        continue  # Git does not run it
+                    texts = self._judge.problems(path, match, found.content or b"", executable=True)
                     known = self._judge.problems_of(path, match, found)
-                    self._judge.decide(
-                        path, match, texts, known, content=found.content, executable=executable, before=found
-                    )
+                    self._judge.decide(path, match, texts, known, content=found.content, executable=True, before=found)
         super().change(node, change, handle)
 
     def _check_truncation(self, node: Node, path: Names, match: Match, size: int) -> None:
