@@ -304,46 +304,59 @@ def test_directories_with_too_many_files_do_not_become_hooks(guest: Guest) -> No
 
 # --- random changes ---------------------------------------------------------------------------------------------------
 
-PLACES = (b".git", b"x", b"sub", b"sub/.git", b"sub/x", b".git/modules/m", b"y")
-PARTS = (
-    b"HEAD",
-    b"commondir",
-    b"config",
-    b"hooks",
-    b"hooks/post-checkout",
-    b"objects",
-    b"refs",
-    b"config.worktree",
-    b"info",
+PLACES = st.sampled_from((b".git", b".git", b"x", b"sub", b"sub/.git", b"sub/x", b".git/modules/m", b"y"))
+PARTS = st.sampled_from(
+    (
+        b"HEAD",
+        b"commondir",
+        b"config",
+        b"hooks",
+        b"hooks/post-checkout",
+        b"objects",
+        b"refs",
+        b"config.worktree",
+        b"info",
+    )
 )
+GIT_FILES = st.sampled_from((b"gitdir: x\n", b"gitdir: ../x\n", b"gitdir: ../.git/modules/m\n", b"gitdir: ../y\n"))
+WRITING = st.sampled_from((0, os.O_TRUNC, os.O_APPEND))
+LINKS = st.sampled_from((b"x", b"../x", b"refs/heads/main", b"../../x", b"../y"))
 
 
 def random_change(draw: Callable[..., Any], guest: Guest) -> None:
     """Make one change that attacks consist of."""
-    place = st.sampled_from(PLACES)
-    path = st.one_of(place, st.tuples(place, st.sampled_from(PARTS)).map(b"/".join))
-    match draw(st.integers(0, 9)):
-        case 0:
-            source, target = draw(place), draw(place)
-            if source not in target:
+    place, other, part = draw(PLACES), draw(PLACES), draw(PARTS)
+    evil = draw(st.sampled_from((guest.evil, guest.evil + b"\tworktree = ..\n", guest.harmless)))
+    match draw(st.integers(0, 13)):
+        case 0 | 1:
+            if place != b".git" and not place.startswith(b".git"):
                 with guest.trying():
-                    guest.copy(source, target)
-        case 1 | 2 | 3:
-            guest.rename(draw(path), draw(path), draw(st.sampled_from((0, 0, 0, 2))))
-        case 4 | 5:
-            content = st.sampled_from((
-                guest.evil, guest.evil + b"\tworktree = ..\n", guest.harmless, guest.script, b"ref: refs/heads/main\n",
-                b"../x\n", b"../../x\n", b"gitdir: x\n", b"gitdir: ../x\n", b"gitdir: ../.git/modules/m\n",
-            ))  # fmt: skip
-            guest.put(draw(path), draw(content), 0o755, draw(st.sampled_from((0, os.O_TRUNC, os.O_APPEND))))
-        case 6:
-            guest.mkdir(draw(path))
-        case 7:
-            guest.symlink(draw(st.sampled_from((b"x", b"../x", b"refs/heads/main", b"../../x"))), draw(path))
+                    guest.copy(b".git", place)
+        case 2 | 3:
+            guest.rename(place, other, draw(st.sampled_from((0, 0, 2))))
+        case 4:
+            guest.rename(place + b"/" + part, draw(st.sampled_from((other + b"/" + part, b"kept"))))
+        case 5:
+            guest.rename(b"kept", other + b"/" + part)
+        case 6 | 7:
+            guest.put(place + b"/config", evil, 0o644, draw(WRITING))
         case 8:
-            guest.link(draw(path), draw(path))
+            guest.put(place + b"/hooks/post-checkout", guest.script, 0o755, draw(WRITING))
         case 9:
-            guest.unlink(draw(path))
+            guest.put(place + b"/HEAD", b"ref: refs/heads/main\n")
+        case 10:
+            guest.put(place + b"/commondir", draw(st.sampled_from((b"../x\n", b"../y\n", b"../.git\n", b"../..\n"))))
+        case 11:
+            guest.unlink(place + b"/" + part)
+            guest.mkdir(draw(st.sampled_from((place, place + b"/" + part))))
+        case 12:
+            guest.put(b"sub/.git", draw(GIT_FILES))
+            guest.symlink(draw(LINKS), draw(st.sampled_from((place, place + b"/" + part))))
+        case 13:
+            guest.put(b"t", draw(st.sampled_from((evil, guest.script))), 0o755)
+            guest.link(b"t", draw(st.sampled_from((b"t2", place + b"/" + part))))
+            guest.rename(b"t", other + b"/" + part, draw(st.sampled_from((0, 2))))
+            guest.put(b"t2", guest.evil)
 
 
 @pytest.fixture(scope="session")
@@ -364,7 +377,7 @@ def test_random_changes_run_no_program(data: st.DataObject, template: Path) -> N
         tree = GuardedTree(str(host.project), 8, lambda *_: None, lambda _: None, blocking=True, report=lambda _: None)
         client = Client(tree)
         guest = Guest(client, os.fsencode(host.program))
-        for _ in range(data.draw(st.integers(1, 12))):
+        for _ in range(data.draw(st.integers(1, 15))):
             random_change(data.draw, guest)
         client.close()
         host.work()
