@@ -134,11 +134,15 @@ _GIT_BY_NAME: Final = _by_beginning(GIT_RULES)
 _TOOLS_BY_NAME: Final = _by_beginning(TOOL_RULES)
 _LAST_OF_GIT: Final = frozenset(rule.parts[-1] for rule in GIT_RULES if rule.parts[-1] != b"**") | {_DIRECTORY}
 _ABOVE_OF_GIT: Final = frozenset(rule.parts[0] for rule in GIT_RULES if rule.parts[-1] == b"**")
+_NAMES: Final = _LAST_OF_GIT | _ABOVE_OF_GIT | frozenset(_TOOLS_BY_NAME)
+"""One of these names is in each path to which a rule applies. Nearly all paths have none, which is found quickly."""
 
 
 def matches(path: Sequence[bytes], is_git_directory: IsGitDirectory) -> tuple[Match, ...]:
     """Return the rules that apply to the file ``path``, those of Git first."""
     names = lowered(path)
+    if _NAMES.isdisjoint(names):
+        return ()
     found: list[Match] = []
     if names[-1] in _LAST_OF_GIT or not _ABOVE_OF_GIT.isdisjoint(names):
         found += _git_matches(names, is_git_directory)
@@ -179,6 +183,8 @@ def link_matches(path: Sequence[bytes], is_git_directory: IsGitDirectory) -> tup
     names = lowered(path)
     found = list(matches(path, is_git_directory))
     for depth in range(len(names)):
+        if names[depth] not in _DIRECTORY_NAMES:
+            continue
         inner = names[depth:]
         if any(_is_above(parts, inner) for parts in _DIRECTORY_PATTERNS) and is_directory_of_git(
             names, depth, is_git_directory
@@ -191,6 +197,7 @@ _DIRECTORY_PATTERNS: Final = (
     *(rule.parts[:length] for rule in GIT_RULES for length in range(1, len(rule.parts))),
     *(tuple(pattern.encode().split(b"/")) for pattern in GIT_DIRECTORIES),
 )
+_DIRECTORY_NAMES: Final = frozenset(parts[0] for parts in _DIRECTORY_PATTERNS)
 
 
 def _is_above(parts: Sequence[bytes], names: Sequence[bytes]) -> bool:
@@ -206,10 +213,11 @@ def below(path: Sequence[bytes], is_git_directory: IsGitDirectory) -> list[tuple
     found = []
     for depth in range(len(names) + 1):
         inner = names[depth:]
-        for rule in GIT_RULES:
-            rest = _rest(rule.parts, inner)
-            if rest and is_directory_of_git(names, depth, is_git_directory):
-                found.append((Match(rule, depth), rest))
+        if inner and inner[0] not in _DIRECTORY_NAMES:
+            continue
+        rests = [(rule, rest) for rule in GIT_RULES if (rest := _rest(rule.parts, inner))]
+        if rests and is_directory_of_git(names, depth, is_git_directory):
+            found += [(Match(rule, depth), rest) for rule, rest in rests]
     return found
 
 
