@@ -218,7 +218,7 @@ class Host:
     def _parsed(self, command: list[str], args: tuple[str, ...], more: tuple[str, ...]) -> dict[str, float]:
         with HERE.open() as script:
             done = subprocess.run(
-                [*command, "--inside", *args, *more], stdin=script, check=True, capture_output=True, text=True,
+                [*command, "--inside", *args, *more], stdin=script, check=True, stdout=subprocess.PIPE, text=True,
                 env=self.environment(), cwd="/",
             )  # fmt: skip
         figures: dict[str, float] = json.loads(done.stdout)
