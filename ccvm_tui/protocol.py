@@ -120,6 +120,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     network: str = "user"
     seccomp: bool = True
     confine: bool = True
+    guard: str = "block"
     sudo: bool = True
     scratch_gib: int = 0
     scratch_on_tmpfs: bool = False
@@ -319,6 +320,12 @@ class CheckBusy(Message, frozen=True):
     """Return the sessions whose programs would be lost if the guest stopped, as Busy."""
 
 
+class AllowGuarded(Message, frozen=True):
+    """Allow a change that the guard has blocked or noticed, by its number in the quarantine. Returns Text."""
+
+    item: str
+
+
 class Seen(Message, frozen=True):
     """Clear the session's attention mark, because the user has looked at the session."""
 
@@ -343,6 +350,7 @@ Request = (
     | GetText
     | FindText
     | CheckBusy
+    | AllowGuarded
     | Seen
     | Mute
     | bridging.Request
@@ -430,7 +438,7 @@ class Failure(Message, frozen=True):
 
 
 class Happened(Message, frozen=True):
-    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, warning and others.
+    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, guard, warning, ….
 
     ``data`` is the content of a clipboard write.
     """

@@ -34,6 +34,7 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         network=settings.network,
         seccomp=settings.seccomp,
         confine=settings.confine,
+        guard=settings.guard,
         sudo=settings.agent_sudo,
         scratch_gib=settings.vm_disk_size,
         scratch_on_tmpfs=environ.get(ALLOW_TMPFS) == "1",

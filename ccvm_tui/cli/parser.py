@@ -39,6 +39,7 @@ VERBS = {
     "stop": "stop guests",
     "pause": "pause guests",
     "resume": "resume paused guests",
+    "guard": "show and allow changes by guests that your own programs would run",
     "logs": "show what a guest printed, or its events",
     "image": "build and manage guest images",
     "config": "show the settings in effect and their sources",

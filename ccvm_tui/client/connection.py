@@ -257,6 +257,10 @@ class Keeper:
         """Report that edits at ``paths`` were applied to the host or undone, or are about to be undone."""
         await self.ask(AcceptEdits(tuple(paths), undoing), protocol.Done)
 
+    async def allow_guarded(self, item: str) -> str:
+        """Allow a change that the guard has blocked or noticed, and return a text about it. Raises UserError."""
+        return (await self.ask(protocol.AllowGuarded(item), protocol.Text)).text
+
     async def seen(self, session: str) -> None:
         """Report that the user has looked at a session, which clears its attention mark."""
         await self.ask(protocol.Seen(session), protocol.Done)

@@ -235,6 +235,12 @@ class Settings:
         "whether Landlock confines QEMU to the image, and the file server to the project",
         variable="CCVM_CONFINE",
     )
+    guard: str = setting(
+        "block",
+        kinds.choice("block", "warn", "off"),
+        "changes of files that the host runs: block those of Git and report the others, report all, or do nothing",
+        variable="CCVM_GUARD",
+    )
     osc52: str = setting(
         "ask", kinds.choice("allow", "ask", "refuse"), "what to do when a guest's program copies to your clipboard"
     )

@@ -110,6 +110,9 @@ class Guest(Protocol):
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
         """Report that edits at ``paths`` were applied to the host, or are about to be undone."""
 
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Make the guard accept ``problems`` of the file ``path``."""
+
     def console_tail(self) -> str:
         """Return the last lines of the console."""
 
@@ -177,6 +180,9 @@ class LocalGuest:
 
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
         """Do nothing."""
+
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Do nothing: programs on this machine are not checked."""
 
     def console_tail(self) -> str:
         """Return an empty string."""

@@ -6,9 +6,11 @@ import asyncio
 
 import msgspec
 
-from ccvm_tui.edits import AcceptEdits, CheckEdits
 from ccvm_tui import bridging, protocol
+from ccvm_tui.edits import AcceptEdits, CheckEdits
 from ccvm_tui.errors import UserError
+from ccvm_tui.guard.install import allow
+from ccvm_tui.guard.quarantine import Quarantine
 from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Request, Result
 
@@ -61,6 +63,10 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return await (keeper.guest.list_edits() if listed else keeper.guest.edits())
         case AcceptEdits(paths=paths, undoing=undoing):
             await keeper.guest.accept_edits(paths, undoing=undoing)
+        case protocol.AllowGuarded(item=id_):
+            item = Quarantine(keeper.spec.name).item(id_)
+            await keeper.guest.trust(item.path, item.problems)
+            return protocol.Text(await asyncio.to_thread(allow, keeper.spec.name, id_))
         case protocol.Seen(session=id_):
             (await keeper.session(id_)).seen()
         case protocol.Mute(session=id_, muted=muted):

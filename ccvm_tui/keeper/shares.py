@@ -22,7 +22,7 @@ from ccvm_tui.machine.spec import HISTORY_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.project import snapshots
 from ccvm_tui.protocol import LaunchSpec
-from ccvm_tui.share.process import ShareServer
+from ccvm_tui.share.process import OnReport, ShareServer
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,14 @@ _NAME_LENGTH_MAX = 500
 
 
 class Shares:
-    """The directories of the host that a guest accesses, and their file servers."""
+    """The directories of the host that a guest accesses, and their file servers.
 
-    def __init__(self, spec: LaunchSpec, paths: GuestPaths) -> None:
+    ``on_report`` receives the reports of the project's guard.
+    """
+
+    def __init__(self, spec: LaunchSpec, paths: GuestPaths, on_report: OnReport) -> None:
         self._spec = spec
+        self._on_report = on_report
         self._paths = paths
         self._servers: list[ShareServer] = []
 
@@ -63,7 +67,12 @@ class Shares:
         confined = self._spec.confine
         self._servers.append(
             await ShareServer.start(
-                self._spec.project, confined=confined, edits=str(edits or ""), capacity=capacity or 0
+                self._spec.project,
+                confined=confined,
+                edits=str(edits or ""),
+                capacity=capacity or 0,
+                guard=self._spec.guard,
+                on_report=self._on_report,
             )
         )
         if self._spec.sharing.history:
@@ -107,6 +116,11 @@ class Shares:
         """Report to the file server that edits were applied to the host, or are about to be undone."""
         if self._spec.read_only and self._servers:
             await self._servers[0].accept_edits(paths, undoing=undoing)
+
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Make the guard accept ``problems`` of the file ``path`` in the project."""
+        if self._servers:
+            await self._servers[0].trust(path, problems)
 
     async def stop(self) -> None:
         """End all servers and reap them. Calling it again has no effect."""

@@ -23,6 +23,7 @@ from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper import clipboard, scratch
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.forwards import Connection, valid_ports
+from ccvm_tui.keeper.guarding import Guarding
 from ccvm_tui.keeper.guests import Facts, GuestOwner
 from ccvm_tui.keeper.login import Login
 from ccvm_tui.keeper.shares import Shares, remember_start
@@ -76,7 +77,7 @@ class VmGuest:
         self.facts = Facts(machine=spec.machine, memory_mib=spec.memory_mib, cores=spec.cores, agent=spec.layer)
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
-        self._shares = Shares(spec, paths)
+        self._shares = Shares(spec, paths, Guarding(spec.name, spec.project, owner.record_event).handle)
         self._runtime_lock: int | None = None
         self._scratch: int | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
@@ -416,6 +417,10 @@ class VmGuest:
         except (TimeoutError, UserError):
             return ""
         return str(reply.get("command", ""))[:100] if reply.get("busy") else ""
+
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Make the guard accept ``problems`` of the file ``path``."""
+        await self._shares.trust(path, problems)
 
     async def edits(self) -> Edits:
         """Return the number of edits of a read-only project, with the names of the first files."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.nodes import Node
-from ccvm_tui.share.order import ACCEPT, LIST, REVIVE
+from ccvm_tui.share.order import ACCEPT, LIST, REVIVE, TRUST
 from ccvm_tui.share.refresh import Refresher
 from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Backend, Queue
@@ -101,10 +101,13 @@ class Loop:
             return
         if request in (ACCEPT, REVIVE):
             report = self._tree.accept if request == ACCEPT else self._tree.revive
-            size = int.from_bytes(self._control.recv(4, socket.MSG_WAITALL), "little")
-            for path in json.loads(self._control.recv(size, socket.MSG_WAITALL)):
+            for path in self._receive():
                 with contextlib.suppress(OSError):  # the file was moved or deleted meanwhile
                     report(os.fsencode(path))
+            body = b""
+        elif request == TRUST:
+            path, *allowed = self._receive()
+            self._tree.trust(path, allowed)
             body = b""
         elif request == LIST:
             body = json.dumps(self._tree.list_edits()).encode()
@@ -112,6 +115,12 @@ class Loop:
             edits = list(self._tree.edits())
             body = b"\0".join([str(len(edits)).encode(), *edits[:_EDITS_MAX]])
         self._control.sendall(len(body).to_bytes(4, "little") + body)
+
+    def _receive(self) -> list[str]:
+        """Return the strings that follow a request."""
+        size = int.from_bytes(self._control.recv(4, socket.MSG_WAITALL), "little")
+        strings: list[str] = json.loads(self._control.recv(size, socket.MSG_WAITALL))
+        return strings
 
     # --- the device -------------------------------------------------------------------------------------------
 

@@ -260,6 +260,10 @@ class Nodes:
         self._handles[handle.id] = node.handles[handle.id] = handle
         return handle
 
+    def mapped(self) -> list[Node]:
+        """Return the open files that both sides write through mappings."""
+        return [handle.node for handle in self._handles.values() if handle.node.index is not None]
+
     def remove_handle(self, handle: Handle) -> None:
         """Remove ``handle`` and close its descriptor."""
         del self._handles[handle.id]

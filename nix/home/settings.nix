@@ -87,6 +87,15 @@ in
     confine =
       row "confine" types.bool true
         "whether Landlock confines QEMU to the image, and the file server to the project";
+    guard =
+      row "guard"
+        (types.enum [
+          "block"
+          "warn"
+          "off"
+        ])
+        "block"
+        "changes of files that the host runs: block those of Git and report the others, report all, or do nothing";
     osc52 = row "osc52" (types.enum [
       "allow"
       "ask"

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 KEPT_DAYS = 30
-"""Days for which crash reports and records of ended guests are kept."""
+"""Days for which crash reports, records of ended guests and items of guards are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,18 @@ def dead_guests() -> list[Leftover]:
 
 
 def _old_records(now: float) -> list[Leftover]:
-    """Return the crash reports and the records of ended guests that are too old."""
+    """Return the crash reports, the records of ended guests, and what their guards have kept, that are too old."""
     from ccvm_tui import crash
     from ccvm_tui.paths import state_dir
 
     found = []
-    for directory, what in ((crash.directory(), "an old crash report"), (state_dir() / "last", "an old record")):
-        for file in sorted(directory.glob("*")):
+    kept = (
+        (crash.directory(), "*", "an old crash report"),
+        (state_dir() / "last", "*", "an old record"),
+        (state_dir() / "guard", "*/*", "an old item of a guard"),
+    )
+    for directory, pattern, what in kept:
+        for file in sorted(directory.glob(pattern)):
             info = file.lstat()
             if now - info.st_mtime > KEPT_DAYS * 86400:
                 found.append(Leftover(what, file, info.st_size, file.unlink))

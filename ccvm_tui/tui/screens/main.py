@@ -22,7 +22,6 @@ from ccvm_tui.protocol import Happened
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import guests, sessions, table
 from ccvm_tui.tui.actions.clipboard import Clipboard, GuestClipboard
-from ccvm_tui.tui.actions.guests import SessionLauncher
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action
 from ccvm_tui.tui.dialogs.add_project import AddProject
@@ -79,7 +78,7 @@ class MainScreen(Screen[None]):
         self.body = Body(self.tree_view, self.main_area, self.details, id="body")
         self.which_key = WhichKey(settings.leader, settings.keys, id="which-key")
         self.footer = FooterBar(id="footer")
-        self._launcher = SessionLauncher(
+        self._launcher = guests.SessionLauncher(
             self.model, starter, self.main_area.terminal_state, self.refresh_all, self._show_guest, self.open_session
         )
         self._clipboard = Clipboard(
@@ -92,10 +91,9 @@ class MainScreen(Screen[None]):
             self._notify_briefly,
         )
         self._bridges = Bridges(self, self.model.fleet, self._subject, self._notify_briefly, self._clipboard.copy)
-        self._guest_dialogs = GuestDialogs(self, self._subject)
+        self._guest_dialogs = GuestDialogs(self, self.model.fleet, self._subject, self._notify_briefly)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
-        self._composed = False
-        self._host_focused = True
+        self._composed, self._host_focused = False, True
         self._host_title = ""
         self._preview_timer: Timer | None = None
 
@@ -179,7 +177,7 @@ class MainScreen(Screen[None]):
                 start(self, work, f"clipboard of {key}")
         elif event.kind == "link":
             self._bridges.offered(guest, event, table.shown_key(table.PAGE.tree_key))
-        elif event.kind == "warning":
+        elif event.kind in ("warning", "guard"):
             self.notify(plain(f"{guest}: {event.text}", 200), severity="warning", markup=False)
 
     def _announce(self, change: attention.Change) -> None:
