@@ -3,7 +3,7 @@
 A repository in a project is input from a guest: its configuration names programs, its hooks are programs, and its
 attributes select filters. No option of Git ignores a repository's configuration. So Git never uses the repository
 itself, but a *view* of it: an empty directory of ours with a configuration of ours, which borrows nothing but the
-objects, and copies of the references and of the index.
+objects, and copies of the references and of the index. Snapshots (``project.snapshots``) are in a repository of ours.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ the setting."""
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command and its whole environment. Run it with ``stdin`` closed."""
+    """A command and its whole environment. Run it with ``stdin`` closed, or with the command's input."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -54,6 +54,23 @@ def command(*arguments: str, home: str = "/nonexistent") -> Command:
     ``~`` in paths of configuration files means ``home``.
     """
     return Command(("git", *arguments), _environment(home, os.devnull))
+
+
+def command_with(repository: str, worktree: str, *arguments: str, objects: str = "") -> Command:
+    """Return the command ``git ARGUMENTS`` in ``worktree``, with ``repository``, a directory that no guest can change.
+
+    ``objects`` is the directory of the objects, if it is elsewhere.
+    """
+    options = [part for option in _OPTIONS for part in ("-c", option)]
+    if arguments[0] in _ENTERS_SUBMODULES:
+        arguments = (arguments[0], "--ignore-submodules=all", *arguments[1:])
+    environment = {
+        **_environment(repository, repository),
+        "GIT_WORK_TREE": worktree,
+        "GIT_INDEX_FILE": f"{repository}/index",
+        **({"GIT_OBJECT_DIRECTORY": objects} if objects else {}),
+    }
+    return Command(("git", *options, *arguments), environment, worktree)
 
 
 def _environment(home: str, git_directory: str) -> dict[str, str]:
@@ -84,16 +101,7 @@ class Repository:
 
     def command(self, *arguments: str) -> Command:
         """Return the command ``git ARGUMENTS`` in the worktree."""
-        options = [part for option in _OPTIONS for part in ("-c", option)]
-        if arguments[0] in _ENTERS_SUBMODULES:
-            arguments = (arguments[0], "--ignore-submodules=all", *arguments[1:])
-        environment = {
-            **_environment(self.view, self.view),
-            "GIT_WORK_TREE": self.worktree,
-            "GIT_OBJECT_DIRECTORY": self.objects,
-            "GIT_INDEX_FILE": f"{self.view}/index",
-        }
-        return Command(("git", *options, *arguments), environment, self.worktree)
+        return command_with(self.view, self.worktree, *arguments, objects=self.objects)
 
 
 @contextlib.contextmanager

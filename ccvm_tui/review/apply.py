@@ -15,7 +15,7 @@ from ccvm_tui.review.hunks import Hunk, lines_of, merged
 from ccvm_tui.review.journal import Journal, Record
 from ccvm_tui.review.load import FILES_MAX
 from ccvm_tui.review.model import ABSENT, Change, Kind, Review, Version
-from ccvm_tui.review.refusal import Guard, git_metadata, refusal
+from ccvm_tui.review.refusal import refusal
 from ccvm_tui.review.steps import MakeDirectory, Move, Put, RemoveDirectory, Step, inverse, places
 
 
@@ -32,7 +32,7 @@ Choice = Mapping[str, Collection[Hunk]]
 
 
 def apply(
-    review: Review, changes: Sequence[Change], choice: Choice | None = None, guard: Guard = git_metadata
+    review: Review, changes: Sequence[Change], choice: Choice | None = None
 ) -> tuple[list[Outcome], list[str]]:
     """Apply changes to the host. Return the outcomes, and the paths in the guest to report with ``accept_edits``.
 
@@ -46,7 +46,7 @@ def apply(
         applier = _Applier(review, project, store, record)
         try:
             for change in sorted(changes, key=_order):
-                problem = refusal(change, review.project, guard)
+                problem = refusal(change, review)
                 try:
                     if not problem:
                         applier.apply(change, (choice or {}).get(change.path))

@@ -11,6 +11,7 @@ from ccvm_tui.edits import Base, Edit
 from ccvm_tui.review.beneath import Directory, Refused
 from ccvm_tui.review.model import ABSENT, Change, Kind, Review, Standing, Version, kind_of
 from ccvm_tui.review.refusal import is_git_metadata
+from ccvm_tui.review.repositories import repositories_among
 
 TEXTS_MAX = 64 << 20
 """Maximum size in bytes of all texts that are kept for comparison. Further files are shown without their lines."""
@@ -45,13 +46,25 @@ def load(
         hidden = {names[name].path for name in ignored(names) if name in names}
         own = [edit for edit in own if edit.path not in hidden]
         found = [change for edit in own if (change := loader.change(edit)) is not None]
+        repositories, becoming = repositories_among(found, host)
     made = {change.place: change.guest.mode for change in found if _is_made(change)}
     occupied = {
         place[:at] for place in (change.place for change in found) for at, sign in enumerate(place) if sign == "/"
     }
     changes = [change for change in found if change.place not in made or change.place not in occupied]
     changes.sort(key=lambda change: change.path)
-    return Review(guest, project, store, tuple(changes), made, metadata, len(hidden), total - len(edits))
+    return Review(
+        guest,
+        project,
+        store,
+        tuple(changes),
+        made,
+        repositories,
+        becoming,
+        git=metadata,
+        ignored=len(hidden),
+        omitted=total - len(edits),
+    )
 
 
 def _is_new(edit: Edit) -> bool:

@@ -140,7 +140,9 @@ class Review:
     """The edits of one guest.
 
     ``store`` is the directory with the content of the edited files. ``directories`` are the places of directories that
-    exist only in the guest, with their permissions. ``git`` is the number of edits of Git's own metadata, which are not
+    exist only in the guest, with their permissions. ``repositories`` are the directories on the host, besides those
+    called ``.git``, that Git takes for a repository, and ``becoming_repositories`` those that it would take for one with
+    the guest's edits, as far as they matter for these changes. ``git`` is the number of edits of Git's own metadata, which are not
     reviewed, ``ignored`` that of new files that the project's .gitignore excludes, and ``omitted`` that of edits beyond
     the limit. If ``applied`` is true, the project is writable, and the
     host has the changes already.
@@ -151,6 +153,8 @@ class Review:
     store: str
     changes: tuple[Change, ...]
     directories: Mapping[str, int] = field(default_factory=dict)
+    repositories: frozenset[str] = frozenset()
+    becoming_repositories: frozenset[str] = frozenset()
     git: int = 0
     ignored: int = 0
     omitted: int = 0

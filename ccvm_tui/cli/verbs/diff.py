@@ -85,7 +85,7 @@ def _as_json(review: Review, selected: Sequence[Change]) -> dict[str, Any]:
                 "removed": removed,
                 "mode": [f"{change.base.mode:o}", f"{change.guest.mode:o}"],
                 "conflict": change.three_way or None,
-                "refused": refusal(change, review.project) or None,
+                "refused": refusal(change, review) or None,
             }
         )
     return {
