@@ -164,6 +164,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class EgressInfo:
+    """The state of a guest's egress.
+
+    ``mode`` is the value of the setting ``egress``. ``connected`` is false if the guest has no way out at the moment,
+    although it should. ``refused`` is the number of refused connections. ``questions`` are the hosts, with ports, whose
+    connections are held until the user decides.
+    """
+
+    mode: str = "open"
+    connected: bool = True
+    refused: int = 0
+    questions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GuestInfo:
     """The state of one guest and its sessions.
 
@@ -193,3 +208,4 @@ class GuestInfo:
     warnings: tuple[str, ...] = ()
     reason: str = ""
     local_dirs: tuple[str, ...] = ()
+    egress: EgressInfo = field(default_factory=EgressInfo)

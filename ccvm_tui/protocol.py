@@ -100,6 +100,19 @@ class Sharing(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"Sharing({self.agent!r}, {self.directory!r})"
 
 
+class Egress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The guest's way to the network; see the settings ``egress`` and those that begin with it.
+
+    ``mode`` is the value of the setting. ``allow`` and ``deny`` are rules (``ccvm_tui.egress.policy``), ``ports`` those
+    of rules without a port.
+    """
+
+    mode: str = "public"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    ports: tuple[int, ...] = (443,)
+
+
 class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """The parameters of a new keeper, which reads them from its standard input.
 
@@ -120,6 +133,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     read_only: bool = False
     local_dirs: tuple[str, ...] = ()
     network: str = "user"
+    egress: Egress = Egress()
     seccomp: bool = True
     confine: bool = True
     sudo: bool = True
@@ -139,11 +153,13 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 class Control(_Message, frozen=True):
     """A connection for requests and replies.
 
-    With ``events`` the keeper also sends Info and Happened as they occur, with ``console`` Console.
+    With ``events`` the keeper also sends Info and Happened as they occur, with ``console`` Console. ``asks`` is true if
+    the client shows the user the questions of the guest's egress.
     """
 
     events: bool = False
     console: bool = False
+    asks: bool = False
 
 
 class Attach(_Message, frozen=True):
@@ -334,6 +350,27 @@ class Mute(_Message, frozen=True):
     muted: bool
 
 
+class GetEgress(_Message, frozen=True):
+    """Return the rules of the guest's egress and the attempts that have changed after ``version``, as EgressReport."""
+
+    version: int = 0
+
+
+class ChangeEgress(_Message, frozen=True):
+    """Add a rule, which takes effect at once, or remove it. ``effect`` is allow, deny or forget."""
+
+    effect: str
+    rule: str
+
+
+class AnswerEgress(_Message, frozen=True):
+    """Answer one of the questions in ``EgressInfo``, for the held connections or, unless ``once``, for the guest."""
+
+    question: str
+    allow: bool
+    once: bool
+
+
 Request = (
     GetInfo
     | StartSession
@@ -348,6 +385,9 @@ Request = (
     | CheckEdits
     | Seen
     | Mute
+    | GetEgress
+    | ChangeEgress
+    | AnswerEgress
 )
 """A request of a Control connection."""
 
@@ -411,7 +451,38 @@ class Edits(_Message, frozen=True):
     names: tuple[str, ...] = ()
 
 
-Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits
+class EgressAttempt(_Message, frozen=True):
+    """An attempt of the guest to reach a host; see ``ccvm_tui.egress.record.Attempt``."""
+
+    number: int
+    time: float
+    via: str
+    host: str
+    port: int
+    outcome: str
+    rule: str = ""
+    reason: str = ""
+    address: str = ""
+    session: str = ""
+    sent: int = 0
+    received: int = 0
+
+
+class EgressReport(_Message, frozen=True):
+    """The rules of the guest's egress, in the order of their precedence, and attempts.
+
+    ``learned`` are the rules, of hosts that are allowed, that were added while the guest ran. ``version`` is for the
+    next GetEgress.
+    """
+
+    version: int
+    attempts: tuple[EgressAttempt, ...] = ()
+    allowed: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    learned: tuple[str, ...] = ()
+
+
+Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits | EgressReport
 """The result of a request."""
 
 

@@ -29,12 +29,16 @@ comments in the block. Describe outside of the block what they do.
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The facts of one guest that its agent must know. ``network`` is the value of the setting of that name."""
+    """The facts of one guest that its agent must know.
+
+    ``egress`` is the kind of its egress, and ``hosts`` are the listed hosts if that is ``allowlist`` or ``ask``.
+    """
 
     project: str
     read_only: bool
     history_kept: bool
-    network: str
+    egress: str
+    hosts: tuple[str, ...] = ()
     local_dirs: tuple[str, ...] = ()
     sudo: bool = True
 
@@ -67,11 +71,6 @@ def _facts(run: Run) -> str:
         if run.history_kept
         else "The history of conversations and memories are lost when this guest stops."
     )
-    network = (
-        "There is no network. Do not try downloads; ask the user for what you need."
-        if run.network == "none"
-        else "The network is open: all hosts on the internet can be reached."
-    )
     lines = [
         f"You work in a disposable virtual machine (a ccvm guest) that shares the directory {run.project} with the "
         "user's machine, at the same path.",
@@ -79,9 +78,27 @@ def _facts(run: Run) -> str:
         f"- {edits}",
         f"- {history}",
         "- There is no scratch disk: all other files are in memory, and large ones can exhaust it.",
-        f"- {network}",
+        f"- {_network(run)}",
     ]
     if run.local_dirs:
         lines.append(f"- These directories of the project are only in this guest: {', '.join(run.local_dirs)}.")
     lines.append(f"- `sudo` {'works without a password' if run.sudo else 'is not available'}.")
     return "# This session\n\n" + "\n".join(lines) + "\n"
+
+
+def _network(run: Run) -> str:
+    match run.egress:
+        case "none":
+            return "There is no network. Do not try downloads; ask the user for what you need."
+        case "open":
+            return "The network is open: all hosts can be reached."
+        case "public":
+            return (
+                "All hosts on the internet can be reached over TCP, but none of the user's machine and networks. UDP "
+                "and IPv6 addresses do not work."
+            )
+    others = "are refused" if run.egress == "allowlist" else "are held until the user has allowed them"
+    return (
+        f"Only these hosts can be reached: {', '.join(run.hosts)}. Connections to others {others}. Do not look for "
+        "ways around this: leave work that needs other hosts to the user, and name the hosts."
+    )

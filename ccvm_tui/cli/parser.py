@@ -34,6 +34,7 @@ VERBS = {
     "pause": "pause guests",
     "resume": "resume paused guests",
     "logs": "show what a guest printed, or its events",
+    "egress": "show and control which hosts a guest connects to",
     "image": "build and manage guest images",
     "config": "show the settings in effect and their sources",
     "doctor": "check that this machine can run guests",

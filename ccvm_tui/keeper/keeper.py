@@ -15,7 +15,7 @@ from ccvm_tui import __version__
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
-from ccvm_tui.guest import TRANSITIONS, Activity, GuestInfo, GuestState, Phase, SessionInfo, Usage
+from ccvm_tui.guest import TRANSITIONS, Activity, EgressInfo, GuestInfo, GuestState, Phase, SessionInfo, Usage
 from ccvm_tui.keeper.guests import Guest, LocalGuest
 from ccvm_tui.keeper.journal import UNMET_PREREQUISITES, Ending, EventLog, record_end
 from ccvm_tui.paths import GuestPaths
@@ -44,7 +44,9 @@ UNUSED_TIMEOUT = 60.0
 
 
 class Listener(Protocol):
-    """A control connection that receives events."""
+    """A control connection that receives events. ``asks`` is true if its client can ask the user."""
+
+    asks: bool
 
     def send(self, message: ToClient) -> None:
         """Queue ``message``. Must not block."""
@@ -341,12 +343,22 @@ class Keeper:
             warnings=tuple(self._warnings),
             reason=self.ending.reason if self.ending else "",
             local_dirs=self.spec.local_dirs,
+            egress=self._egress_info(),
         )
+
+    def _egress_info(self) -> EgressInfo:
+        if self.guest.egress is not None:
+            return self.guest.egress.info()
+        return EgressInfo("none" if self.spec.network == "none" else self.spec.egress.mode)
 
     def record_event(self, event: Happened) -> None:
         """Log ``event`` and send it to the listeners."""
         self._events.write(event)
         self._broadcast(event)
+
+    def can_ask(self) -> bool:
+        """Return whether a client shows questions of the guest's egress to the user."""
+        return any(listener.asks for listener in self.listeners)
 
     def mark_changed(self) -> None:
         """Note that ``info`` has changed. Listeners soon receive the new one."""

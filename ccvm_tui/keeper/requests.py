@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,6 +11,9 @@ from ccvm_tui import protocol
 from ccvm_tui.errors import UserError
 from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Request, Result
+
+if TYPE_CHECKING:  # slow to import
+    from ccvm_tui.egress.service import EgressService
 
 NAME_MAX = 100
 """Maximum length of a session's name in characters."""
@@ -62,7 +66,24 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             (await keeper.session(id_)).seen()
         case protocol.Mute(session=id_, muted=muted):
             (await keeper.session(id_)).mute(muted)
+        case protocol.GetEgress(version=version):
+            return _egress(keeper).report(version)
+        case protocol.ChangeEgress(effect=effect, rule=rule):
+            _egress(keeper).change(effect, rule)
+        case protocol.AnswerEgress(question=question, allow=allow, once=once):
+            _egress(keeper).answer(question, allow=allow, once=once)
     return protocol.Done()
+
+
+def _egress(keeper: Keeper) -> EgressService:
+    """Return the egress of the guest. Raises UserError if nothing controls it."""
+    if keeper.guest.egress is None:
+        mode = keeper.info().egress.mode
+        raise UserError(
+            f"the egress of {keeper.spec.name} is {mode}, so there is nothing to show or to change",
+            'the setting `egress` selects another kind for the next start, such as "public" or "ask"',
+        )
+    return keeper.guest.egress
 
 
 async def _busy(keeper: Keeper) -> tuple[tuple[str, str], ...]:

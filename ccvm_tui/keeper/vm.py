@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ccvm_tui.aio import Background
+from ccvm_tui.egress.policy import Mode
+from ccvm_tui.egress.record import Attempt, Outcome
+from ccvm_tui.egress.service import EgressService
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
@@ -64,6 +67,9 @@ POWEROFF_TIMEOUT = 5.0
 STAGING_TIMEOUT = 30.0
 """Seconds within which the user's configuration must be read. A network file system may not answer at all."""
 
+REFUSALS_REPORTED = 200
+"""Maximum number of refused hosts that have an event. All refusals are in the record of the egress."""
+
 REPLY_TIMEOUT = 3.0
 """Seconds within which the guest agent must answer the requests of this module."""
 
@@ -79,6 +85,8 @@ class VmGuest:
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
         self._shares = Shares(spec, paths)
+        self._mode = Mode(spec.egress.mode if spec.network == "user" else "none")
+        self.egress = self._make_egress() if self._enforced else None
         self._runtime_lock: int | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
         self._keys: GuestKeys
@@ -89,6 +97,28 @@ class VmGuest:
         self._terminfo: dict[str, str] = {}
         self._started = time.monotonic()
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    @property
+    def _enforced(self) -> bool:
+        """True if the guest's connections go through the keeper's proxy."""
+        return self._mode not in (Mode.OPEN, Mode.NONE)
+
+    def _make_egress(self) -> EgressService:
+        owner = self._owner
+        refused: set[tuple[str, int]] = set()
+
+        def handle(attempt: Attempt) -> None:
+            owner.mark_changed()
+            target = attempt.host, attempt.port
+            if attempt.outcome is Outcome.REFUSED and target not in refused and len(refused) < REFUSALS_REPORTED:
+                refused.add(target)
+                text = f"refused {attempt.host}:{attempt.port}: {attempt.reason}"
+                owner.record_event(Happened(time.time(), "egress", text, attempt.session))
+
+        spec, log_ = self._spec, self._paths.egress_log
+        return EgressService(
+            spec.name, spec.egress, log_, can_ask=owner.can_ask, on_attempt=handle, on_change=owner.mark_changed
+        )
 
     # --- boot ---------------------------------------------------------------------------------------------
 
@@ -153,7 +183,8 @@ class VmGuest:
             memory_mib=sized.memory_mib,
             cores=sized.cores,
             shares=self._shares.specs,
-            network="user" if spec.network == "user" else "none",
+            network="user" if self._mode is Mode.OPEN else "none",
+            egress_port=self._enforced,
             seccomp=spec.seccomp,
             confine=spec.confine,
             name=spec.name,
@@ -177,6 +208,9 @@ class VmGuest:
                 ) from error
             raise
         machine.on_console(self._owner.console_output)
+        if self.egress is not None:
+            assert machine.egress is not None
+            await self.egress.attach(machine.egress)
         self.facts = Facts(
             accel=spec.accel,
             accel_reason=reason,
@@ -274,7 +308,7 @@ class VmGuest:
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
             "timezone": {"name": spec.timezone.name, "data": base64.b64encode(spec.timezone.data).decode()},
-            "network": spec.network,
+            "network": "gate" if self._enforced else "user" if self._mode is Mode.OPEN else "none",
         }
 
     async def _connection(self) -> asyncssh.SSHClientConnection:
@@ -366,6 +400,8 @@ class VmGuest:
                 self._agent.send({"type": "stop"})
             self._close_ssh()
             await machine.stop(POWEROFF_TIMEOUT if graceful else 0.0)
+        if self.egress is not None:
+            await self.egress.close()
         await self._shares.stop()
         await self._tasks.close()
         if self._runtime_lock is not None:

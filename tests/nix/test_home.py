@@ -48,6 +48,8 @@ CCVM_OPTIONS = {
     "share.gitConfig": "share.git_config",
     "persistClaudeProjects": "persist_claude_projects",
     "extraClaudeMd": "extra_claude_md",
+    "egressAllowlist": "egress_allowlist",
+    "egressPorts": "egress_ports",
     "package": None,
     "extraPackages": None,
     "extraGuestModules": None,
@@ -58,7 +60,7 @@ CCVM_OPTIONS = {
 """Options of ccvm that exist with the same name, and their setting, or None for options of the package and image."""
 
 CCVM_SETTINGS_WITHOUT_EFFECT = (
-    "vm_disk_size", "clipboard.images", "egress_allowlist", "egress_ports", "lock_guest_memory",
+    "vm_disk_size", "clipboard.images", "lock_guest_memory",
 )  # fmt: skip
 """Options of ccvm that have no setting yet. As soon as one is in the schema, the module must have the option."""
 

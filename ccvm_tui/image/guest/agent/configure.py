@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+OPEN_NETWORK, GATE, NO_NETWORK = "user", "gate", "none"
+"""The kinds of networks: a card of QEMU, the gate, or none."""
+
 _PREPARED = "/run/ccvm/prepared"
 _PREPARE_TIMEOUT = 20.0
 
@@ -48,7 +51,7 @@ class Settings:
         self.entropy = bytes.fromhex(message["entropy"])
         zone = message.get("timezone", {})
         self.timezone = str(zone.get("name", "")), binascii.a2b_base64(zone.get("data", ""))
-        self.network = str(message.get("network", "none"))
+        self.network = str(message.get("network", NO_NETWORK))
 
 
 def parse(message: dict[str, Any]) -> Settings:
@@ -73,6 +76,10 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     login.write_settings(settings.host_key, settings.authorized_key, user.name, user.uid)
     on_phase("sshd")
     start_login()
+    if settings.network == GATE:
+        from . import gate, servers
+
+        servers.ensure_running(gate.RECORD, gate.start)  # it starts meanwhile
     machine.name(settings.hostname)
     machine.set_timezone(*settings.timezone)
     machine.harden()
@@ -82,12 +89,10 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     on_phase("mounts")
     _mount_workspace(settings)
     on_phase("network")
-    network.raise_loopback()
-    if settings.network != "none":
-        try:
-            network.configure()
-        except OSError as error:
-            raise CannotConfigure(f"the guest's network could not be set up: {error}") from error
+    try:
+        _set_up_network(settings.network)
+    except OSError as error:
+        raise CannotConfigure(f"the guest's network could not be set up: {error}") from error
     try:
         home_files.place(settings.files, user)
     except (KeyError, ValueError, OSError) as error:
@@ -99,6 +104,19 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
             raise CannotConfigure(f"{share.get('path')} could not be mounted: {error}") from error
     directory = str(settings.workspace["path"]) if settings.workspace else account.HOME
     programs.configure(user, settings.guest, directory)
+
+
+def _set_up_network(kind: str) -> None:
+    """Set up the network. Raises OSError if that fails."""
+    network.raise_loopback()
+    if kind == OPEN_NETWORK:
+        network.configure()
+    elif kind == GATE:
+        from . import gate, redirect
+
+        network.configure_dummy()
+        gate.await_ready()
+        redirect.route()
 
 
 def _mount_workspace(settings: Settings) -> None:
