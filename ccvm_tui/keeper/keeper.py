@@ -349,7 +349,7 @@ class Keeper:
     def _egress_info(self) -> EgressInfo:
         if self.guest.egress is not None:
             return self.guest.egress.info()
-        return EgressInfo("none" if self.spec.network == "none" else self.spec.egress.mode)
+        return EgressInfo("none" if "none" in (self.spec.network, self.spec.egress.mode) else "open")
 
     def record_event(self, event: Happened) -> None:
         """Log ``event`` and send it to the listeners."""
