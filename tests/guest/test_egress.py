@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.server
 import json
@@ -12,6 +13,8 @@ from typing import Any
 
 import psutil
 
+from ccvm_tui.client import connection
+from ccvm_tui.protocol import Info
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
 from tests.waiting import wait_until
 
@@ -247,3 +250,23 @@ def test_an_allowlist_is_enforced_by_name(own_guest: Starter) -> None:
     assert "allow  api.anthropic.com" in rules
     assert guest.info["egress"]["mode"] == "allowlist"
     assert guest.info["egress"]["refused"] >= 5
+
+
+async def test_the_user_is_asked_in_mode_ask(own_guest: Starter) -> None:
+    guest = await asyncio.to_thread(own_guest, "--egress", "ask")
+    with host_server() as (port, requests):
+        target = f"{own_address()}:{port}"
+        assert "no dashboard is open" in guest.sh(f"curl -sS http://{target}/unasked")
+        async with await connection.connect(guest.name, events=True, asks=True) as keeper:
+            for path, allow, once in (("refused", False, True), ("once", True, True), ("guest", True, False)):
+                held = asyncio.create_task(asyncio.to_thread(guest.sh, f"curl -sS http://{target}/{path} | wc -c"))
+                async for event in keeper.events():
+                    if isinstance(event, Info) and event.guest.egress.questions == (target,):
+                        break
+                await keeper.answer_egress(target, allow=allow, once=once)
+                assert (await held).strip() == ("140000" if allow else await held).strip()
+            assert (await keeper.egress()).learned == (target,)
+        assert (await asyncio.to_thread(guest.sh, f"curl -sS http://{target}/learned | wc -c")).strip() == "140000"
+        assert requests == ["/once", "/guest", "/learned"]
+    saved = await asyncio.to_thread(ccvm_tui, "egress", guest.name, "--save")
+    assert target in saved.stderr.decode()

@@ -121,6 +121,7 @@ SEARCH = Action("search", "Search the scrollback", "of the focused session", "se
 SAVE_SCROLLBACK = Action("save_scrollback", "Save the scrollback", "to a file in your home directory", "save")
 LEAVE_COPY_MODE = Action("leave_copy_mode", "Leave copy mode", label="back", in_palette=False)
 LOGS = Action("logs", "Logs", "events and console of the guest", "logs", "l", applies=_in_connected_guest)
+EGRESS = Action("egress", "Egress", "connections of the guest, and what was refused", "egress", "w")
 SETTINGS = Action("settings", "Project settings", "show and edit them", "settings", "e", applies=_on_stopped_project)
 MUTE = Action("mute", "Mute or unmute", "the selected session or project", "mute", "m")
 ADD = Action("add", "Add a project", "by its path", "add", "+")
@@ -145,8 +146,8 @@ RUN_AGAIN = Action("run_again", "Run the ended session again", label="run again"
 
 ACTIONS = (
     OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, END, STOP, PAUSE, ZOOM,
-    SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, SETTINGS, MUTE, ADD, FORGET, FILTER, TILE, SIDEBAR,
-    NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
+    SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, EGRESS, SETTINGS, MUTE, ADD, FORGET, FILTER, TILE,
+    SIDEBAR, NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
 )  # fmt: skip
 """All actions, in the order of the palette and the help."""
 

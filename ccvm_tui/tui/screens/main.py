@@ -27,6 +27,7 @@ from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action
 from ccvm_tui.tui.dialogs.add_project import AddProject
 from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
+from ccvm_tui.tui.dialogs.egress import Egress
 from ccvm_tui.tui.dialogs.help import Help
 from ccvm_tui.tui.dialogs.logs import Logs
 from ccvm_tui.tui.dialogs.palette import Command, Palette, StartProject, UseTheme, commands
@@ -39,8 +40,8 @@ from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey, session_title
 from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
+from ccvm_tui.tui.screens.egress_questions import EgressQuestions
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
-from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
 from ccvm_tui.tui.widgets.body import Body
 from ccvm_tui.tui.widgets.controls import ActionRequested, run_in_background, show_error, start
@@ -89,6 +90,7 @@ class MainScreen(Screen[None]):
             self._clipboard,
             self._notify_briefly,
         )
+        self._egress_questions = EgressQuestions(self)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed = False
         self._host_focused = True
@@ -123,6 +125,7 @@ class MainScreen(Screen[None]):
         for change in changes:
             self._announce(change)
         self._mark_seen()
+        self._egress_questions.update(self.model.fleet.guests.values())
 
     @on(MainArea.Changed)
     @on(Terminal.CopyModeToggled)
@@ -226,12 +229,6 @@ class MainScreen(Screen[None]):
     def _text_copied(self, event: Terminal.Copied) -> None:
         start(self, partial(self._copy_selection, event.terminal, event.selection), "copy")
 
-    @on(Terminal.LinkClicked)
-    def _link_clicked(self, event: Terminal.LinkClicked) -> None:
-        if address := safe_link(event.address):
-            self.notify(f"Opening {plain(address, 150)}", timeout=3, markup=False)
-            self.app.open_url(address)
-
     def on_resize(self) -> None:
         """Adapt sidebar and details to the new width."""
         if self._composed:
@@ -258,9 +255,8 @@ class MainScreen(Screen[None]):
 
     async def _copy_selection(self, terminal: Terminal, selection: TextSelection) -> None:
         key, lines, ended = terminal.key, terminal.available_lines(), terminal.ended is not None
-        fleet = self.model.fleet
-        if result := await sessions.copy_selection(fleet, key, selection, lines, self._clipboard, ended=ended):
-            self._notify_briefly(result)
+        if done := await sessions.copy_selection(self.model.fleet, key, selection, lines, self._clipboard, ended=ended):
+            self._notify_briefly(done)
 
     # --- carrying out actions ------------------------------------------------------------------------------
 
@@ -334,8 +330,7 @@ class MainScreen(Screen[None]):
                 self.post_message(self.ThemeChosen(name))
 
     def _open_candidate(self, candidate: Candidate | None) -> None:
-        if candidate is not None and candidate.key in self.model.sessions:
-            self.open_session(candidate.key)
+        self._open_if_any(candidate.key if candidate is not None and candidate.key in self.model.sessions else None)
 
     def _add_project(self, path: str | None) -> None:
         if path is None:
@@ -441,6 +436,11 @@ class MainScreen(Screen[None]):
         """Show the logs of the selected guest."""
         if (guest := self._subject().guest) is not None:
             self.app.push_screen(Logs(guest))
+
+    def action_egress(self) -> None:
+        """Show the connections of the selected guest."""
+        if (guest := self._subject().guest) is not None:
+            self.app.push_screen(Egress(guest))
 
     def action_settings(self) -> None:
         """Show the settings of the selected project."""

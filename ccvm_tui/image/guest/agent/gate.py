@@ -177,12 +177,17 @@ class Gate:
                 self._update(stream)
 
     def _use_port(self, _: int) -> None:
+        received = bytearray()
         try:
-            data = os.read(self._port, _CHUNK)
+            while len(received) < _CHUNK:  # a port returns at most a page at a time
+                data = os.read(self._port, _CHUNK)
+                received += data
+                if not data:
+                    self._connected = False
+                    break
         except BlockingIOError:
-            return
-        self._connected = bool(data)
-        for kind, number, body in self._frames.feed(data):
+            pass
+        for kind, number, body in self._frames.feed(received):
             self._dispatch(kind, number, body)
 
     def _dispatch(self, kind: int, number: int, body: bytes) -> None:
