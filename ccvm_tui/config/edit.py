@@ -67,10 +67,16 @@ def with_project_list(text: str, project: str, name: str, values: Sequence[str])
     elif number := places.get(("project", project), 0):
         lines.insert(number, line)
     else:
-        lines += ["", f"[project.{json.dumps(project, ensure_ascii=False)}]", line, ""]
+        while lines and not lines[-1].strip():
+            lines.pop()
+        lines += [*([""] if lines else []), f"[project.{json.dumps(project, ensure_ascii=False)}]", line, ""]
     new = "\n".join(lines)
     expected = {**before, "project": {**before.get("project", {}), project: {**section, name: wanted}}}
-    if tomllib.loads(new) != expected:
+    try:
+        changed = tomllib.loads(new) == expected
+    except tomllib.TOMLDecodeError:  # the value has several lines
+        changed = False
+    if not changed:
         raise ValueError(f"{name} cannot be changed automatically")
     return new
 
