@@ -187,6 +187,21 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class EgressInfo:
+    """The state of a guest's egress.
+
+    ``mode`` is the value of the setting ``egress``. ``connected`` is false if the guest has no way out at the moment,
+    although it should. ``refused`` is the number of refused connections. ``questions`` are the hosts, with ports, whose
+    connections are held until the user decides.
+    """
+
+    mode: str = "open"
+    connected: bool = True
+    refused: int = 0
+    questions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GuestInfo:
     """The state of one guest and its sessions.
 
@@ -218,3 +233,4 @@ class GuestInfo:
     local_dirs: tuple[str, ...] = ()
     forwards: tuple[Forward, ...] = ()
     links: tuple[Link, ...] = ()
+    egress: EgressInfo = field(default_factory=EgressInfo)

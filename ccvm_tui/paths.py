@@ -195,6 +195,11 @@ class GuestPaths:
         return self.dir / "events.jsonl"
 
     @property
+    def egress_log(self) -> Path:
+        """The record of the guest's connections, one JSON object per line."""
+        return self.dir / "egress.jsonl"
+
+    @property
     def keeper_log(self) -> Path:
         """The keeper's own log."""
         return self.dir / "keeper.log"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ccvm_tui import bridging, edits, packing
+from ccvm_tui import bridging, edits, outbound, packing
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.framing import frame
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
@@ -118,6 +118,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     read_only: bool = False
     local_dirs: tuple[str, ...] = ()
     network: str = "user"
+    egress: outbound.Egress = outbound.Egress()
     seccomp: bool = True
     confine: bool = True
     guard: str = "block"
@@ -142,11 +143,13 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 class Control(Message, frozen=True):
     """A connection for requests and replies.
 
-    With ``events`` the keeper also sends Info and Happened as they occur, with ``console`` Console.
+    With ``events`` the keeper also sends Info and Happened as they occur, with ``console`` Console. ``asks`` is true if
+    the client shows the user the questions of the guest's egress.
     """
 
     events: bool = False
     console: bool = False
+    asks: bool = False
 
 
 class Attach(Message, frozen=True):
@@ -355,6 +358,7 @@ Request = (
     | Mute
     | bridging.Request
     | edits.Request
+    | outbound.Request
 )
 """A request of a Control connection."""
 
@@ -411,7 +415,7 @@ class Busy(Message, frozen=True):
     sessions: tuple[tuple[str, str], ...]
 
 
-Result = Done | Info | Started | Blob | Text | Matches | Busy | bridging.Result | edits.Edits
+Result = Done | Info | Started | Blob | Text | Matches | Busy | bridging.Result | edits.Edits | outbound.EgressReport
 """The result of a request."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccvm_tui.boot import terminfo
+from ccvm_tui.boot.egress import egress
 from ccvm_tui.boot.sharing import key_variables, sharing
 from ccvm_tui.boot.timezone import timezone
 from ccvm_tui.config import Settings
@@ -32,6 +33,7 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         read_only=not settings.writable_cwd,
         local_dirs=settings.local_dirs,
         network=settings.network,
+        egress=egress(settings),
         seccomp=settings.seccomp,
         confine=settings.confine,
         guard=settings.guard,

@@ -41,6 +41,7 @@ VERBS = {
     "resume": "resume paused guests",
     "guard": "show and allow changes by guests that your own programs would run",
     "logs": "show what a guest printed, or its events",
+    "egress": "show and control which hosts a guest connects to",
     "image": "build and manage guest images",
     "config": "show the settings in effect and their sources",
     "doctor": "check that this machine can run guests",

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from ccvm_tui.outbound import AnswerEgress, ChangeEgress, EgressReport, GetEgress
 from ccvm_tui.edits import AcceptEdits, CheckEdits, Edits
 from ccvm_tui import bridging, claim, framing, protocol
 from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch, user_error
@@ -265,6 +266,18 @@ class Keeper:
         """Report that the user has looked at a session, which clears its attention mark."""
         await self.ask(protocol.Seen(session), protocol.Done)
 
+    async def egress(self, version: int = 0) -> EgressReport:
+        """Return the rules of the guest's egress, and the attempts that have changed after ``version``."""
+        return await self.ask(GetEgress(version), EgressReport)
+
+    async def change_egress(self, effect: str, rule: str) -> None:
+        """Add a rule to the guest's egress (``effect`` is allow or deny), or remove it (forget)."""
+        await self.ask(ChangeEgress(effect, rule), protocol.Done)
+
+    async def answer_egress(self, question: str, *, allow: bool, once: bool) -> None:
+        """Answer a question of the guest's egress, for the held connections or for the guest."""
+        await self.ask(AnswerEgress(question, allow, once), protocol.Done)
+
     async def mute(self, session: str, muted: bool) -> None:
         """Mute or unmute a session."""
         await self.ask(protocol.Mute(session, muted), protocol.Done)
@@ -304,12 +317,14 @@ class Keeper:
         await self.close()
 
 
-async def connect(name: str, *, events: bool = False, console: bool = False) -> Keeper:
+async def connect(name: str, *, events: bool = False, console: bool = False, asks: bool = False) -> Keeper:
     """Open a control connection. With ``events`` it receives events, with ``console`` also the console of a boot.
+
+    With ``asks`` the caller must show the user the questions of the guest's egress.
 
     Raises the errors of ``Stream.open``.
     """
-    return Keeper(await Stream.open(name, protocol.Control(events=events, console=console)))
+    return Keeper(await Stream.open(name, protocol.Control(events=events, console=console, asks=asks)))
 
 
 async def attach(

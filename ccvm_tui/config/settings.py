@@ -205,6 +205,24 @@ class Settings:
         "user", kinds.choice("user", "none"), "network of the guest: outgoing connections, or none",
         variable="CCVM_NETWORK",
     )  # fmt: skip
+    egress: str = setting(
+        "auto",
+        kinds.choice("auto", "open", "public", "allowlist", "ask", "none"),
+        "hosts that the guest can reach; auto is allowlist if there is an egress_allowlist, and public otherwise",
+        variable="CCVM_EGRESS",
+    )
+    egress_allowlist: tuple[str, ...] = setting(
+        (),
+        kinds.HOSTS,
+        "hosts, addresses and presets that the guest can reach; those of its agent are always reachable",
+        variable="CCVM_EGRESS_ALLOWLIST",
+    )
+    egress_denylist: tuple[str, ...] = setting(
+        (), kinds.HOSTS, "hosts and addresses that the guest cannot reach", variable="CCVM_EGRESS_DENYLIST"
+    )
+    egress_ports: tuple[int, ...] = setting(
+        (443,), kinds.PORTS, "TCP ports of hosts that are listed without a port", variable="CCVM_EGRESS_PORTS"
+    )
     image: str = setting(
         "",
         kinds.PATH,

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ccvm_tui.edits import Edits
 from ccvm_tui.errors import UserError
@@ -16,6 +16,9 @@ from ccvm_tui.keeper.forwards import Connection
 from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 from ccvm_tui.session.local import LocalTransport
+
+if TYPE_CHECKING:  # slow to import
+    from ccvm_tui.egress.service import EgressService
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,19 @@ class GuestOwner(Protocol):
     def warn(self, text: str) -> None:
         """Handle a warning for the user."""
 
+    def mark_changed(self) -> None:
+        """Handle a change of what ``info`` of the guest returns."""
+
+    def can_ask(self) -> bool:
+        """Return whether a client shows questions of the guest's egress to the user."""
+
 
 class Guest(Protocol):
     """A guest, which is booted once and ends once."""
 
     facts: Facts
+    egress: EgressService | None
+    """The way out of the guest, or None if nothing controls it."""
 
     async def boot(self) -> Transport:
         """Boot the guest and return when programs can be started.
@@ -122,6 +133,7 @@ class LocalGuest:
 
     def __init__(self, spec: LaunchSpec) -> None:
         self.facts = Facts(machine="none", cores=os.cpu_count() or 1)
+        self.egress: EgressService | None = None
         self._project = spec.project
         self._started = time.monotonic()
         self._transport: LocalTransport | None = None

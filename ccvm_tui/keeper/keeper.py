@@ -16,7 +16,7 @@ from ccvm_tui.agents import AGENTS
 from ccvm_tui.aio import Background
 from ccvm_tui.bridging import ClipboardWanted, Notice
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
-from ccvm_tui.guest import TRANSITIONS, Activity, Forward, GuestInfo, GuestState, Phase, SessionInfo, Usage
+from ccvm_tui.guest import TRANSITIONS, Activity, EgressInfo, Forward, GuestInfo, GuestState, Phase, SessionInfo, Usage
 from ccvm_tui.keeper.clipboard import ClipboardImages
 from ccvm_tui.keeper.forwards import Forwards
 from ccvm_tui.keeper.guests import Guest, LocalGuest
@@ -48,7 +48,9 @@ UNUSED_TIMEOUT = 60.0
 
 
 class Listener(Protocol):
-    """A control connection that receives events."""
+    """A control connection that receives events. ``asks`` is true if its client can ask the user."""
+
+    asks: bool
 
     def send(self, message: ToClient) -> None:
         """Queue ``message``. Must not block."""
@@ -400,12 +402,22 @@ class Keeper:
             local_dirs=self.spec.local_dirs,
             forwards=self.forwards.all(),
             links=self.links.all(),
+            egress=self._egress_info(),
         )
+
+    def _egress_info(self) -> EgressInfo:
+        if self.guest.egress is not None:
+            return self.guest.egress.info()
+        return EgressInfo("none" if "none" in (self.spec.network, self.spec.egress.mode) else "open")
 
     def record_event(self, event: Happened) -> None:
         """Log ``event`` and send it to the listeners."""
         self._events.write(event)
         self._broadcast(event)
+
+    def can_ask(self) -> bool:
+        """Return whether a client shows questions of the guest's egress to the user."""
+        return any(listener.asks for listener in self.listeners)
 
     def mark_changed(self) -> None:
         """Note that ``info`` has changed. Listeners soon receive the new one."""

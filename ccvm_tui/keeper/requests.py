@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from ccvm_tui.outbound import AnswerEgress, ChangeEgress, GetEgress
 from ccvm_tui import bridging, protocol
 from ccvm_tui.edits import AcceptEdits, CheckEdits
 from ccvm_tui.errors import UserError
@@ -13,6 +15,9 @@ from ccvm_tui.guard.install import allow
 from ccvm_tui.guard.quarantine import Quarantine
 from ccvm_tui.keeper.keeper import Keeper
 from ccvm_tui.protocol import Request, Result
+
+if TYPE_CHECKING:  # slow to import
+    from ccvm_tui.egress.service import EgressService
 
 NAME_MAX = 100
 """Maximum length of a session's name in characters."""
@@ -83,7 +88,24 @@ async def answer(keeper: Keeper, request: Request) -> Result:
         case bridging.PrepareSsh():
             await keeper.transport()
             return bridging.SshFiles(await keeper.guest.prepare_ssh())
+        case GetEgress(version=version):
+            return _egress(keeper).report(version)
+        case ChangeEgress(effect=effect, rule=rule):
+            _egress(keeper).change(effect, rule)
+        case AnswerEgress(question=question, allow=allow, once=once):
+            _egress(keeper).answer(question, allow=allow, once=once)
     return protocol.Done()
+
+
+def _egress(keeper: Keeper) -> EgressService:
+    """Return the egress of the guest. Raises UserError if nothing controls it."""
+    if keeper.guest.egress is None:
+        mode = keeper.info().egress.mode
+        raise UserError(
+            f"the egress of {keeper.spec.name} is {mode}, so there is nothing to show or to change",
+            'the setting `egress` selects another kind for the next start, such as "public" or "ask"',
+        )
+    return keeper.guest.egress
 
 
 async def _busy(keeper: Keeper) -> tuple[tuple[str, str], ...]:

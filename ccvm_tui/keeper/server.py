@@ -196,9 +196,10 @@ async def _run_both(outbox: Outbox, reading: Callable[[], Any]) -> None:
 class _EventQueue:
     """The events for one listener. A listener that does not read loses events, and receives later Info messages."""
 
-    def __init__(self, outbox: Outbox, *, console: bool) -> None:
+    def __init__(self, outbox: Outbox, *, console: bool, asks: bool) -> None:
         self._outbox = outbox
         self._console = console
+        self.asks = asks
 
     def send(self, message: ToClient) -> None:
         if isinstance(message, protocol.Console) and not self._console:
@@ -210,7 +211,7 @@ class _EventQueue:
 async def _control(
     keeper: Keeper, opening: protocol.Control, reader: asyncio.StreamReader, outbox: Outbox, ending: asyncio.Event
 ) -> None:
-    listener = _EventQueue(outbox, console=opening.console)
+    listener = _EventQueue(outbox, console=opening.console, asks=opening.asks)
     running = Background("requests")
     slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 

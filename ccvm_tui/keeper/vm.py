@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ccvm_tui.edits import Edits
 from ccvm_tui.aio import Background
+from ccvm_tui.edits import Edits
+from ccvm_tui.egress.policy import Mode
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
-from ccvm_tui.keeper import clipboard, scratch
+from ccvm_tui.keeper import clipboard, egress, scratch
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.forwards import Connection, valid_ports
 from ccvm_tui.keeper.guarding import Guarding
@@ -78,6 +79,8 @@ class VmGuest:
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
         self._shares = Shares(spec, paths, Guarding(spec.name, spec.project, owner.record_event).handle)
+        self._mode = egress.mode_of(spec)
+        self.egress = egress.service_for(spec, paths.egress_log, owner)
         self._runtime_lock: int | None = None
         self._scratch: int | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
@@ -161,7 +164,8 @@ class VmGuest:
             memory_mib=sized.memory_mib,
             cores=sized.cores,
             shares=self._shares.specs,
-            network="user" if spec.network == "user" else "none",
+            network="user" if self._mode is Mode.OPEN else "none",
+            egress_port=self.egress is not None,
             seccomp=spec.seccomp,
             confine=spec.confine,
             lock_memory=spec.lock_memory,
@@ -192,6 +196,9 @@ class VmGuest:
                 ) from error
             raise
         machine.on_console(self._owner.console_output)
+        if self.egress is not None:
+            assert machine.egress is not None
+            await self.egress.attach(machine.egress)
         self.facts = Facts(
             accel=spec.accel,
             accel_reason=reason,
@@ -289,7 +296,7 @@ class VmGuest:
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
             "timezone": {"name": spec.timezone.name, "data": base64.b64encode(spec.timezone.data).decode()},
-            "network": spec.network,
+            "network": "gate" if self.egress is not None else "user" if self._mode is Mode.OPEN else "none",
             "scratch": self._scratch is not None,
         }
 
@@ -344,6 +351,8 @@ class VmGuest:
                 self._agent.send({"type": "stop"})
             self._login.close()
             await machine.stop(POWEROFF_TIMEOUT if graceful else 0.0)
+        if self.egress is not None:
+            await self.egress.close()
         await self._shares.stop()
         await self._tasks.close()
         for fd in (self._runtime_lock, self._scratch):

@@ -20,6 +20,7 @@ let
   variable = types.strMatching "[A-Za-z_][A-Za-z0-9_]*";
   key = types.strMatching "(ctrl-|alt-)?([!-~]|space|tab|enter|esc|backspace|up|down|left|right|f[1-9]|f1[0-2])";
   leader = types.strMatching "ctrl-([a-z\\^_@]|]|space)";
+  host = types.strMatching "[^[:space:]/@]+(/[0-9]{1,3})?(:[0-9]{1,5})?";
   directory = types.strMatching "[^/].*";
 in
 {
@@ -72,6 +73,21 @@ in
       "user"
       "none"
     ]) "user" "network of the guest: outgoing connections, or none";
+    egress = row "egress" (types.enum [
+      "auto"
+      "open"
+      "public"
+      "allowlist"
+      "ask"
+      "none"
+    ]) "auto" "hosts that the guest can reach; auto is allowlist if there is an egress_allowlist, and public otherwise";
+    egressAllowlist =
+      row "egress_allowlist" (types.listOf host) [ ]
+        "hosts, addresses and presets that the guest can reach; those of its agent are always reachable";
+    egressDenylist =
+      row "egress_denylist" (types.listOf host) [ ]
+        "hosts and addresses that the guest cannot reach";
+    egressPorts = row "egress_ports" (types.listOf (types.ints.between 1 65535)) [ 443 ] "TCP ports of hosts that are listed without a port";
     image = row "image" path "" "recipe (TOML) of the guest image, or the directory of an image; empty for the built-in recipe";
     imageUrl =
       row "image_url" url ""

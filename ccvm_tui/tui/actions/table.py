@@ -135,6 +135,7 @@ REVIEW = Action(
     applies=_in_pausable_guest,
 )  # fmt: skip
 GUARD = Action("guard", "Guard", "changes of the guest that your programs would run", "guard", "b")
+EGRESS = Action("egress", "Egress", "connections of the guest, and what was refused", "egress", "w")
 SETTINGS = Action("settings", "Project settings", "show and edit them", "settings", "e", applies=_on_stopped_project)
 MUTE = Action("mute", "Mute or unmute", "the selected session or project", "mute", "m")
 ADD = Action("add", "Add a project", "by its path", "add", "+")
@@ -159,8 +160,9 @@ RUN_AGAIN = Action("run_again", "Run the ended session again", label="run again"
 
 ACTIONS = (
     OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, PORTS, PAGE, END, STOP,
-    PAUSE, ZOOM, SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, REVIEW, GUARD, SETTINGS, MUTE, ADD, FORGET,
-    FILTER, TILE, SIDEBAR, NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
+    PAUSE, ZOOM, SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, REVIEW, GUARD, EGRESS, SETTINGS, MUTE, ADD,
+    FORGET, FILTER, TILE, SIDEBAR, NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED,
+    RUN_AGAIN,
 )  # fmt: skip
 """All actions, in the order of the palette and the help."""
 

@@ -8,6 +8,7 @@ from functools import partial
 from textual.screen import Screen
 
 from ccvm_tui.tui.actions import guests, review
+from ccvm_tui.tui.dialogs.egress import Egress
 from ccvm_tui.tui.dialogs.guarded_changes import GuardedChanges
 from ccvm_tui.tui.dialogs.logs import Logs
 from ccvm_tui.tui.model.fleet import Fleet
@@ -50,3 +51,8 @@ class GuestDialogs:
             self._screen.app.push_screen(
                 GuardedChanges(guest.name), lambda item: start(self._screen, partial(allow, item), "allow")
             )
+
+    def action_egress(self) -> None:
+        """Show the connections of the selected guest."""
+        if (guest := self._subject().guest) is not None:
+            self._screen.app.push_screen(Egress(guest))

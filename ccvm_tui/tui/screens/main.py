@@ -39,6 +39,7 @@ from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
 from ccvm_tui.tui.screens.announce import announce
 from ccvm_tui.tui.screens.bridges import Bridges
+from ccvm_tui.tui.screens.egress_questions import EgressQuestions
 from ccvm_tui.tui.screens.guest_dialogs import GuestDialogs
 from ccvm_tui.tui.screens.zoom import zoom
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
@@ -92,6 +93,7 @@ class MainScreen(Screen[None]):
         )
         self._bridges = Bridges(self, self.model.fleet, self._subject, self._notify_briefly, self._clipboard.copy)
         self._guest_dialogs = GuestDialogs(self, self.model.fleet, self._subject, self._notify_briefly)
+        self._egress_questions = EgressQuestions(self)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed, self._host_focused = False, True
         self._host_title = ""
@@ -125,6 +127,7 @@ class MainScreen(Screen[None]):
         for change in changes:
             self._announce(change)
         self._mark_seen()
+        self._egress_questions.update(self.model.fleet.guests.values())
 
     @on(MainArea.Changed)
     @on(Terminal.CopyModeToggled)
@@ -256,9 +259,8 @@ class MainScreen(Screen[None]):
 
     async def _copy_selection(self, terminal: Terminal, selection: TextSelection) -> None:
         key, lines, ended = terminal.key, terminal.available_lines(), terminal.ended is not None
-        fleet = self.model.fleet
-        if result := await sessions.copy_selection(fleet, key, selection, lines, self._clipboard, ended=ended):
-            self._notify_briefly(result)
+        if done := await sessions.copy_selection(self.model.fleet, key, selection, lines, self._clipboard, ended=ended):
+            self._notify_briefly(done)
 
     # --- carrying out actions ------------------------------------------------------------------------------
 
@@ -321,8 +323,7 @@ class MainScreen(Screen[None]):
                 self.post_message(self.ThemeChosen(name))
 
     def _open_candidate(self, candidate: Candidate | None) -> None:
-        if candidate is not None and candidate.key in self.model.sessions:
-            self.open_session(candidate.key)
+        self._open_if_any(candidate.key if candidate is not None and candidate.key in self.model.sessions else None)
 
     def _add_project(self, path: str | None) -> None:
         if path is None:

@@ -101,7 +101,11 @@ class Details(VerticalScroll, can_focus=False):
         writer.pair("project", "read only" if info.read_only else "read and write")
         if info.local_dirs:
             writer.pair("local dirs", plain(", ".join(info.local_dirs), 200))
-        writer.pair("network", "outgoing" if info.network == "user" else info.network)
+        writer.pair("egress", plain(info.egress.mode, 20))
+        if not info.egress.connected:
+            writer.line("⚠ the guest has no way out: its proxy or the gate in it does not run", "warning")
+        if info.egress.refused:
+            writer.line(f"  {info.egress.refused} connections were refused", "muted")
         if ports := _ports_text(info):
             writer.pair("ports", ports)
         writer.pair("agent", plain(info.agent, 40) or "none")

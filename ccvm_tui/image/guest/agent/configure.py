@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 BRIDGE = "/run/ccvm/bridge"
 """The directory of the user for sockets that the host listens on, through SSH."""
 
+OPEN_NETWORK, GATE, NO_NETWORK = "user", "gate", "none"
+"""The kinds of networks: a card of QEMU, the gate, or none."""
+
 _PREPARED = "/run/ccvm/prepared"
 _PREPARE_TIMEOUT = 20.0
 
@@ -51,7 +54,7 @@ class Settings:
         self.entropy = bytes.fromhex(message["entropy"])
         zone = message.get("timezone", {})
         self.timezone = str(zone.get("name", "")), binascii.a2b_base64(zone.get("data", ""))
-        self.network = str(message.get("network", "none"))
+        self.network = str(message.get("network", NO_NETWORK))
         self.scratch = bool(message.get("scratch", False))
 
 
@@ -78,6 +81,10 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     login.write_settings(settings.host_key, settings.authorized_key, user.name, user.uid)
     on_phase("sshd")
     start_login()
+    if settings.network == GATE:
+        from . import gate, servers
+
+        servers.ensure_running(gate.RECORD, gate.start)  # it starts meanwhile
     machine.name(settings.hostname)
     machine.set_timezone(*settings.timezone)
     machine.harden()
@@ -89,12 +96,10 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     on_phase("mounts")
     _mount_workspace(settings)
     on_phase("network")
-    network.raise_loopback()
-    if settings.network != "none":
-        try:
-            network.configure()
-        except OSError as error:
-            raise CannotConfigure(f"the guest's network could not be set up: {error}") from error
+    try:
+        _set_up_network(settings.network)
+    except OSError as error:
+        raise CannotConfigure(f"the guest's network could not be set up: {error}") from error
     try:
         home_files.place(settings.files, user)
     except (KeyError, ValueError, OSError) as error:
@@ -108,6 +113,19 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     programs.configure(user, settings.guest, directory)
     if disk is not None and (problem := scratch.problem(disk)):
         raise CannotConfigure(f"the scratch disk could not be set up: {problem}")
+
+
+def _set_up_network(kind: str) -> None:
+    """Set up the network. Raises OSError if that fails."""
+    network.raise_loopback()
+    if kind == OPEN_NETWORK:
+        network.configure()
+    elif kind == GATE:
+        from . import gate, redirect
+
+        network.configure_dummy()
+        gate.await_ready()
+        redirect.route()
 
 
 def _mount_workspace(settings: Settings) -> None:
