@@ -47,7 +47,6 @@ TOGETHER = {
     "tests/guest/test_sharing": "agents",
     "tests/guest/test_other_agents": "agents",
     "tests/guest/test_guard": "agents",
-    "tests/guest/test_egress": "guest of the terminals",
 }
 """The beginnings of files whose tests run in the same process because they share guests, and the name of the group.
 

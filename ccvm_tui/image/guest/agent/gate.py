@@ -25,7 +25,7 @@ from _socket import (  # the socket module is slow to import
 from . import ports, redirect, tunnel
 from .files import write
 from .names import FORMAT_ERROR, Addresses, Query
-from .network import NAMESERVER
+from .network import GATE_RECORD, NAMESERVER, PROXY
 from .tunnel import Destination
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-PROXY = ("127.0.0.1", 3128)
-"""The address of the proxy for programs that are configured to use one."""
+RECORD = GATE_RECORD
 
-RECORD = "/run/ccvm/gate.pid"
-"""The file with the pid of the gate."""
+_TRANSPARENT = "127.0.0.2"
+"""The address of the listener for redirected connections, which is not a port that ``listening`` reports."""
 
 _READY = "/run/ccvm/gate.ready"
 _READY_TIMEOUT = 20.0
@@ -78,7 +77,7 @@ def start() -> int:
 
 
 def _run(port: int) -> None:
-    transparent, proxy, dns = listen("127.0.0.1", 0), listen(*PROXY), socket(AF_INET, SOCK_DGRAM)
+    transparent, proxy, dns = listen(_TRANSPARENT, 0), listen(*PROXY), socket(AF_INET, SOCK_DGRAM)
     dns.setblocking(False)
     dns.setsockopt(_IPPROTO_IP, _IP_PKTINFO, 1)
     dns.setsockopt(_IPPROTO_IP, _IP_FREEBIND, 1)  # the address becomes local later, by a route

@@ -20,6 +20,12 @@ DUMMY = "dummy0"
 
 ADDRESS, NETMASK, GATEWAY, NAMESERVER = "10.0.2.15", "255.255.255.0", "10.0.2.2", "10.0.2.3"
 
+PROXY = ("127.0.0.1", 3128)
+"""The address of the gate's proxy, for programs that are configured to use one."""
+
+GATE_RECORD = "/run/ccvm/gate.pid"
+"""The file with the pid of the gate, if there is one."""
+
 # netdevice(7) and rtentry(7); numbers from linux/sockios.h
 _SIOCADDRT = 0x890B
 _SIOCGIFFLAGS = 0x8913

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import editor, listening, machine, processes, terminfo
+import os
+
+from . import editor, listening, machine, network, processes, terminfo
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -26,11 +28,17 @@ def answer(request: Request) -> Answer:
 
 
 def _stats(_: Request) -> Answer:
-    return {**processes.stats(), "ports": listening.ports()}
+    return {**processes.stats(), "ports": _ports_of_programs()}
 
 
 def _ports(_: Request) -> Answer:
-    return {"ports": listening.ports()}
+    return {"ports": _ports_of_programs()}
+
+
+def _ports_of_programs() -> list[int]:
+    """Return the ports on which programs listen, without that of the gate."""
+    gate = network.PROXY[1] if os.path.exists(network.GATE_RECORD) else None
+    return [port for port in listening.ports() if port != gate]
 
 
 def _time(request: Request) -> Answer:
