@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccvm_tui.review import journal
 from ccvm_tui.review.beneath import Directory, Refused, version_at
@@ -107,7 +107,10 @@ class _Applier:
             data = merged(lines_of(change.host.data or b""), lines_of(change.guest.data or b""), chosen)
             mode = change.guest.mode if change.host.kind is Kind.ABSENT else change.host.mode
             digest = hashlib.sha256(data).digest()
-            return Version(Kind.FILE, mode, len(data), digest, data), content_of(data)
+            version = Version(Kind.FILE, mode, len(data), digest, data)
+            if problem := refusal(replace(change, guest=version), self._review):  # of a part that is harmful by itself
+                raise Refused(problem)
+            return version, content_of(data)
         if change.guest.kind is Kind.FILE and change.guest.data is not None:
             return change.guest, content_of(change.guest.data)
         if change.guest.kind is not Kind.FILE:
