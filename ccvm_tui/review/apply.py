@@ -88,6 +88,7 @@ class _Applier:
 
     def apply(self, change: Change, chosen: Collection[Hunk] | None) -> None:
         """Apply one change. Raises Refused or OSError; then the file is unchanged."""
+        after, content = self._after(change, chosen)
         self._make_parents(change.place)
         if change.origin:
             self._move(change.origin, change.place)
@@ -96,10 +97,8 @@ class _Applier:
         elif change.guest.kind is Kind.DIRECTORY:
             if not change.origin:
                 self._make(change.place, change.guest.mode)
-        else:
-            after, content = self._after(change, chosen)
-            if not after.same(change.host):
-                self._put(change.place, change.host, after, content)
+        elif not after.same(change.host):
+            self._put(change.place, change.host, after, content)
 
     def _after(self, change: Change, chosen: Collection[Hunk] | None) -> tuple[Version, Content]:
         """Return the version to put on the host, and its content."""
