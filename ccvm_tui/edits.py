@@ -1,4 +1,4 @@
-"""A guest's edits of a read-only project, which exist only in the guest, and the messages of the protocol about them."""
+"""A guest's edits of a read-only project, which exist only in the guest, and the protocol's messages about them."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccvm_tui.edits import Edits
 from ccvm_tui import framing, packing, protocol
+from ccvm_tui.edits import Edits
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.protocol import Exec
 

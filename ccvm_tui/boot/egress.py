@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ccvm_tui.outbound import Egress
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.agents.table import ALWAYS_REACHABLE
 from ccvm_tui.boot import presets
 from ccvm_tui.config import Settings
 from ccvm_tui.egress.policy import Mode, parse_rule
 from ccvm_tui.errors import ConfigError
+from ccvm_tui.outbound import Egress
 
 NO_NETWORK = "none"
 """The value of the setting ``network`` that turns the network off, whatever the egress is."""

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ccvm_tui.outbound import AnswerEgress, ChangeEgress, EgressReport, GetEgress
-from ccvm_tui.edits import AcceptEdits, CheckEdits, Edits
 from ccvm_tui import bridging, claim, framing, protocol
+from ccvm_tui.edits import AcceptEdits, CheckEdits, Edits
 from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch, user_error
 from ccvm_tui.guest import UNKNOWN_COLOURS, Forward, GuestInfo, SessionInfo, TermColours, TermSize
+from ccvm_tui.outbound import AnswerEgress, ChangeEgress, EgressReport, GetEgress
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import SessionSpec, ToClient, ToKeeper
 

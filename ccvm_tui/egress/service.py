@@ -6,7 +6,6 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ccvm_tui.outbound import Egress, EgressAttempt, EgressReport
 from ccvm_tui.egress.connect import Connector, Intercept
 from ccvm_tui.egress.decide import Decider
 from ccvm_tui.egress.link import Link
@@ -16,6 +15,7 @@ from ccvm_tui.egress.record import Attempt, Record
 from ccvm_tui.egress.resolve import Resolver
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import EgressInfo
+from ccvm_tui.outbound import Egress, EgressAttempt, EgressReport
 
 FORGET = "forget"
 """The effect that removes a rule."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ccvm_tui.outbound import AnswerEgress, ChangeEgress, GetEgress
 from ccvm_tui import bridging, protocol
 from ccvm_tui.edits import AcceptEdits, CheckEdits
 from ccvm_tui.errors import UserError
-from ccvm_tui.guard.install import allow
+from ccvm_tui.guard import install
 from ccvm_tui.guard.quarantine import Quarantine
 from ccvm_tui.keeper.keeper import Keeper
+from ccvm_tui.outbound import AnswerEgress, ChangeEgress, GetEgress
 from ccvm_tui.protocol import Request, Result
 
 if TYPE_CHECKING:  # slow to import
@@ -71,7 +71,7 @@ async def answer(keeper: Keeper, request: Request) -> Result:
         case protocol.AllowGuarded(item=id_):
             item = Quarantine(keeper.spec.name).item(id_)
             await keeper.guest.trust(item.path, item.problems)
-            return protocol.Text(await asyncio.to_thread(allow, keeper.spec.name, id_))
+            return protocol.Text(await asyncio.to_thread(install.allow, keeper.spec.name, id_))
         case protocol.Seen(session=id_):
             (await keeper.session(id_)).seen()
         case protocol.Mute(session=id_, muted=muted):

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from ccvm_tui.edits import Edits
 from ccvm_tui.agents import AGENTS
-from ccvm_tui.edits import EDITS_MAX, Edit
+from ccvm_tui.edits import EDITS_MAX, Edit, Edits
 from ccvm_tui.errors import UserError
 from ccvm_tui.keeper.staging import history_directory
 from ccvm_tui.machine import Share

@@ -1,7 +1,7 @@
 """Git on a project whose guest can write to it, including Git's own metadata.
 
-The commands (``guard.git``) use a repository of their own, outside of the project, which finds the project's objects but
-reads neither its configuration nor the user's. Attributes in the project have no effect without a configuration.
+The commands (``guard.git``) use a repository of their own, outside of the project, which finds the project's objects
+but reads neither its configuration nor the user's. Attributes in the project have no effect without a configuration.
 """
 
 from __future__ import annotations

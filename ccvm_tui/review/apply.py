@@ -31,9 +31,7 @@ Choice = Mapping[str, Collection[Hunk]]
 """The chosen hunks of some files, by their paths in the guest. Other files are applied as a whole."""
 
 
-def apply(
-    review: Review, changes: Sequence[Change], choice: Choice | None = None
-) -> tuple[list[Outcome], list[str]]:
+def apply(review: Review, changes: Sequence[Change], choice: Choice | None = None) -> tuple[list[Outcome], list[str]]:
     """Apply changes to the host. Return the outcomes, and the paths in the guest to report with ``accept_edits``.
 
     Each file is replaced atomically; a change that is refused does not prevent the others. Raises UserError if the

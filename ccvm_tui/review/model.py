@@ -141,11 +141,11 @@ class Review:
 
     ``store`` is the directory with the content of the edited files. ``directories`` are the places of directories that
     exist only in the guest, with their permissions. ``repositories`` are the directories on the host, besides those
-    called ``.git``, that Git takes for a repository, and ``becoming_repositories`` those that it would take for one with
-    the guest's edits, as far as they matter for these changes. ``git`` is the number of edits of Git's own metadata, which are not
-    reviewed, ``ignored`` that of new files that the project's .gitignore excludes, and ``omitted`` that of edits beyond
-    the limit. If ``applied`` is true, the project is writable, and the
-    host has the changes already.
+    called ``.git``, that Git takes for a repository, and ``becoming_repositories`` those that it would take for one
+    with the guest's edits, as far as they matter for these changes. ``git`` is the number of edits of Git's own
+    metadata, which are not reviewed, ``ignored`` that of new files that the project's .gitignore excludes, and
+    ``omitted`` that of edits beyond the limit. If ``applied`` is true, the project is writable, and the host has the
+    changes already.
     """
 
     guest: str

@@ -10,13 +10,14 @@ from ccvm_tui.guard import places
 from ccvm_tui.guard.checks import Subject, problems
 from ccvm_tui.review.model import Change, Kind, Review, Standing, Version
 
+
 def is_git_metadata(path: str) -> bool:
     """Return whether ``path`` is a ``.git`` or in one, also on file systems that ignore case."""
     return any(part.lower().rstrip(" .") == ".git" for part in path.split("/"))
 
 
 def refusal(change: Change, review: Review) -> str:
-    """Return why a change of a review cannot be applied, as the end of a sentence about the file, or an empty string."""
+    """Return why a change cannot be applied, as the end of a sentence about the file, or an empty string."""
     guest = change.guest
     if change.trouble:
         return change.trouble

@@ -9,12 +9,14 @@ from ccvm_tui.guard.places import GIT_DIRECTORIES, GIT_RULES, PARTS
 from ccvm_tui.review.beneath import Directory
 from ccvm_tui.review.model import Change, Kind
 
-_NAMES: Final = PARTS | {rule.parts[0] for rule in GIT_RULES} | {name.split("/")[0].encode() for name in GIT_DIRECTORIES}
+_NAMES: Final = (
+    PARTS | {rule.parts[0] for rule in GIT_RULES} | {name.split("/")[0].encode() for name in GIT_DIRECTORIES}
+)
 """The names in a Git directory, in lower case, that the rules of the guard concern."""
 
 
 def repositories_among(changes: Iterable[Change], host: Directory) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the directories above changes that Git takes for repositories, and those that the changes would make one."""
+    """Return the directories that Git takes for repositories, and those that it would take for one after changes."""
     directories, added = set[str](), set[str]()
     for change in changes:
         if change.guest.kind is Kind.ABSENT:
@@ -24,11 +26,15 @@ def repositories_among(changes: Iterable[Change], host: Directory) -> tuple[froz
             added.add("/".join(parts[: depth + 1]).lower())
             if name.lower().encode() in _NAMES:
                 directories.add("/".join(parts[:depth]))
-    found = {directory for directory in directories if _is_repository(directory, lambda path: host.attributes(path) is not None)}
+
+    def is_on_host(path: str) -> bool:
+        return host.attributes(path) is not None
+
+    found = {directory for directory in directories if _is_repository(directory, is_on_host)}
     becoming = {
         directory
         for directory in directories - found
-        if _is_repository(directory, lambda path: path.lower() in added or host.attributes(path) is not None)
+        if _is_repository(directory, lambda path: path.lower() in added or is_on_host(path))
     }
     return frozenset(found), frozenset(becoming)
 

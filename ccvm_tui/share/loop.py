@@ -101,12 +101,12 @@ class Loop:
             return
         if request in (ACCEPT, REVIVE):
             report = self._tree.accept if request == ACCEPT else self._tree.revive
-            for path in self._receive():
+            for path in self._receive_strings():
                 with contextlib.suppress(OSError):  # the file was moved or deleted meanwhile
                     report(os.fsencode(path))
             body = b""
         elif request == TRUST:
-            path, *allowed = self._receive()
+            path, *allowed = self._receive_strings()
             self._tree.trust(path, allowed)
             body = b""
         elif request == LIST:
@@ -116,7 +116,7 @@ class Loop:
             body = b"\0".join([str(len(edits)).encode(), *edits[:_EDITS_MAX]])
         self._control.sendall(len(body).to_bytes(4, "little") + body)
 
-    def _receive(self) -> list[str]:
+    def _receive_strings(self) -> list[str]:
         """Return the strings that follow a request."""
         size = int.from_bytes(self._control.recv(4, socket.MSG_WAITALL), "little")
         strings: list[str] = json.loads(self._control.recv(size, socket.MSG_WAITALL))

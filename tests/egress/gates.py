@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccvm_tui.outbound import Egress
 from ccvm_tui.egress.service import EgressService
 from ccvm_tui.image.guest.agent import gate
+from ccvm_tui.outbound import Egress
 
 GUEST = "proj-1234"
 IP_PKTINFO = 8

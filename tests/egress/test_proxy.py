@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from ccvm_tui.outbound import Egress
 from ccvm_tui.egress import decide
+from ccvm_tui.outbound import Egress
 from tests.egress import hosts_of_tests as hosts
 from tests.egress.gates import GUEST, Way, way_out
 from tests.egress.hosts_of_tests import Names, server

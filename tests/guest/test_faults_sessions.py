@@ -10,9 +10,8 @@ from functools import partial
 
 import psutil
 
-from ccvm_tui.edits import Edits
-from ccvm_tui import protocol
 from ccvm_tui.client import connection, listing
+from ccvm_tui.edits import Edits
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
 from tests.terminals import attached
 from tests.waiting import eventually

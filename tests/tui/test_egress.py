@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ccvm_tui.outbound import EgressAttempt, EgressReport
 from ccvm_tui.config import file as config_file
 from ccvm_tui.guest import EgressInfo, GuestInfo, GuestState
+from ccvm_tui.outbound import EgressAttempt, EgressReport
 from ccvm_tui.tui.dialogs import egress_question
 from ccvm_tui.tui.dialogs.egress_question import EgressQuestion
 from ccvm_tui.tui.model.egress import Connections

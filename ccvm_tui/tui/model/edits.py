@@ -58,9 +58,7 @@ class Edits:
         self.hunk = 0
         self._hunks: dict[str, list[Hunk]] = {}
         self._host_hunks: dict[str, list[Hunk]] = {}
-        self._refused = {
-            change.path: "" if review.applied else refusal(change, review) for change in review.changes
-        }
+        self._refused = {change.path: "" if review.applied else refusal(change, review) for change in review.changes}
         self._skipped: dict[str, set[int]] = {}
         self._skipped_files: set[str] = set()
 
