@@ -44,7 +44,7 @@ class PrivateRepository:
                 timeout=max(0.0, min(COMMAND_TIMEOUT, self.deadline - time.monotonic())),
             )
         except FileNotFoundError:
-            raise UserError("git is not installed", "install it to compare a writable project") from None
+            raise UserError("Git is not installed", "install it to compare a writable project") from None
         except subprocess.TimeoutExpired:
             raise UserError(f"git {arguments[0]} took too long in {self.project}") from None
         if result.returncode not in statuses:
