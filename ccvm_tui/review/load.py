@@ -19,7 +19,7 @@ TEXTS_MAX = 64 << 20
 FILES_MAX = 20_000
 """Maximum number of files in a directory whose deletion is reviewed."""
 
-_CLOCK_SLACK = 50_000_000
+CLOCK_SLACK = 50_000_000
 """Nanoseconds by which the times of files may be behind the clock, since the kernel updates them at each tick."""
 
 _UNREADABLE = Version(Kind.OTHER)
@@ -157,7 +157,7 @@ class _Loader:
         except (OSError, Refused):
             return FILES_MAX, Standing.CONFLICT
         newest = max((info.st_ctime_ns for _, info in below), default=0)
-        standing = Standing.CLEAN if newest < base.noted - _CLOCK_SLACK else Standing.CONFLICT
+        standing = Standing.CLEAN if newest < base.noted - CLOCK_SLACK else Standing.CONFLICT
         return sum(not stat.S_ISDIR(info.st_mode) for _, info in below), standing
 
     def _read(self, directory: Directory, path: str) -> Version:

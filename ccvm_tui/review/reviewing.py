@@ -50,6 +50,7 @@ async def undo(record: Record) -> list[Outcome]:
     paths = apply.undone_places(record)
     await report_applied(record.guest, paths, undoing=True)
     outcomes = await asyncio.to_thread(apply.undo, record)
+    await asyncio.sleep(2 * load.CLOCK_SLACK / 1e9)  # so that the restored files are certainly older than the report
     await report_applied(record.guest, paths)
     return outcomes
 
