@@ -13,7 +13,7 @@ from typing import Final
 from ccvm_tui.guard.places import PARTS, Check, Match, below, link_matches
 from ccvm_tui.share import evidence
 from ccvm_tui.share.evidence import Found
-from ccvm_tui.share.judge import ANYTHING, Judge, Names, chain_of, path_below, special
+from ccvm_tui.share.judge import ANYTHING, Judge, Names, special
 from ccvm_tui.share.nodes import Node, Nodes, failure
 
 _TOO_MANY: Final = "it has too many files to check"
@@ -39,19 +39,19 @@ class Arrivals:
     def new_hook(self, parent: Node, name: bytes) -> tuple[Names, Match] | None:
         """Return the rule against a hook that would be created and blocked, or None."""
         path, applying = self._judge.matches(parent, name)
-        for match in applying:
-            is_hook = match.rule.check is Check.HOOK and not name.endswith(b".sample")
-            if is_hook and self._judge.is_early(match) and not evidence.exists(self._directory_fd(parent), name):
-                return path, match
-        return None
+        return next(((path, match) for match in applying if self._is_new_hook(parent, name, match)), None)
+
+    def _is_new_hook(self, parent: Node, name: bytes, match: Match) -> bool:
+        is_hook = match.rule.check is Check.HOOK and not name.endswith(b".sample")
+        return is_hook and self._judge.is_early(match) and not evidence.exists(self._directory_fd(parent), name)
 
     def created(self, parent: Node, name: bytes) -> None:
         """Check a regular file, still empty, that is created."""
         path, applying = self._judge.matches(parent, name)
         for match in applying:
             self._judge.remember(path, match, None)
-        if (hook := self.new_hook(parent, name)) is not None:
-            self._judge.decide(*hook, (ANYTHING,))
+            if self._is_new_hook(parent, name, match):
+                self._judge.decide(path, match, (ANYTHING,))
         self.part(parent, name)
 
     def special(self, parent: Node, name: bytes, problem: str, target: bytes = b"") -> None:
@@ -107,24 +107,19 @@ class Arrivals:
 
     # --- directories --------------------------------------------------------------------------------------------
 
-    def _files_below(
-        self, parent: Node, name: bytes, at: tuple[Node, bytes] | None = None
-    ) -> Iterator[tuple[Names, Match, Found]]:
+    def _files_below(self, parent: Node, name: bytes, at: Names) -> Iterator[tuple[Names, Match, Found]]:
         """Yield the files in the directory ``name`` to which rules of Git apply, as if the directory were ``at``.
 
         Raises TooMuch if there are too many.
         """
         fd = os.open(name, _PATH, dir_fd=self._directory_fd(parent))
         try:
-            place, place_name = at or (parent, name)
-            chain = chain_of(place)
 
             @functools.cache
             def is_git_directory(depth: int) -> bool:
-                return evidence.is_git_directory(fd if depth == len(chain) else self._directory_fd(chain[depth]))
+                return evidence.is_git_directory(fd) if depth == len(at) else self._judge.has_directory(at[:depth])
 
-            path = path_below(chain, place_name)
-            yield from self._found_below(fd, path, below(path, is_git_directory))
+            yield from self._found_below(fd, at, below(at, is_git_directory))
         finally:
             os.close(fd)
 
@@ -136,36 +131,40 @@ class Arrivals:
 
     def _moved_directory(self, parent: Node, name: bytes, new_parent: Node, new_name: bytes) -> None:
         """Check the files for which rules apply in the new place that do not apply, or differ, in the old one."""
-        old_length, new_length = len(chain_of(parent)), len(chain_of(new_parent))
+        old, new = self._judge.path(parent, name), self._judge.path(new_parent, new_name)
         known: set[tuple[Names, str]] = set()
         try:
-            for path, match, found in self._files_below(parent, name):
+            for path, match, found in self._files_below(parent, name, old):
                 texts = self._judge.problems_arriving(path, match, found, 1)
-                known.update((path[old_length:], problem) for problem in texts)
-            for path, match, found in self._files_below(parent, name, (new_parent, new_name)):
-                self._require_unused(parent, name)
+                known.update((path[len(old) :], problem) for problem in texts)
+            for path, match, found in self._files_below(parent, name, new):
+                if self._judge.is_early(match):
+                    self._require_unused(old)
                 texts = self._judge.problems_arriving(path, match, found, 1)
-                new = [problem for problem in texts if (path[new_length:], problem) not in known]
-                self._judge.decide(path, match, new, content=found.content, executable=found.executable)
+                others = [problem for problem in texts if (path[len(new) :], problem) not in known]
+                self._judge.decide(path, match, others, content=found.content, executable=found.executable)
         except evidence.TooMuch:
-            path = path_below(chain_of(new_parent), new_name)
-            self._judge.decide(path, _rule_for(path), (_TOO_MANY,))
+            self._judge.decide(new, _rule_for(new), (_TOO_MANY,))
 
-    def _require_unused(self, parent: Node, name: bytes) -> None:
+    def _require_unused(self, directory: Names) -> None:
         """Raise OSError (EBUSY) if a file in a directory is being written in ways that are not checked."""
-        moved = parent.children.get(name)
-        if moved is not None and any(node.is_within(moved) for node in (*self._copied(), *self._nodes.mapped())):
-            raise failure(errno.EBUSY)
+        for node in (*self._copied(), *self._nodes.mapped()):
+            if self._judge.names_of(node.any_fd())[: len(directory)] == directory:
+                raise failure(errno.EBUSY)
 
     def part(self, parent: Node, name: bytes) -> None:
         """Check a directory that becomes a Git directory because it gets the name ``name``."""
-        if name.lower() not in PARTS or parent.name.lower() == b".git":
+        if name.lower() not in PARTS:
             return
         fd = self._directory_fd(parent)
+        path = self._judge.names_of(fd)
+        if path and path[-1].lower() == b".git":
+            return
         if evidence.is_git_directory(fd) or not evidence.is_git_directory(fd, also=name):
             return
-        path = tuple(node.name for node in chain_of(parent)[1:])
         rules = [rule for rule in below(path, lambda depth: depth == len(path)) if rule[0].depth == len(path)]
+        if any(self._judge.is_early(match) for match, _ in rules):
+            self._require_unused(path)
         try:
             for inner, match, found in self._found_below(fd, path, rules):
                 texts = self._judge.problems_arriving(inner, match, found, 1)
@@ -190,7 +189,7 @@ class Arrivals:
             return
         if kind == stat.S_IFDIR:
             with contextlib.suppress(evidence.TooMuch):
-                for path, match, found in self._files_below(parent, name):
+                for path, match, found in self._files_below(parent, name, self._judge.path(parent, name)):
                     self._judge.trust(path, self._judge.problems_arriving(path, match, found, 1))
             return
         path, applying = self._judge.matches(parent, name, link_matches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ from ccvm_tui.guard.places import Check, Match, matches
 from ccvm_tui.guard.report import KEPT_MAX, Report
 from ccvm_tui.share import evidence
 from ccvm_tui.share.evidence import Found
-from ccvm_tui.share.nodes import Node, failure
+from ccvm_tui.share.nodes import Node, failure, stale
 from ccvm_tui.share.reporting import Send
 
 ANYTHING: Final = "a new program"
@@ -23,22 +24,11 @@ TOO_LARGE: Final = f"it has more than {CONTENT_MAX >> 20} MiB"
 _SPECIAL: Final = "it is not a regular file"
 _OTHER_NAMES: Final = "it has other names (hard links)"
 
+_TOO_DEEP: Final = (b"",)
+"""The path of a file that no program can use by its path, because that is longer than PATH_MAX."""
+
 Names = tuple[bytes, ...]
 """The names on the way from the shared directory to a file."""
-
-
-def chain_of(parent: Node) -> list[Node]:
-    """Return the directories from the shared directory to ``parent``."""
-    chain = [parent]
-    while chain[-1].parent is not None:
-        chain.append(chain[-1].parent)
-    chain.reverse()
-    return chain
-
-
-def path_below(chain: Sequence[Node], name: bytes) -> Names:
-    """Return the path of ``name`` in the last directory of a chain."""
-    return (*(node.name for node in chain[1:]), name)
 
 
 def link_to(target: bytes) -> str:
@@ -55,6 +45,10 @@ def special(directory: int, name: bytes) -> tuple[str, bytes]:
     return link_to(target), target
 
 
+def _real_path(fd: int) -> bytes:
+    return os.readlink(b"/proc/self/fd/%d" % fd)
+
+
 class Judge:
     """Finds and decides about problems of files in the directory ``project``.
 
@@ -66,6 +60,7 @@ class Judge:
         self, project: bytes, root: Node, directory_fd: Callable[[Node], int], report: Send, *, blocking: bool
     ) -> None:
         self._project = project
+        self._prefix = project.rstrip(b"/") + b"/"
         self._root = root
         self._directory_fd = directory_fd
         self._report = report
@@ -75,26 +70,60 @@ class Judge:
 
     # --- rules --------------------------------------------------------------------------------------------------
 
+    def names_of(self, fd: int) -> Names:
+        """Return the path of an open file or directory on the host, below the shared directory.
+
+        The places of nodes are what the guest has been told, and a hostile guest can make them outdated. Raises OSError
+        (ESTALE) if the path is elsewhere.
+        """
+        try:
+            path = _real_path(fd)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return _TOO_DEEP
+        if not path.startswith(self._prefix):
+            self._prefix = _real_path(self._directory_fd(self._root)) + b"/"
+        if path.startswith(self._prefix):
+            return tuple(path[len(self._prefix) :].split(b"/"))
+        if path + b"/" == self._prefix:
+            return ()
+        raise stale()
+
+    def path(self, parent: Node, name: bytes) -> Names:
+        """Return the path of ``name`` in ``parent``."""
+        return (*self.names_of(self._directory_fd(parent)), name)
+
     def matches(
         self, parent: Node, name: bytes, find: Callable[..., tuple[Match, ...]] = matches
     ) -> tuple[Names, tuple[Match, ...]]:
         """Return the path of ``name`` in ``parent``, and the rules that apply to it."""
-        chain = chain_of(parent)
-        path = path_below(chain, name)
-        return path, find(path, lambda depth: evidence.is_git_directory(self._directory_fd(chain[depth])))
+        path = self.path(parent, name)
+        return path, find(path, lambda depth: self.has_directory(path[:depth]))
 
     def matches_of(self, node: Node) -> Iterator[tuple[Names, Match]]:
         """Yield the rules for all known places of a file."""
-        for parent, name in ((node.parent, node.name), *node.aliases):
-            if parent is not None:
-                path, found = self.matches(parent, name)
-                yield from ((path, match) for match in found)
+        fd, paths = node.any_fd(), []
+        if fd >= 0:
+            try:
+                paths.append(self.names_of(fd))
+            except OSError:  # it is a file in memory
+                return
+        if fd < 0 or node.aliases:
+            for parent, name in ((node.parent, node.name), *node.aliases):
+                if parent is not None:
+                    with contextlib.suppress(OSError):  # the directory was moved on the host
+                        paths.append(self.path(parent, name))
+        for path in paths:
+            for match in matches(path, lambda depth, path=path: self.has_directory(path[:depth])):  # type: ignore[misc]
+                yield path, match
 
     def is_early(self, match: Match) -> bool:
         """Return whether a change is checked before it is made. Others are checked when the file is closed."""
         return self._blocking and match.rule.blocking
 
-    def _has_directory(self, path: Sequence[bytes]) -> bool:
+    def has_directory(self, path: Sequence[bytes]) -> bool:
+        """Return whether ``path`` is a directory with the parts of a Git directory."""
         try:
             fd = evidence.open_directory(self._directory_fd(self._root), path)
         except OSError:
@@ -108,7 +137,7 @@ class Judge:
 
     def problems(self, path: Names, match: Match, content: bytes, *, executable: bool) -> tuple[str, ...]:
         """Return the problems of a content."""
-        return problems(Subject(path, match, content, executable, self._project, self._has_directory))
+        return problems(Subject(path, match, content, executable, self._project, self.has_directory))
 
     def problems_of(self, path: Names, match: Match, found: Found | None) -> tuple[str, ...]:
         """Return the problems of a file on the disk. One that is too large to be compared has none."""

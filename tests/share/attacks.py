@@ -430,6 +430,59 @@ def a_directory_in_another_case(guest: Guest) -> None:
     guest.put(b"sub/.git/HEAD", b"ref: refs/heads/main\n")
 
 
+def a_directory_whose_place_is_outdated(guest: Guest) -> None:
+    """The guest forgets a directory, so that the server does not know that one in it is renamed."""
+    git = guest.client.find(b".git").node
+    guest.mkdir(b".git/foo")
+    inner = guest.client.find(b".git/foo").node
+    guest.client.forget(git, 1 << 20)
+    guest.rename(b".git/hooks", b".git/old")
+    with guest.trying():
+        again = guest.client.find(b".git").node
+        body = fuse.RENAME2_IN.pack(again, 0, 0) + b"foo\0hooks\0"
+        guest.client.request(Op.RENAME2, again, body)
+    with guest.trying():
+        body = fuse.CREATE_IN.pack(os.O_WRONLY | os.O_CREAT, 0o100755, 0, 0) + b"post-checkout\0"
+        reply = guest.client.request(Op.CREATE, inner, body)
+        node = fuse.ENTRY.unpack_from(reply)[0]
+        handle = fuse.OPEN_OUT.unpack_from(reply, fuse.ENTRY.size + fuse.ATTR.size)[0]
+        guest.client.write(node, handle, guest.script, 0)
+        guest.client.release(node, handle)
+
+
+def an_open_file_whose_place_is_outdated(guest: Guest) -> None:
+    """The guest forgets the directory of a file that it writes to, and renames the directory."""
+    guest.copy(b".git", b"x")
+    guest.unlink(b"x/hooks/pre-commit")
+    guest.unlink(b"x/hooks/post-commit")
+    node, handle = guest.client.open(b"x/config", os.O_WRONLY)
+    guest.client.forget(guest.client.find(b"x").node, 1 << 20)
+    guest.rename(b".git", b"old")
+    guest.rename(b"x", b".git")
+    with guest.trying():
+        guest.client.write(node, handle, guest.evil, 0)
+    guest.client.release(node, handle)
+
+
+def a_mapped_configuration(guest: Guest) -> None:
+    """A file that both sides map is written when it is closed, then under another name."""
+    guest.mkdir(b"sub")
+    guest.copy(b".git", b"sub/x")
+    guest.unlink(b"sub/x/HEAD")
+    guest.unlink(b"sub/x/config")
+    guest.put(b"sub/x/c-shm", guest.harmless)
+    node, handle = guest.client.open(b"sub/x/c-shm", os.O_RDWR)
+    guest.rename(b"sub/x/c-shm", b"sub/x/config")
+    with guest.trying():
+        guest.client.write(node, handle, guest.evil, 0, flags=fuse.WRITE_CACHE)
+    for name in (b"pre-commit", b"post-commit"):
+        guest.unlink(b"sub/x/hooks/" + name)
+    guest.put(b"sub/x/HEAD", b"ref: refs/heads/main\n")
+    guest.rename(b"sub/x", b"sub/.git")
+    with guest.trying():
+        guest.client.release(node, handle)
+
+
 ATTACKS: tuple[Attack, ...] = (
     a_new_hook, a_renamed_hook, a_linked_hook, a_hook_without_a_name, a_sample_becomes_a_hook, a_changed_hook,
     an_exchanged_hook, an_enabled_hook, a_hook_in_an_open_file, another_directory_of_hooks, a_link_to_hooks,
@@ -442,6 +495,7 @@ ATTACKS: tuple[Attack, ...] = (
     a_bare_repository_completed_by_a_link, a_bare_repository_completed_by_a_hard_link,
     a_bare_repository_changed_later, a_common_directory, a_common_directory_of_the_repository,
     a_worktree_with_another_common_directory, a_submodule, a_directory_in_another_case,
+    a_directory_whose_place_is_outdated, an_open_file_whose_place_is_outdated,
 )  # fmt: skip
 
 __all__ = ["ATTACKS", "ROOT_ID", "Guest", "Path"]

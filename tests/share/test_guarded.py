@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ccvm_tui.guard.report import KEPT_MAX, Report
 from ccvm_tui.share.guarded import CAPTURED_MAX, GuardedTree
 from ccvm_tui.share.host import HostTree
-from tests.share.attacks import ATTACKS, Attack, Guest
+from tests.share.attacks import ATTACKS, Attack, Guest, a_mapped_configuration
 from tests.share.client import Client
 from tests.share.git_user import Host
 
@@ -300,6 +300,11 @@ def test_directories_with_too_many_files_do_not_become_hooks(guest: Guest) -> No
     assert not guest.refused
     guest.rename(b"many", b".git/hooks")
     assert guest.refused
+
+
+def test_files_that_are_written_through_mappings_do_not_become_parts_of_a_repository(guest: Guest) -> None:
+    a_mapped_configuration(guest)
+    assert errno.EBUSY in [error.errno for error in guest.refused]
 
 
 # --- random changes ---------------------------------------------------------------------------------------------------
