@@ -13,7 +13,7 @@ from ccvm_tui.protocol import Exited, Input, Output, Resize
 from ccvm_tui.terminal.cells import PLAIN, Style
 from ccvm_tui.terminal.emulator import Emulator
 
-WITHIN = 15.0
+WITHIN = 30.0
 
 Cell = tuple[str, Style]
 

@@ -17,10 +17,10 @@ from tests.leftovers import MESS, leftovers
 
 LEADER = b"\x1c"
 PIXELS = """\
-import fcntl, signal, struct, termios
+import fcntl, os, signal, struct, termios
 def report(*_):
     rows, cols, width, height = struct.unpack("HHHH", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
-    print(f"{cols}x{rows} is {width}x{height}", flush=True)
+    os.write(1, f"{cols}x{rows} is {width}x{height}\\n".encode())  # print() cannot be interrupted by itself
 signal.signal(signal.SIGWINCH, report)
 while input() != "q":
     report()

@@ -403,7 +403,7 @@ USUAL: tuple[Script, ...] = (
 """Scripts for a terminal of 80x24 cells."""
 
 IN_A_GUEST: tuple[Script, ...] = (
-    zsh, vim, less, colours, characters_reflowed, settings, sizes,
+    zsh, less, colours, characters_reflowed, settings, sizes,
 )  # fmt: skip
 """Scripts for the terminals of a guest. Its programs are slow, so there are none whose path through it is the same."""
 

@@ -213,9 +213,9 @@ def test_many_files_can_be_open_at_once(shared: RealGuest) -> None:
     script = (
         "import resource; hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n"
-        "files = [open(f'f{i}', 'w') for i in range(1500)]; print(len(files))"
+        "files = [open(f'f{i}', 'w') for i in range(1100)]; print(len(files))"
     )
-    assert python(shared, script).split() == ["1500"]
+    assert python(shared, script).split() == ["1100"]
 
 
 def test_guest_root_cannot_create_set_user_id_programs_or_devices(shared: RealGuest) -> None:
