@@ -85,9 +85,8 @@ def restore_bytes(emulator: Emulator, scrollback: int, pending: bytes = b"") -> 
     emulator.refresh(everything=True)
     # Scroll only the rows above the cursor, so that an empty terminal does not get blank lines in its scrollback.
     out = [b"\x1b\\" + b"\n" * (emulator.size.rows - 1)] if scrollback else []
-    out.append(_NEUTRAL)
-    out += [f"\x1b[?{mode}l".encode() for mode in _SWITCH]
-    out.append(b"\x1b[H\x1b[2J")
+    # Leaving the alternate screen may also restore a cursor and a pen that were saved long ago; the reset is after it.
+    out += [b"\x1b\\", *(f"\x1b[?{mode}l".encode() for mode in _SWITCH), _NEUTRAL, b"\x1b[H\x1b[2J"]
     # The saved cursor and the inactive screen can only be read by restoring them, so do that in a copy.
     copy = emulator.copy()
     try:

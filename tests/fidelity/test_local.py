@@ -21,3 +21,16 @@ STAGES = {
 def test_attached_programs_look_the_same(script: scripts.Script, size: TermSize, local: LocalSetup) -> None:
     with local.stage(size) as stage:
         script(stage)
+
+
+def test_a_rendition_that_is_left_on_does_not_colour_the_first_row_after_a_program_on_the_alternate_screen(
+    local: LocalSetup,
+) -> None:
+    with local.stage(TermSize(90, 26)) as stage:
+        scripts.less(stage)
+        stage.type("clear\r")
+        stage.prompt()
+        stage.type("python3 programs/colours.py\r")
+        stage.look("what comes next")
+        stage.interrupt()
+        stage.interrupt()
