@@ -36,9 +36,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     return Host(tmp_path, monkeypatch)
 
 
-def test_if_sudo_refuses_the_command_for_root_is_printed(host: Host) -> None:
+def lines_of_a_refused_installation(host: Host) -> list[str]:
+    """Run ``dev`` without any package, agree to the installation, which must fail, and return what is shown."""
     host.add("dpkg-query", "exit 1")
-    host.add("sudo", "echo 'sudo: 3 incorrect password attempts' >&2\nexit 1")
     terminal = Pty(COMMAND, 250, 24)
     try:
         terminal.until("[y] ")
@@ -46,7 +46,12 @@ def test_if_sudo_refuses_the_command_for_root_is_printed(host: Host) -> None:
         assert terminal.ended() == 1
     finally:
         terminal.close()
-    *_, reason, last = terminal.shown.decode().splitlines()
+    return terminal.shown.decode().splitlines()
+
+
+def test_if_sudo_refuses_the_command_for_root_is_printed(host: Host) -> None:
+    host.add("sudo", "echo 'sudo: 3 incorrect password attempts' >&2\nexit 1")
+    *_, reason, last = lines_of_a_refused_installation(host)
     assert reason == "sudo: 3 incorrect password attempts"
     assert last.startswith("dev: sudo has not run apt-get; install them as root: apt-get install ")
     assert " mmdebstrap " in last
@@ -54,17 +59,10 @@ def test_if_sudo_refuses_the_command_for_root_is_printed(host: Host) -> None:
 
 
 def test_if_apt_get_fails_its_output_is_kept(host: Host) -> None:
-    host.add("dpkg-query", "exit 1")
     host.add("sudo", "echo 'E: Unable to locate package mmdebstrap'\nexit 100")
-    terminal = Pty(COMMAND, 250, 24)
-    try:
-        terminal.until("[y] ")
-        terminal.type("y\n")
-        assert terminal.ended() == 1
-    finally:
-        terminal.close()
+    last = lines_of_a_refused_installation(host)[-1]
     (log,) = host.temporary.iterdir()
-    assert terminal.shown.decode().splitlines()[-1] == f"dev: apt-get failed, its whole output is in {log}"
+    assert last == f"dev: apt-get failed, its whole output is in {log}"
 
 
 def test_an_environment_that_cannot_be_created_is_reported_with_another_place(host: Host) -> None:
