@@ -2,6 +2,7 @@
 
 ./dev bench files                                 the whole measurement; takes long if guests are emulated
 python bench/files.py --files 10000 --rounds 1 --old ../checkout-of-another-version --json out.json
+python bench/files.py --files 10000 --unguarded    the column "old" is this version with ``guard = "off"``
 
 All rows are measured in one run, alternating between the places. Times are measured where the programs run. "cold"
 means that the guest has dropped its caches. The host keeps its caches, which only root could drop, so its column has no
@@ -217,7 +218,7 @@ class Host:
     def _parsed(self, command: list[str], args: tuple[str, ...], more: tuple[str, ...]) -> dict[str, float]:
         with HERE.open() as script:
             done = subprocess.run(
-                [*command, "--inside", *args, *more], stdin=script, check=True, capture_output=True, text=True,
+                [*command, "--inside", *args, *more], stdin=script, check=True, stdout=subprocess.PIPE, text=True,
                 env=self.environment(), cwd="/",
             )  # fmt: skip
         figures: dict[str, float] = json.loads(done.stdout)
@@ -229,18 +230,21 @@ class Host:
 
 
 class Guest(Host):
-    """A guest of the version in ``checkout``, with a separate state directory."""
+    """A guest of the version in ``checkout``, with a separate state directory and the setting ``guard``."""
 
-    def __init__(self, project: Path, checkout: Path, state: Path, memory: int) -> None:
+    def __init__(self, project: Path, checkout: Path, state: Path, memory: int, guard: str) -> None:
         super().__init__(project)
-        self._checkout, self._state = checkout, state
+        self._checkout, self._state, self._guard = checkout, state, guard
         run_args = ("run", "--detach", "--shell", "--linger", "--memory", str(memory), str(project))
         self._name = self._ccvm_tui(*run_args).partition("/")[0]
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the commands that measure here."""
         state = str(self._state)
-        return {**os.environ, "PYTHONPATH": str(self._checkout), "XDG_RUNTIME_DIR": state, "XDG_STATE_HOME": state}
+        return {
+            **os.environ, "PYTHONPATH": str(self._checkout), "XDG_RUNTIME_DIR": state, "XDG_STATE_HOME": state,
+            "CCVM_GUARD": self._guard,
+        }  # fmt: skip
 
     def _ccvm_tui(self, *args: str) -> str:
         done = subprocess.run(
@@ -279,6 +283,8 @@ class Guest(Host):
 def places(options: argparse.Namespace, base: Path) -> Iterator[dict[str, Host]]:
     """Yield the host and the guests, each with its own project that contains the same trees."""
     versions = {"share": HERE.parent.parent} | ({"old": options.old.resolve()} if options.old else {})
+    if options.unguarded:
+        versions["old"] = HERE.parent.parent
     projects = {name: base / name for name in ("host", *versions)}
     trees = base / "host"
     for count in options.files:
@@ -291,7 +297,8 @@ def places(options: argparse.Namespace, base: Path) -> Iterator[dict[str, Host]]
     with contextlib.ExitStack() as stack:
         for name, checkout in versions.items():
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ccvm-b", ignore_cleanup_errors=True)))
-            guest = Guest(projects[name], checkout, state, options.memory)
+            guard = "off" if name == "old" and options.unguarded else "block"
+            guest = Guest(projects[name], checkout, state, options.memory, guard)
             stack.callback(guest.stop)
             found[name] = guest
         yield found
@@ -361,6 +368,7 @@ def main() -> None:
     parser.add_argument(
         "--old", type=Path, metavar="CHECKOUT", help="another version to measure alternately with this one"
     )
+    parser.add_argument("--unguarded", action="store_true", help="as the other version, measure this one without guard")
     parser.add_argument("--only", metavar="WORD", help="only the groups of figures whose names contain this word")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)

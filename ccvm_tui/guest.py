@@ -153,6 +153,7 @@ class Usage:
     """The resources that a guest uses on the host, and its own memory and load.
 
     Sizes are bytes, ``cpu`` is a percentage of one core, ``uptime`` is seconds. Values that are not known yet are 0.
+    ``ports`` are the TCP ports on which programs of the guest listen.
     """
 
     cpu: float = 0.0
@@ -161,6 +162,43 @@ class Usage:
     guest_available: int = 0
     guest_load: float = 0.0
     uptime: float = 0.0
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A port of the guest, and the port of the host's loopback interface from which connections are forwarded to it."""
+
+    guest: int
+    host: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The address of a web page that a program in a guest wants to open.
+
+    ``port`` is the port on which the program waits for the end of a login, or 0.
+    """
+
+    id: int
+    session: str
+    address: str
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EgressInfo:
+    """The state of a guest's egress.
+
+    ``mode`` is the value of the setting ``egress``. ``connected`` is false if the guest has no way out at the moment,
+    although it should. ``refused`` is the number of refused connections. ``questions`` are the hosts, with ports, whose
+    connections are held until the user decides.
+    """
+
+    mode: str = "open"
+    connected: bool = True
+    refused: int = 0
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +231,6 @@ class GuestInfo:
     warnings: tuple[str, ...] = ()
     reason: str = ""
     local_dirs: tuple[str, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    links: tuple[Link, ...] = ()
+    egress: EgressInfo = field(default_factory=EgressInfo)

@@ -15,6 +15,11 @@ T = TypeVar("T")
 
 _STRING, _MAP = 1, 2
 
+
+class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The base class of messages, which are tagged with the name of their type."""
+
+
 _encoder = msgspec.msgpack.Encoder()
 
 

@@ -43,6 +43,11 @@ def images_dir() -> Path:
     return cache_dir() / "images"
 
 
+def scratch_dir() -> Path:
+    """Return the directory of the files behind guests' scratch disks."""
+    return cache_dir() / "scratch"
+
+
 def state_dir() -> Path:
     """Return the directory of data that outlives guests: known projects, and why guests ended."""
     return Path(platformdirs.user_state_dir(APP))
@@ -153,13 +158,28 @@ class GuestPaths:
         return self.dir / "ssh.sock"
 
     @property
+    def ssh_dir(self) -> Path:
+        """The directory of the files for SSH clients, which exists only on request."""
+        return self.dir / "ssh"
+
+    @property
     def console_log(self) -> Path:
         """The output of the guest's console."""
         return self.dir / "console.log"
 
+    @property
+    def edits_dir(self) -> Path:
+        """The directory with the guest's edits of a read-only project."""
+        return self.dir / "edits"
+
+    @property
+    def start_repository(self) -> Path:
+        """The private repository with the state of a writable project when the guest was started."""
+        return self.dir / "start.git"
+
     def empty_edits_dir(self) -> Path:
         """Create an empty directory, with mode 0700, for the guest's edits of a read-only project, and return it."""
-        path = self.dir / "edits"
+        path = self.edits_dir
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700)
         return path
@@ -173,6 +193,11 @@ class GuestPaths:
     def events_log(self) -> Path:
         """The guest's events, one JSON object per line."""
         return self.dir / "events.jsonl"
+
+    @property
+    def egress_log(self) -> Path:
+        """The record of the guest's connections, one JSON object per line."""
+        return self.dir / "egress.jsonl"
 
     @property
     def keeper_log(self) -> Path:

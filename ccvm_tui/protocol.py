@@ -18,20 +18,17 @@ from __future__ import annotations
 
 import msgspec
 
-from ccvm_tui import packing
+from ccvm_tui import bridging, edits, outbound, packing
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.framing import frame
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
+from ccvm_tui.packing import Message
 
 PROTOCOL = 2
 """The version of the protocol: incremented when a msgpack message changes in a way that an older peer would misread."""
 
 INPUT_WINDOW = 1 << 20
 """The maximum number of bytes of an exec's input that are in transit to the program."""
-
-
-class _Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    pass
 
 
 # --- starting a guest -------------------------------------------------------------------------------------
@@ -104,7 +101,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """The parameters of a new keeper, which reads them from its standard input.
 
     ``image`` is the directory with the image's manifest, or empty for a keeper whose sessions run on local ptys.
-    ``runtime`` is the directory of a QEMU runtime, or empty for the host's QEMU. If ``linger`` is true, the guest keeps
+    ``runtime`` is the directory of a QEMU runtime, or empty for the host's QEMU. ``scratch_on_tmpfs`` is true if the
+    scratch disk may be in memory. If ``linger`` is true, the guest keeps
     running after its last session has ended.
     """
 
@@ -120,9 +118,15 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     read_only: bool = False
     local_dirs: tuple[str, ...] = ()
     network: str = "user"
+    egress: outbound.Egress = outbound.Egress()
     seccomp: bool = True
     confine: bool = True
+    guard: str = "block"
     sudo: bool = True
+    scratch_gib: int = 0
+    scratch_on_tmpfs: bool = False
+    lock_memory: bool = False
+    clipboard_images: bool = True
     linger: bool = False
     scrollback: int = 10_000
     waiting_titles: tuple[str, ...] = ()
@@ -136,17 +140,19 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 # --- the client's first message after the greeting ---------------------------------------------------------
 
 
-class Control(_Message, frozen=True):
+class Control(Message, frozen=True):
     """A connection for requests and replies.
 
-    With ``events`` the keeper also sends Info and Happened as they occur, with ``console`` Console.
+    With ``events`` the keeper also sends Info and Happened as they occur, with ``console`` Console. ``asks`` is true if
+    the client shows the user the questions of the guest's egress.
     """
 
     events: bool = False
     console: bool = False
+    asks: bool = False
 
 
-class Attach(_Message, frozen=True):
+class Attach(Message, frozen=True):
     """A terminal that receives the session's output unchanged: Output and Exited. It sends Input and Resize."""
 
     session: str
@@ -155,7 +161,7 @@ class Attach(_Message, frozen=True):
     watch_only: bool = False
 
 
-class View(_Message, frozen=True):
+class View(Message, frozen=True):
     """A client that draws the session. It receives FrameData and Exited, and acknowledges each frame with Ack.
 
     It also sends Input, Resize and Recolour. ``colours`` are those of the terminal on which it draws; programs that
@@ -167,7 +173,7 @@ class View(_Message, frozen=True):
     colours: TermColours = UNKNOWN_COLOURS
 
 
-class Exec(_Message, frozen=True):
+class Exec(Message, frozen=True):
     """A program that runs without a pty.
 
     Data is sent in both directions (stream 0 is standard input, 1 standard output, 2 standard error). Empty data is the
@@ -176,7 +182,7 @@ class Exec(_Message, frozen=True):
     """
 
     argv: tuple[str, ...]
-    env: dict[str, str] = {}
+    env: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 Opening = Control | Attach | View | Exec
@@ -186,36 +192,36 @@ Opening = Control | Attach | View | Exec
 # --- streams ----------------------------------------------------------------------------------------------
 
 
-class Input(_Message, frozen=True):
+class Input(Message, frozen=True):
     """Bytes that the user typed."""
 
     data: bytes
 
 
-class Resize(_Message, frozen=True):
+class Resize(Message, frozen=True):
     """The new size of the client's terminal."""
 
     size: TermSize
 
 
-class Recolour(_Message, frozen=True):
+class Recolour(Message, frozen=True):
     """The new colours of the terminal on which a view is drawn."""
 
     colours: TermColours
 
 
-class Ack(_Message, frozen=True):
+class Ack(Message, frozen=True):
     """The client has drawn the last frame."""
 
 
-class Data(_Message, frozen=True):
+class Data(Message, frozen=True):
     """Bytes of an exec's standard input (0), standard output (1) or standard error (2)."""
 
     stream: int
     data: bytes
 
 
-class Signal(_Message, frozen=True):
+class Signal(Message, frozen=True):
     """A signal for an exec's program.
 
     After SIGHUP, SIGINT, SIGQUIT and SIGTERM, processes of the program that are still running 5 seconds later are
@@ -225,19 +231,19 @@ class Signal(_Message, frozen=True):
     number: int
 
 
-class Taken(_Message, frozen=True):
+class Taken(Message, frozen=True):
     """The number of bytes of an exec's input that the keeper has forwarded since the last such message."""
 
     count: int
 
 
-class Output(_Message, frozen=True):
+class Output(Message, frozen=True):
     """Bytes that the session's program printed."""
 
     data: bytes
 
 
-class FrameData(_Message, frozen=True):
+class FrameData(Message, frozen=True):
     """An encoded ``ccvm_tui.terminal.cells.Frame``, which the keeper forwards without decoding it."""
 
     frame: bytes
@@ -247,7 +253,7 @@ LOST = -1
 """The exit status of a program whose connection was lost before the program ended."""
 
 
-class Exited(_Message, frozen=True):
+class Exited(Message, frozen=True):
     """The end of a session or exec. ``status`` can be LOST. ``reason`` is empty if the program exited normally."""
 
     status: int
@@ -258,38 +264,38 @@ class Exited(_Message, frozen=True):
 # --- requests and replies ----------------------------------------------------------------------------------
 
 
-class GetInfo(_Message, frozen=True):
+class GetInfo(Message, frozen=True):
     """Return the state of the guest as Info."""
 
 
-class StartSession(_Message, frozen=True):
+class StartSession(Message, frozen=True):
     """Start a session and return it as Started."""
 
     spec: SessionSpec
 
 
-class EndSession(_Message, frozen=True):
+class EndSession(Message, frozen=True):
     """End a session, with ``force`` immediately."""
 
     session: str
     force: bool = False
 
 
-class StopGuest(_Message, frozen=True):
+class StopGuest(Message, frozen=True):
     """Stop the guest, with ``force`` immediately."""
 
     force: bool = False
 
 
-class PauseGuest(_Message, frozen=True):
+class PauseGuest(Message, frozen=True):
     """Pause the guest."""
 
 
-class ResumeGuest(_Message, frozen=True):
+class ResumeGuest(Message, frozen=True):
     """Resume the paused guest."""
 
 
-class GetRows(_Message, frozen=True):
+class GetRows(Message, frozen=True):
     """Return rows of the scrollback and screen, by absolute number, as Blob (encoded ``cells.Rows``)."""
 
     session: str
@@ -297,7 +303,7 @@ class GetRows(_Message, frozen=True):
     count: int
 
 
-class GetText(_Message, frozen=True):
+class GetText(Message, frozen=True):
     """Return the rows from ``first`` to ``last`` as Text, with soft-wrapped rows joined."""
 
     session: str
@@ -305,7 +311,7 @@ class GetText(_Message, frozen=True):
     last: int
 
 
-class FindText(_Message, frozen=True):
+class FindText(Message, frozen=True):
     """Return the newest ``limit`` matches of ``needle`` as Matches."""
 
     session: str
@@ -313,21 +319,23 @@ class FindText(_Message, frozen=True):
     limit: int = 10_000
 
 
-class CheckBusy(_Message, frozen=True):
+class CheckBusy(Message, frozen=True):
     """Return the sessions whose programs would be lost if the guest stopped, as Busy."""
 
 
-class CheckEdits(_Message, frozen=True):
-    """Return the edits of a read-only project, which exist only in the guest, as Edits."""
+class AllowGuarded(Message, frozen=True):
+    """Allow a change that the guard has blocked or noticed, by its number in the quarantine. Returns Text."""
+
+    item: str
 
 
-class Seen(_Message, frozen=True):
+class Seen(Message, frozen=True):
     """Clear the session's attention mark, because the user has looked at the session."""
 
     session: str
 
 
-class Mute(_Message, frozen=True):
+class Mute(Message, frozen=True):
     """Mute or unmute the session."""
 
     session: str
@@ -345,49 +353,52 @@ Request = (
     | GetText
     | FindText
     | CheckBusy
-    | CheckEdits
+    | AllowGuarded
     | Seen
     | Mute
+    | bridging.Request
+    | edits.Request
+    | outbound.Request
 )
 """A request of a Control connection."""
 
 
-class Ask(_Message, frozen=True):
+class Ask(Message, frozen=True):
     """A request. The keeper replies with an Answer or a Failure of the same id."""
 
     id: int
     request: Request
 
 
-class Done(_Message, frozen=True):
+class Done(Message, frozen=True):
     """The request was carried out and has no result."""
 
 
-class Info(_Message, frozen=True):
+class Info(Message, frozen=True):
     """The state of the guest: the reply to GetInfo, and an event of a Control connection."""
 
     guest: GuestInfo
 
 
-class Started(_Message, frozen=True):
+class Started(Message, frozen=True):
     """The session that was started."""
 
     session: SessionInfo
 
 
-class Blob(_Message, frozen=True):
+class Blob(Message, frozen=True):
     """Encoded data."""
 
     data: bytes
 
 
-class Text(_Message, frozen=True):
+class Text(Message, frozen=True):
     """Text of the scrollback and screen."""
 
     text: str
 
 
-class Matches(_Message, frozen=True):
+class Matches(Message, frozen=True):
     """Matches of a search, oldest first, each as (line, column, end line, end column).
 
     Lines are absolute numbers and ends are inclusive. ``found`` contains the newest matches, up to the request's limit.
@@ -398,31 +409,24 @@ class Matches(_Message, frozen=True):
     total: int
 
 
-class Busy(_Message, frozen=True):
+class Busy(Message, frozen=True):
     """The sessions with a program in the foreground, each as (session, command)."""
 
     sessions: tuple[tuple[str, str], ...]
 
 
-class Edits(_Message, frozen=True):
-    """The number of edited files that exist only in the guest, and the paths of the first ones."""
-
-    files: int
-    names: tuple[str, ...] = ()
-
-
-Result = Done | Info | Started | Blob | Text | Matches | Busy | Edits
+Result = Done | Info | Started | Blob | Text | Matches | Busy | bridging.Result | edits.Edits | outbound.EgressReport
 """The result of a request."""
 
 
-class Answer(_Message, frozen=True):
+class Answer(Message, frozen=True):
     """The successful reply to the request with the same id."""
 
     id: int
     result: Result
 
 
-class Failure(_Message, frozen=True):
+class Failure(Message, frozen=True):
     """The error that a request caused, or the client's first message if the id is 0.
 
     ``kind`` is the name of a class in ``ccvm_tui.errors``.
@@ -437,8 +441,8 @@ class Failure(_Message, frozen=True):
 # --- events -----------------------------------------------------------------------------------------------
 
 
-class Happened(_Message, frozen=True):
-    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, warning and others.
+class Happened(Message, frozen=True):
+    """One entry of the guest's event log. ``kind`` is boot, session, bell, notify, clipboard, guard, warning, ….
 
     ``data`` is the content of a clipboard write.
     """
@@ -450,16 +454,17 @@ class Happened(_Message, frozen=True):
     data: bytes = b""
 
 
-class Console(_Message, frozen=True):
+class Console(Message, frozen=True):
     """Output of the guest's console during the boot."""
 
     text: str
 
 
-ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Recolour | Ack | Data | Signal
+ToKeeper = Control | Attach | View | Exec | Ask | Input | Resize | Recolour | Ack | Data | Signal | bridging.FromClient
 """A message from a client to the keeper."""
 
-ToClient = Answer | Failure | Info | Happened | Console | Output | FrameData | Exited | Started | Data | Taken
+_Screens = Output | FrameData | Exited | Started | Data | Taken
+ToClient = Answer | Failure | Info | Happened | Console | _Screens | bridging.ToClient
 """A message from the keeper to a client."""
 
 _from_client: packing.Unpacker[ToKeeper] = packing.Unpacker(ToKeeper)  # type: ignore[arg-type]  # a union is accepted

@@ -6,6 +6,7 @@
   hatchling,
   asyncssh,
   cryptography,
+  h11,
   inotify-simple,
   msgspec,
   platformdirs,
@@ -42,6 +43,7 @@ buildPythonPackage {
   dependencies = [
     asyncssh
     cryptography
+    h11
     inotify-simple
     msgspec
     platformdirs

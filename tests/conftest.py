@@ -42,8 +42,11 @@ TOGETHER = {
     "tests/guest/test_share.": "own guests",
     "tests/guest/test_share_": "own guests",
     "tests/guest/test_boot_script": "own guests",
+    "tests/guest/test_review": "own guests",
+    "tests/guest/test_scratch": "own guests",
     "tests/guest/test_sharing": "agents",
     "tests/guest/test_other_agents": "agents",
+    "tests/guest/test_guard": "agents",
 }
 """The beginnings of files whose tests run in the same process because they share guests, and the name of the group.
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccvm_tui import framing, packing, protocol
+from ccvm_tui.edits import Edits
 from ccvm_tui.errors import ProtocolError
-from ccvm_tui.protocol import Edits, Exec
+from ccvm_tui.protocol import Exec
 
 STRING = st.binary(max_size=12).map(os.fsdecode)
 

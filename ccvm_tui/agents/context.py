@@ -27,16 +27,33 @@ comments in the block. Describe outside of the block what they do.
 """
 
 
+_GUARD = {
+    "block": (
+        "New Git hooks, and settings by which Git runs programs, cannot be written to repositories in the project: "
+        'programs get "Operation not permitted". Do not look for ways around this: name the hook or the setting to the '
+        "user."
+    ),
+    "warn": "New Git hooks, and settings by which Git runs programs, are reported to the user.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The facts of one guest that its agent must know. ``network`` is the value of the setting of that name."""
+    """The facts of one guest that its agent must know.
+
+    ``egress`` is the kind of its egress, and ``hosts`` are the listed hosts if that is ``allowlist`` or ``ask``.
+    ``guard`` is the value of that setting, ``scratch_gib`` the size of the scratch disk, 0 without one.
+    """
 
     project: str
     read_only: bool
     history_kept: bool
-    network: str
+    egress: str
+    hosts: tuple[str, ...] = ()
     local_dirs: tuple[str, ...] = ()
     sudo: bool = True
+    guard: str = "block"
+    scratch_gib: int = 0
 
 
 def text(run: Run, extra: str) -> str:
@@ -58,7 +75,8 @@ def appended(instructions: bytes | None, context: str) -> bytes:
 
 def _facts(run: Run) -> str:
     edits = (
-        "Edits of the project are DISCARDED when this guest stops. Show the user what they should keep."
+        "Edits of the project stay in this guest until the user has reviewed and applied them. The others are "
+        "DISCARDED when it stops. Tell the user what they should keep."
         if run.read_only
         else "Edits of the project are LIVE: they are on the user's disk at once."
     )
@@ -67,21 +85,45 @@ def _facts(run: Run) -> str:
         if run.history_kept
         else "The history of conversations and memories are lost when this guest stops."
     )
-    network = (
-        "There is no network. Do not try downloads; ask the user for what you need."
-        if run.network == "none"
-        else "The network is open: all hosts on the internet can be reached."
-    )
     lines = [
         f"You work in a disposable virtual machine (a ccvm guest) that shares the directory {run.project} with the "
         "user's machine, at the same path.",
         "",
         f"- {edits}",
         f"- {history}",
-        "- There is no scratch disk: all other files are in memory, and large ones can exhaust it.",
-        f"- {network}",
+        f"- {_scratch(run)}",
+        f"- {_network(run)}",
     ]
+    if not run.read_only and run.guard in _GUARD:
+        lines.append(f"- {_GUARD[run.guard]}")
     if run.local_dirs:
         lines.append(f"- These directories of the project are only in this guest: {', '.join(run.local_dirs)}.")
     lines.append(f"- `sudo` {'works without a password' if run.sudo else 'is not available'}.")
     return "# This session\n\n" + "\n".join(lines) + "\n"
+
+
+def _scratch(run: Run) -> str:
+    if not run.scratch_gib:
+        return "There is no scratch disk: all other files are in memory, and large ones can exhaust it."
+    return (
+        f"`/scratch` is a disk of {run.scratch_gib} GiB for large files and builds, which is emptied when this guest "
+        "stops. All other files are in memory."
+    )
+
+
+def _network(run: Run) -> str:
+    match run.egress:
+        case "none":
+            return "There is no network. Do not try downloads; ask the user for what you need."
+        case "open":
+            return "The network is open: all hosts can be reached."
+        case "public":
+            return (
+                "All hosts on the internet can be reached over TCP, but none of the user's machine and networks. UDP "
+                "and IPv6 addresses do not work."
+            )
+    others = "are refused" if run.egress == "allowlist" else "are held until the user has allowed them"
+    return (
+        f"Only these hosts can be reached: {', '.join(run.hosts)}. Connections to others {others}. Do not look for "
+        "ways around this: leave work that needs other hosts to the user, and name the hosts."
+    )

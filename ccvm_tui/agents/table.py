@@ -97,10 +97,11 @@ class Agent:
 
     ``credentials`` are the names of files that never cross, wherever they are. ``private`` are the names below the
     agent's directory, files and directories, that never cross even if a directory that is copied leads there. ``keys``
-    are the variables with the agent's API keys. ``instructions`` is the file with the user's instructions, to which the
-    text about the guest is appended. ``additions`` are files to which the hooks for attention are added; they and
-    ``instructions`` are below the agent's directory. ``history`` is the directory below it with conversations, for
-    guests that share it. ``signs`` are texts on the screen for what has no hook; the first one that matches counts.
+    are the variables with the agent's API keys. ``hosts`` are the hosts that it needs, which are always reachable.
+    ``instructions`` is the file with the user's instructions, to which the text about the guest is appended.
+    ``additions`` are files to which the hooks for attention are added; they and ``instructions`` are below the agent's
+    directory. ``history`` is the directory below it with conversations, for guests that share it. ``signs`` are texts
+    on the screen for what has no hook; the first one that matches counts.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Agent:
     private: frozenset[str]
     keys: tuple[str, ...]
     additions: Mapping[str, Additions]
+    hosts: tuple[str, ...]
     history: str = ""
     signs: tuple[Sign, ...] = ()
 
@@ -152,6 +154,10 @@ CLAUDE = Agent(
     private=frozenset({"projects", "sessions", "history.jsonl", "file-history", "shell-snapshots", "backups"}),
     keys=("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"),
     additions={"settings.json": hooks.claude},
+    hosts=(
+        *("api.anthropic.com", "claude.ai", "claude.com", "platform.claude.com", "console.anthropic.com"),
+        "mcp-proxy.anthropic.com",
+    ),
     history="projects",
     signs=(
         Sign(r"(Do you want|Would you like) to (proceed|make this edit|create)\b", Activity.WAITING, "question"),
@@ -180,6 +186,7 @@ CODEX = Agent(
     private=frozenset({"sessions", "archived_sessions", "history.jsonl", "log", "shell_snapshots", "memories"}),
     keys=("OPENAI_API_KEY", "CODEX_API_KEY"),
     additions={"config.toml": hooks.codex},
+    hosts=("api.openai.com", "auth.openai.com", "chatgpt.com"),
     signs=(
         Sign(r"Conversation interrupted", Activity.IDLE),
         Sign(r"Would you like to (run the following|make the following)", Activity.WAITING, "question"),
@@ -211,6 +218,10 @@ GEMINI = Agent(
     private=frozenset({"tmp", "history", "antigravity"}),
     keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     additions={"settings.json": hooks.gemini},
+    hosts=(
+        *("generativelanguage.googleapis.com", "cloudcode-pa.googleapis.com", "oauth2.googleapis.com"),
+        *("accounts.google.com", "www.googleapis.com"),
+    ),
     signs=(Sign(r"Request cancelled\.", Activity.IDLE),),
 )
 
@@ -236,10 +247,14 @@ OPENCODE = Agent(
     private=frozenset({"node_modules"}),
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_API_KEY"),
     additions={"plugin/ccvm.js": hooks.opencode},
+    hosts=("opencode.ai", "models.dev", "api.anthropic.com", "api.openai.com", "openrouter.ai"),
 )
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, GEMINI, OPENCODE)}
 """The agents by name."""
+
+ALWAYS_REACHABLE = ("api.anthropic.com",)
+"""Hosts that every guest can reach unless it has no network, whatever its agent."""
 
 CREDENTIALS: frozenset[str] = frozenset().union(*(agent.credentials for agent in AGENTS.values()), {".env", ".netrc"})
 """Names of files that are in no copy of a directory, whichever agent it belongs to."""

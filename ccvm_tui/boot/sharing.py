@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ccvm_tui.agents import AGENTS, context
 from ccvm_tui.agents.sanitize import KEY_ENDING
+from ccvm_tui.boot.egress import mode, reachable
 from ccvm_tui.config import Settings
 from ccvm_tui.protocol import Sharing
 
@@ -57,8 +58,11 @@ def _context(project: str, settings: Settings, *, history_kept: bool) -> str:
         project=project,
         read_only=not settings.writable_cwd,
         history_kept=history_kept,
-        network=settings.network,
+        egress=mode(settings),
+        hosts=reachable(settings) if mode(settings).by_name else (),
         local_dirs=settings.local_dirs,
         sudo=settings.agent_sudo,
+        guard=settings.guard,
+        scratch_gib=settings.vm_disk_size,
     )
     return context.text(run, settings.extra_claude_md)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccvm_tui.boot import terminfo
+from ccvm_tui.boot.egress import egress
 from ccvm_tui.boot.sharing import key_variables, sharing
 from ccvm_tui.boot.timezone import timezone
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import DEFAULT_CELL, SessionKind, TermSize
 from ccvm_tui.project import Project
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
+
+ALLOW_TMPFS = "CCVM_SCRATCH_ALLOW_TMPFS"
+"""The variable that allows scratch disks in memory if it is 1."""
 
 _FORWARDED = ("COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION")
 """Variables that describe the terminal to programs. LANG is not forwarded, because the guest has other locales."""
@@ -29,9 +33,15 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         read_only=not settings.writable_cwd,
         local_dirs=settings.local_dirs,
         network=settings.network,
+        egress=egress(settings),
         seccomp=settings.seccomp,
         confine=settings.confine,
+        guard=settings.guard,
         sudo=settings.agent_sudo,
+        scratch_gib=settings.vm_disk_size,
+        scratch_on_tmpfs=environ.get(ALLOW_TMPFS) == "1",
+        lock_memory=settings.lock_guest_memory,
+        clipboard_images=settings.clipboard.images,
         linger=settings.linger,
         scrollback=settings.scrollback,
         waiting_titles=settings.waiting_titles,

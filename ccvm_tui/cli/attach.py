@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeVar
 
-from ccvm_tui import protocol
+from ccvm_tui import bridging, protocol
+from ccvm_tui.aio import Background
 from ccvm_tui.cli import host_modes
 from ccvm_tui.cli.keyboard import PAUSE, Action, Command, Keyboard
 from ccvm_tui.cli.tty import Tty
-from ccvm_tui.client import connection
+from ccvm_tui.client import connection, images
 from ccvm_tui.client.connection import Stream
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import KeeperLost, ProtocolError, UserError
@@ -31,6 +32,9 @@ INPUT_BACKLOG = 8 << 20
 
 CLOSED_WITHIN = 1.0
 """Seconds to send the input that was typed before detaching, and to close the connection."""
+
+QUIET = 0.2
+"""Seconds without output after which a notification can be written to the terminal."""
 
 HUNG_UP_STATUS = 128 + signal.SIGHUP
 """The exit status after the terminal was closed."""
@@ -76,7 +80,7 @@ async def attach(guest: str, session: str, settings: Settings, *, scrollback: bo
     tty = Tty()
     try:
         keys = {settings.keys.zoom: "detach", settings.keys.detach: "detach", settings.keys.help: "help"}
-        terminal = _AttachedTerminal(tty, Keyboard(settings.leader, keys))
+        terminal = _AttachedTerminal(tty, Keyboard(settings.leader, keys), notifications=settings.notifications)
         with terminal.signals(), tty.raw():
             restore = host_modes.restore_below
             tty.write_now(host_modes.SAVE)
@@ -147,8 +151,11 @@ def _help(guest: str, session: str, settings: Settings) -> bytes:
 class _AttachedTerminal:
     """Sessions on ``tty``, which is in raw mode. ``show`` can be called repeatedly within ``signals``."""
 
-    def __init__(self, tty: Tty, keyboard: Keyboard) -> None:
+    def __init__(self, tty: Tty, keyboard: Keyboard, *, notifications: bool) -> None:
         self._tty = tty
+        self._notifications = notifications
+        self._last_output = 0.0
+        self._background = Background("attached terminal")
         self._keyboard = keyboard
         self._input = bytearray()
         self._input_added = asyncio.Event()
@@ -193,6 +200,7 @@ class _AttachedTerminal:
                 await self._send_rest(stream)
         finally:
             self._stream = None
+            await self._background.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSED_WITHIN):
                     await stream.close()
@@ -256,6 +264,11 @@ class _AttachedTerminal:
                 message = await stream.receive()
                 if isinstance(message, protocol.Output):
                     await self._tty.write(message.data)
+                    self._last_output = asyncio.get_running_loop().time()
+                elif isinstance(message, bridging.ClipboardWanted):
+                    self._background.start(images.send(stream, message), "clipboard")
+                elif isinstance(message, bridging.Notice) and self._notifications:
+                    self._background.start(self._notify(message.text), "notice")
                 elif isinstance(message, protocol.Exited):
                     outcome = Outcome(Ending.EXITED, message.status, message.reason, message.console_tail)
                     _resolve(done, outcome)
@@ -265,6 +278,16 @@ class _AttachedTerminal:
         except (UserError, ProtocolError) as error:
             if not done.done():
                 done.set_exception(error)
+
+    async def _notify(self, text: str) -> None:
+        """Show a notification when the program is quiet: within its control sequences, it would damage the screen."""
+        from ccvm_tui.tui.model.attention import notification
+
+        loop = asyncio.get_running_loop()
+        while (wait := self._last_output + QUIET - loop.time()) > 0:  # noqa: ASYNC110 - output sends no such event
+            await asyncio.sleep(wait)
+        with contextlib.suppress(OSError):  # the terminal may have been closed
+            await self._tty.write(notification("ccvm", text).encode())
 
     async def _send_rest(self, stream: Stream) -> None:
         """Send the input that was typed before the command."""

@@ -30,10 +30,18 @@ VERBS = {
     "attach": "show a session on this terminal",
     "ls": "list running guests and their sessions",
     "exec": "run a program in a guest, with pipes instead of a terminal",
+    "cp": "copy files and directories into a guest or out of it",
+    "forward": "forward a port of this machine to a port of a guest",
+    "open": "open a web page that a program in a guest wants to show",
+    "ssh-config": "let SSH clients, such as editors, log in to a guest",
+    "diff": "show what a guest has changed in its project",
+    "apply": "apply a guest's edits of a read-only project to the host, or undo that",
     "stop": "stop guests",
     "pause": "pause guests",
     "resume": "resume paused guests",
+    "guard": "show and allow changes by guests that your own programs would run",
     "logs": "show what a guest printed, or its events",
+    "egress": "show and control which hosts a guest connects to",
     "image": "build and manage guest images",
     "config": "show the settings in effect and their sources",
     "doctor": "check that this machine can run guests",
@@ -103,7 +111,7 @@ def _run(verb: str, arguments: list[str]) -> int:
 
 def verb_module(verb: str) -> ModuleType:
     """Import the module of a verb."""
-    return importlib.import_module(f"ccvm_tui.cli.verbs.{verb}")
+    return importlib.import_module(f"ccvm_tui.cli.verbs.{verb.replace('-', '_')}")
 
 
 def _top() -> argparse.ArgumentParser:

@@ -10,6 +10,20 @@ def can_ask() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
+def chosen(question: str, answers: str) -> str:
+    """Ask a question that is answered with one letter, and return it.
+
+    ``answers`` are the letters, the first one in upper case: it is the answer to an empty line and to the end of the
+    input.
+    """
+    print(f"{question} [{'/'.join(answers)}] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        print(file=sys.stderr)
+    letter = answer.strip().lower()[:1]
+    return letter if letter and letter in answers.lower() else answers[0].lower()
+
+
 def confirmed(question: str, *, default: bool) -> bool:
     """Ask a question that is answered with yes or no, and return the answer.
 

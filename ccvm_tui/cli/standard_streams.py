@@ -37,7 +37,7 @@ async def execute(guest: str, argv: tuple[str, ...], env: dict[str, str], *, no_
     stream = await connection.execute(guest, argv, env)
     sending = None
     try:
-        program_input = _Input(stream)
+        program_input = ProgramInput(stream)
         if no_stdin or sys.stdin is None:  # None: descriptor 0 was closed, and may be another file by now
             await program_input.send(b"")
         else:
@@ -56,7 +56,7 @@ async def execute(guest: str, argv: tuple[str, ...], env: dict[str, str], *, no_
         stream.abort()  # unsent input is of no use; if the program still runs, this ends it
 
 
-class _Input:
+class ProgramInput:
     """The program's input, of which only ``INPUT_WINDOW`` bytes are in transit, so that signals are not delayed."""
 
     def __init__(self, stream: Stream) -> None:
@@ -65,6 +65,7 @@ class _Input:
         self._changed = asyncio.Condition()
 
     async def send(self, data: bytes) -> None:
+        """Send at most ``INPUT_WINDOW`` bytes once the program has read enough; empty bytes end the input."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._window >= len(data))
             self._window -= len(data)
@@ -72,6 +73,7 @@ class _Input:
         await self._stream.drain()
 
     async def taken(self, count: int) -> None:
+        """Handle that the program has read ``count`` bytes."""
         async with self._changed:
             self._window += count
             self._changed.notify_all()
@@ -97,7 +99,7 @@ class _Signals:
             self._receiving.cancel()
 
 
-async def _receive(guest: Stream, program_input: _Input) -> int:
+async def _receive(guest: Stream, program_input: ProgramInput) -> int:
     """Write the program's output until it ends, and return its exit status."""
     outputs = {
         number: ThreadedOutput(stream.fileno())

@@ -91,6 +91,11 @@ def _is_path(wanted: str) -> bool:
     return wanted in (".", "..") or wanted.startswith(_PATH_PREFIXES)
 
 
+def project_path(wanted: str | None) -> str | None:
+    """Return the project that ``wanted`` selects by its path, by default the working directory, or None for a name."""
+    return _real(wanted or ".") if wanted is None or _is_path(wanted) else None
+
+
 def _real(path: str) -> str:
     return os.path.realpath(Path(path).expanduser())
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ccvm_tui import claim, framing, protocol
+from ccvm_tui import bridging, claim, framing, protocol
+from ccvm_tui.edits import AcceptEdits, CheckEdits, Edits
 from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch, user_error
-from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, TermColours, TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, Forward, GuestInfo, SessionInfo, TermColours, TermSize
+from ccvm_tui.outbound import AnswerEgress, ChangeEgress, EgressReport, GetEgress
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import SessionSpec, ToClient, ToKeeper
 
@@ -244,17 +246,61 @@ class Keeper:
         """Return (session, command) of each session with a command in its foreground."""
         return (await self.ask(protocol.CheckBusy(), protocol.Busy)).sessions
 
-    async def edits(self) -> protocol.Edits:
+    async def edits(self) -> Edits:
         """Return the edits of a read-only project, which exist in the guest's memory only."""
-        return await self.ask(protocol.CheckEdits(), protocol.Edits)
+        return await self.ask(CheckEdits(), Edits)
+
+    async def list_edits(self) -> Edits:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+        return await self.ask(CheckEdits(listed=True), Edits)
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool = False) -> None:
+        """Report that edits at ``paths`` were applied to the host or undone, or are about to be undone."""
+        await self.ask(AcceptEdits(tuple(paths), undoing), protocol.Done)
+
+    async def allow_guarded(self, item: str) -> str:
+        """Allow a change that the guard has blocked or noticed, and return a text about it. Raises UserError."""
+        return (await self.ask(protocol.AllowGuarded(item), protocol.Text)).text
 
     async def seen(self, session: str) -> None:
         """Report that the user has looked at a session, which clears its attention mark."""
         await self.ask(protocol.Seen(session), protocol.Done)
 
+    async def egress(self, version: int = 0) -> EgressReport:
+        """Return the rules of the guest's egress, and the attempts that have changed after ``version``."""
+        return await self.ask(GetEgress(version), EgressReport)
+
+    async def change_egress(self, effect: str, rule: str) -> None:
+        """Add a rule to the guest's egress (``effect`` is allow or deny), or remove it (forget)."""
+        await self.ask(ChangeEgress(effect, rule), protocol.Done)
+
+    async def answer_egress(self, question: str, *, allow: bool, once: bool) -> None:
+        """Answer a question of the guest's egress, for the held connections or for the guest."""
+        await self.ask(AnswerEgress(question, allow, once), protocol.Done)
+
     async def mute(self, session: str, muted: bool) -> None:
         """Mute or unmute a session."""
         await self.ask(protocol.Mute(session, muted), protocol.Done)
+
+    async def ports(self) -> bridging.Ports:
+        """Return the ports on which programs of the guest listen, and the forwarded ports."""
+        return await self.ask(bridging.GetPorts(), bridging.Ports)
+
+    async def forward(self, guest: int, host: int = 0) -> Forward:
+        """Forward the port ``host`` of this machine, 0 for a free one, to the port ``guest`` of the guest."""
+        return (await self.ask(bridging.AddForward(guest, host), bridging.Forwarded)).forward
+
+    async def remove_forward(self, host: int) -> None:
+        """End the forwarding of the port ``host`` of this machine."""
+        await self.ask(bridging.RemoveForward(host), protocol.Done)
+
+    async def answer_link(self, link: int, *, opened: bool) -> None:
+        """Accept or reject the offer of a link. An accepted login's callback port is forwarded."""
+        await self.ask(bridging.AnswerLink(link, opened), protocol.Done)
+
+    async def prepare_ssh(self) -> str:
+        """Prepare the guest for SSH clients, and return the directory with the files for them."""
+        return (await self.ask(bridging.PrepareSsh(), bridging.SshFiles)).directory
 
     async def close(self) -> None:
         """Close the connection. Idempotent."""
@@ -271,12 +317,14 @@ class Keeper:
         await self.close()
 
 
-async def connect(name: str, *, events: bool = False, console: bool = False) -> Keeper:
+async def connect(name: str, *, events: bool = False, console: bool = False, asks: bool = False) -> Keeper:
     """Open a control connection. With ``events`` it receives events, with ``console`` also the console of a boot.
+
+    With ``asks`` the caller must show the user the questions of the guest's egress.
 
     Raises the errors of ``Stream.open``.
     """
-    return Keeper(await Stream.open(name, protocol.Control(events=events, console=console)))
+    return Keeper(await Stream.open(name, protocol.Control(events=events, console=console, asks=asks)))
 
 
 async def attach(

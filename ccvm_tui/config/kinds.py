@@ -15,6 +15,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_HOST = re.compile(r"[^\s/@]+(/[0-9]{1,3})?(:[0-9]{1,5})?")
 _KEY = re.compile(r"(ctrl-|alt-)?([!-~]|space|tab|enter|esc|backspace|up|down|left|right|f[1-9]|f1[0-2])")
 
 
@@ -108,6 +109,38 @@ def _directories() -> Kind:
     return Kind(requirement, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
 
 
+def _hosts() -> Kind:
+    requirement = 'a list of hosts, such as "example.com", "*.example.com", "example.com:8443" or "192.0.2.0/24"'
+
+    def check(value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise ValueError(requirement)
+        if not all(isinstance(host, str) and _HOST.fullmatch(host) for host in value):
+            raise ValueError(requirement)
+        return tuple(dict.fromkeys(value))
+
+    return Kind(requirement, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
+
+
+def _ports() -> Kind:
+    requirement = "a list of port numbers"
+
+    def check(value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise ValueError(requirement)
+        if not all(type(port) is int and 0 < port < 1 << 16 for port in value):
+            raise ValueError(requirement)
+        return tuple(dict.fromkeys(value))
+
+    def parse(text: str) -> object:
+        numbers = [number.strip() for number in text.split(",") if number.strip()]
+        if not all(re.fullmatch(r"[0-9]{1,5}", number) for number in numbers):
+            raise ValueError(requirement)
+        return [int(number) for number in numbers]
+
+    return Kind(requirement, check, parse)
+
+
 def _relative(name: object, requirement: str) -> str:
     if not isinstance(name, str) or "\0" in name:
         raise ValueError(requirement)
@@ -170,6 +203,9 @@ def _text_or_file() -> Kind:
 POSITIVE = _integer("a positive integer", 1, 1 << 40)
 """A positive integer."""
 
+DISK_SIZE = _integer("a number of GiB from 0 to 65536", 0, 1 << 16)
+"""The size of a disk in GiB."""
+
 LINES = _integer("a number of lines from 0 to 1000000", 0, 1_000_000)
 """A number of lines."""
 
@@ -187,6 +223,12 @@ PATTERNS = _patterns()
 
 DIRECTORIES = _directories()
 """A list of paths relative to the project, in text separated by commas. Duplicates are removed."""
+
+HOSTS = _hosts()
+"""A list of hosts, wildcards, addresses and networks, in text separated by commas. Duplicates are removed."""
+
+PORTS = _ports()
+"""A list of TCP ports, in text separated by commas."""
 
 PATH = _path()
 """An absolute path, with ``~`` expanded, or an empty string."""

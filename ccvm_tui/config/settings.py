@@ -71,6 +71,7 @@ class Keys:
     scrollback: str = _key("[", "read, search and copy the scrollback")
     sidebar: str = _key("s", "hide or show the sidebar")
     tile: str = _key("t", "show sessions side by side")
+    page: str = _key("o", "open the page that a program wants to show")
     end: str = _key("x", "end the session")
     palette: str = _key(":", "command palette")
 
@@ -109,6 +110,18 @@ class Share:
         kinds.BOOLEAN,
         "the global configuration of Git, without credentials and signing",
         variable="CCVM_SHARE_GIT_CONFIG",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Clipboard:
+    """The parts of the host's clipboard that programs in a guest can read."""
+
+    images: bool = setting(
+        True,
+        kinds.BOOLEAN,
+        "whether programs in the guest can read images from your clipboard, but no text",
+        variable="CCVM_CLIPBOARD_IMAGES",
     )
 
 
@@ -176,10 +189,40 @@ class Settings:
         "whether the guest shares ~/.claude/projects with the host, which contains Claude Code's conversations",
         variable="CCVM_PERSIST_PROJECTS",
     )
+    vm_disk_size: int = setting(
+        0,
+        kinds.DISK_SIZE,
+        "size in GiB of an encrypted disk at /scratch, which is lost with the guest; 0 for none",
+        variable="CCVM_VM_DISK_SIZE",
+    )
+    lock_guest_memory: bool = setting(
+        False,
+        kinds.BOOLEAN,
+        "whether the guest's memory is locked, so that it is never written to swap",
+        variable="CCVM_MLOCK",
+    )
     network: str = setting(
         "user", kinds.choice("user", "none"), "network of the guest: outgoing connections, or none",
         variable="CCVM_NETWORK",
     )  # fmt: skip
+    egress: str = setting(
+        "auto",
+        kinds.choice("auto", "open", "public", "allowlist", "ask", "none"),
+        "hosts that the guest can reach; auto is allowlist if there is an egress_allowlist, and public otherwise",
+        variable="CCVM_EGRESS",
+    )
+    egress_allowlist: tuple[str, ...] = setting(
+        (),
+        kinds.HOSTS,
+        "hosts, addresses and presets that the guest can reach; those of its agent are always reachable",
+        variable="CCVM_EGRESS_ALLOWLIST",
+    )
+    egress_denylist: tuple[str, ...] = setting(
+        (), kinds.HOSTS, "hosts and addresses that the guest cannot reach", variable="CCVM_EGRESS_DENYLIST"
+    )
+    egress_ports: tuple[int, ...] = setting(
+        (443,), kinds.PORTS, "TCP ports of hosts that are listed without a port", variable="CCVM_EGRESS_PORTS"
+    )
     image: str = setting(
         "",
         kinds.PATH,
@@ -210,6 +253,12 @@ class Settings:
         "whether Landlock confines QEMU to the image, and the file server to the project",
         variable="CCVM_CONFINE",
     )
+    guard: str = setting(
+        "block",
+        kinds.choice("block", "warn", "off"),
+        "changes of files that the host runs: block those of Git and report the others, report all, or do nothing",
+        variable="CCVM_GUARD",
+    )
     osc52: str = setting(
         "ask", kinds.choice("allow", "ask", "refuse"), "what to do when a guest's program copies to your clipboard"
     )
@@ -224,6 +273,7 @@ class Settings:
         variable="CCVM_LEADER", per_project=False,
     )  # fmt: skip
     share: Share = field(default_factory=Share)
+    clipboard: Clipboard = field(default_factory=Clipboard)
     keys: Keys = field(default_factory=Keys)
     theme: Theme = field(default_factory=Theme)
 

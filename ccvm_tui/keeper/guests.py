@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from ccvm_tui.edits import Edits
+from ccvm_tui.errors import UserError
 from ccvm_tui.guest import Usage
-from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
+from ccvm_tui.keeper.forwards import Connection
+from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 from ccvm_tui.session.local import LocalTransport
+
+if TYPE_CHECKING:  # slow to import
+    from ccvm_tui.egress.service import EgressService
 
 
 @dataclass(frozen=True)
@@ -43,14 +50,28 @@ class GuestOwner(Protocol):
     def report_hook(self, session: str, state: str, text: str) -> None:
         """Handle a report of a hook in the guest about the state of a session."""
 
+    async def clipboard_image(self, request: bytes) -> bytes:
+        """Return the answer to a request for an image in the user's clipboard. The request may be invalid."""
+
+    def offer_link(self, session: str, address: str) -> None:
+        """Handle that a program in the guest wants to open a web page. The address may be invalid."""
+
     def warn(self, text: str) -> None:
         """Handle a warning for the user."""
+
+    def mark_changed(self) -> None:
+        """Handle a change of what ``info`` of the guest returns."""
+
+    def can_ask(self) -> bool:
+        """Return whether a client shows questions of the guest's egress to the user."""
 
 
 class Guest(Protocol):
     """A guest, which is booted once and ends once."""
 
     facts: Facts
+    egress: EgressService | None
+    """The way out of the guest, or None if nothing controls it."""
 
     async def boot(self) -> Transport:
         """Boot the guest and return when programs can be started.
@@ -82,6 +103,27 @@ class Guest(Protocol):
     async def edits(self) -> Edits:
         """Return the edits of a read-only project, which exist in memory only."""
 
+    async def ports(self) -> tuple[int, ...]:
+        """Return the TCP ports on which programs of the guest listen. Raises UserError if the guest does not answer."""
+
+    async def connect(self, port: int) -> Connection:
+        """Connect to a port of the guest's loopback interface. Raises OSError or UserError if that fails."""
+
+    async def prepare_ssh(self) -> str:
+        """Prepare the guest for SSH clients, and return the directory with the files for them.
+
+        Raises UserError if the guest does not support it.
+        """
+
+    async def list_edits(self) -> Edits:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Report that edits at ``paths`` were applied to the host, or are about to be undone."""
+
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Make the guard accept ``problems`` of the file ``path``."""
+
     def console_tail(self) -> str:
         """Return the last lines of the console."""
 
@@ -91,6 +133,7 @@ class LocalGuest:
 
     def __init__(self, spec: LaunchSpec) -> None:
         self.facts = Facts(machine="none", cores=os.cpu_count() or 1)
+        self.egress: EgressService | None = None
         self._project = spec.project
         self._started = time.monotonic()
         self._transport: LocalTransport | None = None
@@ -130,6 +173,28 @@ class LocalGuest:
     async def edits(self) -> Edits:
         """Return no edits."""
         return Edits(0)
+
+    async def ports(self) -> tuple[int, ...]:
+        """Return nothing: all ports of this machine would be listed."""
+        return ()
+
+    async def connect(self, port: int) -> Connection:
+        """Connect to a port of this machine. Raises OSError if nothing listens on it."""
+        return await asyncio.open_connection("127.0.0.1", port)
+
+    async def prepare_ssh(self) -> str:
+        """Raise UserError: there is no guest."""
+        raise UserError("this guest has no machine that SSH could connect to")
+
+    async def list_edits(self) -> Edits:
+        """Return no edits."""
+        return Edits(0)
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Do nothing."""
+
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Do nothing: programs on this machine are not checked."""
 
     def console_tail(self) -> str:
         """Return an empty string."""

@@ -14,10 +14,14 @@ from typing import Protocol
 from ccvm_tui import __version__
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.aio import Background
+from ccvm_tui.bridging import ClipboardWanted, Notice
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
-from ccvm_tui.guest import TRANSITIONS, Activity, GuestInfo, GuestState, Phase, SessionInfo, Usage
+from ccvm_tui.guest import TRANSITIONS, Activity, EgressInfo, Forward, GuestInfo, GuestState, Phase, SessionInfo, Usage
+from ccvm_tui.keeper.clipboard import ClipboardImages
+from ccvm_tui.keeper.forwards import Forwards
 from ccvm_tui.keeper.guests import Guest, LocalGuest
 from ccvm_tui.keeper.journal import UNMET_PREREQUISITES, Ending, EventLog, record_end
+from ccvm_tui.keeper.links import Links
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import LOST, Console, Exited, Happened, Info, LaunchSpec, SessionSpec, ToClient
 from ccvm_tui.screen.link import ScreenLink
@@ -44,7 +48,9 @@ UNUSED_TIMEOUT = 60.0
 
 
 class Listener(Protocol):
-    """A control connection that receives events."""
+    """A control connection that receives events. ``asks`` is true if its client can ask the user."""
+
+    asks: bool
 
     def send(self, message: ToClient) -> None:
         """Queue ``message``. Must not block."""
@@ -83,6 +89,9 @@ class Keeper:
         self.stopped = asyncio.Event()
         self.screen = ScreenLink(on_reply=self._reply, on_event=self._screen_event, on_lost=self._screen_lost)
         self.guest: Guest = self._make_guest()
+        self.forwards = Forwards(self.guest.connect, self.mark_changed)
+        self.links = Links()
+        self.clipboard = ClipboardImages(self._ask_client, self.record_event)
 
     def _make_guest(self) -> Guest:
         if not self.spec.image:
@@ -158,6 +167,7 @@ class Keeper:
         ]
         for session in self.sessions.values():
             session.hang_up()
+        await self.forwards.close()
         await self.guest.stop(force=self._force or ending.failed)
         for session, end in ends:
             await session.finish(end)
@@ -313,6 +323,55 @@ class Keeper:
         if session in self.sessions and state in [activity.value for activity in Activity]:
             self.sessions[session].hook(Activity(state), text)
 
+    # --- ports and links ----------------------------------------------------------------------------------
+
+    async def add_forward(self, guest: int, host: int) -> Forward:
+        """Wait for the end of the boot and forward a port. Raises UserError if that fails."""
+        await self.transport()
+        forward = await self.forwards.add(guest, host)
+        self.record_event(Happened(time.time(), "forward", f"port {guest} is forwarded from 127.0.0.1:{forward.host}"))
+        return forward
+
+    def remove_forward(self, host: int) -> None:
+        """End the forwarding of a port. Raises UserError if it is not forwarded."""
+        forward = self.forwards.remove(host)
+        self.record_event(Happened(time.time(), "forward", f"port {forward.guest} is no longer forwarded"))
+
+    def offer_link(self, session: str, address: str) -> None:
+        """Offer a web page, which a program in the guest wants to open, to the user."""
+        link = self.links.offer(session if session in self.sessions else "", address)
+        if link is not None:
+            if self.links.worth_an_event():
+                notice = Notice(f"{self.spec.name} wants to open {link.address}: `ccvm-tui open {self.spec.name}`")
+                for one in self.sessions.values():
+                    one.notify(notice)
+                self.record_event(Happened(time.time(), "link", f"wants to open {link.address}", link.session))
+            self.mark_changed()
+
+    async def answer_link(self, id_: int, *, opened: bool) -> None:
+        """Remove the offer of a link, and forward its callback port if the user opens it.
+
+        Raises UserError if there is no such offer or the port is not available.
+        """
+        link = self.links.find(id_)
+        if opened and link.port:
+            await self.add_forward(link.port, link.port)
+        self.links.forget(id_)
+        self.mark_changed()
+
+    async def clipboard_image(self, request: bytes) -> bytes:
+        """Return the answer to a request of a program in the guest for an image in the user's clipboard."""
+        return await self.clipboard.answer(request)
+
+    def _ask_client(self, id_: str, wanted: ClipboardWanted) -> bool:
+        """Send a request to the active client of a session, or of the session with the newest output."""
+        sessions = sorted(self.sessions.values(), key=lambda one: (one.id == id_, one.info().last_output), reverse=True)
+        for session in sessions:
+            if session.active is not None:
+                session.active.send(wanted)
+                return True
+        return False
+
     # --- information for clients --------------------------------------------------------------------------
 
     def info(self) -> GuestInfo:
@@ -341,12 +400,24 @@ class Keeper:
             warnings=tuple(self._warnings),
             reason=self.ending.reason if self.ending else "",
             local_dirs=self.spec.local_dirs,
+            forwards=self.forwards.all(),
+            links=self.links.all(),
+            egress=self._egress_info(),
         )
+
+    def _egress_info(self) -> EgressInfo:
+        if self.guest.egress is not None:
+            return self.guest.egress.info()
+        return EgressInfo("none" if "none" in (self.spec.network, self.spec.egress.mode) else "open")
 
     def record_event(self, event: Happened) -> None:
         """Log ``event`` and send it to the listeners."""
         self._events.write(event)
         self._broadcast(event)
+
+    def can_ask(self) -> bool:
+        """Return whether a client shows questions of the guest's egress to the user."""
+        return any(listener.asks for listener in self.listeners)
 
     def mark_changed(self) -> None:
         """Note that ``info`` has changed. Listeners soon receive the new one."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from ccvm_tui import protocol
+from ccvm_tui import bridging, protocol
+from ccvm_tui.edits import AcceptEdits, CheckEdits
 from ccvm_tui.errors import UserError
+from ccvm_tui.guard import install
+from ccvm_tui.guard.quarantine import Quarantine
 from ccvm_tui.keeper.keeper import Keeper
+from ccvm_tui.outbound import AnswerEgress, ChangeEgress, GetEgress
 from ccvm_tui.protocol import Request, Result
+
+if TYPE_CHECKING:  # slow to import
+    from ccvm_tui.egress.service import EgressService
 
 NAME_MAX = 100
 """Maximum length of a session's name in characters."""
@@ -56,13 +64,48 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return protocol.Matches(tuple(places), total)
         case protocol.CheckBusy():
             return protocol.Busy(await _busy(keeper))
-        case protocol.CheckEdits():
-            return await keeper.guest.edits()
+        case CheckEdits(listed=listed):
+            return await (keeper.guest.list_edits() if listed else keeper.guest.edits())
+        case AcceptEdits(paths=paths, undoing=undoing):
+            await keeper.guest.accept_edits(paths, undoing=undoing)
+        case protocol.AllowGuarded(item=id_):
+            item = Quarantine(keeper.spec.name).item(id_)
+            await keeper.guest.trust(item.path, item.problems)
+            return protocol.Text(await asyncio.to_thread(install.allow, keeper.spec.name, id_))
         case protocol.Seen(session=id_):
             (await keeper.session(id_)).seen()
         case protocol.Mute(session=id_, muted=muted):
             (await keeper.session(id_)).mute(muted)
+        case bridging.GetPorts():
+            await keeper.transport()
+            return bridging.Ports(await keeper.guest.ports(), keeper.forwards.all())
+        case bridging.AddForward(guest=guest, host=host):
+            return bridging.Forwarded(await keeper.add_forward(guest, host))
+        case bridging.RemoveForward(host=host):
+            keeper.remove_forward(host)
+        case bridging.AnswerLink(link=link, opened=opened):
+            await keeper.answer_link(link, opened=opened)
+        case bridging.PrepareSsh():
+            await keeper.transport()
+            return bridging.SshFiles(await keeper.guest.prepare_ssh())
+        case GetEgress(version=version):
+            return _egress(keeper).report(version)
+        case ChangeEgress(effect=effect, rule=rule):
+            _egress(keeper).change(effect, rule)
+        case AnswerEgress(question=question, allow=allow, once=once):
+            _egress(keeper).answer(question, allow=allow, once=once)
     return protocol.Done()
+
+
+def _egress(keeper: Keeper) -> EgressService:
+    """Return the egress of the guest. Raises UserError if nothing controls it."""
+    if keeper.guest.egress is None:
+        mode = keeper.info().egress.mode
+        raise UserError(
+            f"the egress of {keeper.spec.name} is {mode}, so there is nothing to show or to change",
+            'the setting `egress` selects another kind for the next start, such as "public" or "ask"',
+        )
+    return keeper.guest.egress
 
 
 async def _busy(keeper: Keeper) -> tuple[tuple[str, str], ...]:

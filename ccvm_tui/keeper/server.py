@@ -16,7 +16,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from ccvm_tui import __version__, framing, protocol
+from ccvm_tui import __version__, bridging, framing, protocol
 from ccvm_tui.aio import Background
 from ccvm_tui.errors import ProtocolError, UserError
 from ccvm_tui.guest import SessionKind
@@ -160,11 +160,11 @@ async def _handle_opening(
         case protocol.Attach() as opening:
             session = await keeper.session(opening.session)
             raw = RawClient(session.id, opening.size, outbox, keeper.screen, scrollback=opening.scrollback)
-            await _terminal(session, raw, reader, outbox, watch_only=opening.watch_only)
+            await _terminal(session, raw, reader, outbox, keeper.clipboard.received, watch_only=opening.watch_only)
         case protocol.View() as opening:
             session = await keeper.session(opening.session)
             view = ViewClient(session.id, opening.size, opening.colours, outbox, keeper.screen)
-            await _terminal(session, view, reader, outbox, watch_only=False)
+            await _terminal(session, view, reader, outbox, keeper.clipboard.received, watch_only=False)
         case protocol.Exec() as opening:
             await _exec(keeper, opening, reader, outbox)
         case other:
@@ -196,9 +196,10 @@ async def _run_both(outbox: Outbox, reading: Callable[[], Any]) -> None:
 class _EventQueue:
     """The events for one listener. A listener that does not read loses events, and receives later Info messages."""
 
-    def __init__(self, outbox: Outbox, *, console: bool) -> None:
+    def __init__(self, outbox: Outbox, *, console: bool, asks: bool) -> None:
         self._outbox = outbox
         self._console = console
+        self.asks = asks
 
     def send(self, message: ToClient) -> None:
         if isinstance(message, protocol.Console) and not self._console:
@@ -210,7 +211,7 @@ class _EventQueue:
 async def _control(
     keeper: Keeper, opening: protocol.Control, reader: asyncio.StreamReader, outbox: Outbox, ending: asyncio.Event
 ) -> None:
-    listener = _EventQueue(outbox, console=opening.console)
+    listener = _EventQueue(outbox, console=opening.console, asks=opening.asks)
     running = Background("requests")
     slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
@@ -257,7 +258,13 @@ def _failure(id_: int, error: UserError) -> Failure:
 
 
 async def _terminal(
-    session: Session, client: Client, reader: asyncio.StreamReader, outbox: Outbox, *, watch_only: bool
+    session: Session,
+    client: Client,
+    reader: asyncio.StreamReader,
+    outbox: Outbox,
+    on_image: Callable[[bridging.ClipboardImage], None],
+    *,
+    watch_only: bool,
 ) -> None:
     async def read() -> None:
         async for message in _messages(reader):
@@ -273,6 +280,8 @@ async def _terminal(
                     session.recoloured(client, colours)
                 case protocol.Ack():
                     client.acknowledged()
+                case bridging.ClipboardImage():
+                    on_image(message)
                 case _:
                     raise ProtocolError(f"{type(message).__name__} on a terminal's connection")
 

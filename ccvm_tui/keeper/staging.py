@@ -18,6 +18,7 @@ from typing import Any
 
 from ccvm_tui.agents import AGENTS, Agent, Facts, Item, context, gitconfig
 from ccvm_tui.errors import UserError
+from ccvm_tui.guard import git
 from ccvm_tui.keeper.tree import Budget, Tree, TreeFile, is_below
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Sharing
@@ -208,17 +209,10 @@ def _git_entries(path: str, home: str) -> list[gitconfig.Entry]:
 
     Git runs outside of any repository and with this file only, so that nothing that a guest can write has an influence.
     """
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": home,
-        "GIT_DIR": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "LC_ALL": "C",
-    }
+    listing = git.command("config", "--file", path, "--includes", "--list", "-z", home=home)
     done = subprocess.run(
-        ["git", "config", "--file", path, "--includes", "--list", "-z"],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_TIMEOUT, check=True, env=environment, cwd="/",
+        listing.argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_TIMEOUT, check=True,
+        env=listing.environment, cwd=listing.directory,
     )  # fmt: skip
     return gitconfig.parse(done.stdout)
 

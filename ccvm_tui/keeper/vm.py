@@ -7,8 +7,8 @@ import base64
 import contextlib
 import logging
 import os
-import socket
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,23 +16,27 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ccvm_tui.aio import Background
+from ccvm_tui.edits import Edits
+from ccvm_tui.egress.policy import Mode
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
+from ccvm_tui.keeper import clipboard, egress, scratch
 from ccvm_tui.keeper.control import GuestAgent, Message
+from ccvm_tui.keeper.forwards import Connection, valid_ports
+from ccvm_tui.keeper.guarding import Guarding
 from ccvm_tui.keeper.guests import Facts, GuestOwner
-from ccvm_tui.keeper.shares import Shares
+from ccvm_tui.keeper.login import Login
+from ccvm_tui.keeper.shares import Shares, remember_start
 from ccvm_tui.keeper.staging import Staged, messages, stage
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
-from ccvm_tui.protocol import Edits, Happened, LaunchSpec, SessionSpec
+from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 
 if TYPE_CHECKING:
     import asyncssh
-
-    from ccvm_tui.ssh.keys import GuestKeys
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +54,6 @@ READY_TIMEOUT = 60.0
 
 FALLBACK_TERM = "xterm-256color"
 """The terminal type of programs if no description of the host terminal is known: most terminals imitate xterm."""
-
-PORT_FREE_TIMEOUT = 5.0
-"""Seconds within which the guest must notice the end of an SSH connection. Until then, a new connection would reach the
-previous SSH server."""
 
 SHARE_EXIT_TIMEOUT = 1.0
 """Seconds within which a failed file server exits after QEMU noticed the failure."""
@@ -78,14 +78,13 @@ class VmGuest:
         self.facts = Facts(machine=spec.machine, memory_mib=spec.memory_mib, cores=spec.cores, agent=spec.layer)
         self._tasks = Background(f"guest {spec.name}")
         self._machine: Machine | None = None
-        self._shares = Shares(spec, paths)
+        self._shares = Shares(spec, paths, Guarding(spec.name, spec.project, owner.record_event).handle)
+        self._mode = egress.mode_of(spec)
+        self.egress = egress.service_for(spec, paths.egress_log, owner)
         self._runtime_lock: int | None = None
+        self._scratch: int | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
-        self._keys: GuestKeys
-        self._ssh: asyncio.Task[asyncssh.SSHClientConnection] | None = None
-        self._ssh_socket: socket.socket | None = None
-        self._port_free = asyncio.Event()
-        self._port_free.set()
+        self._login = Login(paths.ssh_socket, USER, self._tasks)
         self._terminfo: dict[str, str] = {}
         self._started = time.monotonic()
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -99,21 +98,33 @@ class VmGuest:
         """
         image = load_image(Path(self._spec.image))
         staging = self._tasks.start(asyncio.to_thread(stage, self._spec.sharing, self._spec.project), "staging")
+        start = self._tasks.start(asyncio.to_thread(remember_start, self._spec, self._paths), "snapshot of the project")
         await self._start_machine(image, self._runtime())
         # imported while the guest's kernel starts, because they are slow to import
         from ccvm_tui.session.ssh_channel import SshTransport
         from ccvm_tui.ssh.keys import GuestKeys
 
-        self._keys = GuestKeys.make()
+        self._login.keys = GuestKeys.make()
+        if self._spec.clipboard_images:
+            self._login.on_connect = self._listen_for_clipboard
         await self._await_hello(image)
         self._owner.begin_phase("configure")
         for message in messages((await self._staged(staging)).files):
             self._agent.send(message)
+        await start  # the guest can change the project as soon as it is configured
         self._agent.send(self._configuration())
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
         self._owner.begin_phase("login")
-        await self._connection()
-        return SshTransport(self._connection)
+        await self._login.connection()
+        return SshTransport(self._login.connection)
+
+    async def _listen_for_clipboard(self, connection: asyncssh.SSHClientConnection) -> None:
+        from ccvm_tui.ssh import requests
+
+        try:
+            await requests.listen(connection, clipboard.SOCKET, clipboard.REQUEST_MAX, self._owner.clipboard_image)
+        except OSError as error:
+            log.warning("the guest cannot read images from the clipboard: %s", error)
 
     async def _staged(self, staging: asyncio.Task[Staged]) -> Staged:
         """Return the user's files for the guest, after a warning for each that is omitted."""
@@ -153,12 +164,20 @@ class VmGuest:
             memory_mib=sized.memory_mib,
             cores=sized.cores,
             shares=self._shares.specs,
-            network="user" if spec.network == "user" else "none",
+            network="user" if self._mode is Mode.OPEN else "none",
+            egress_port=self.egress is not None,
             seccomp=spec.seccomp,
             confine=spec.confine,
+            lock_memory=spec.lock_memory,
             name=spec.name,
             runtime=runtime,
         )
+        if spec.lock_memory:
+            limits.require_lockable(sized.memory_mib, verdict.accel)
+        if spec.scratch_gib:
+            self._scratch = scratch.create(spec.scratch_gib, allow_tmpfs=spec.scratch_on_tmpfs)
+            if warning := scratch.shortage(spec.scratch_gib):
+                self._owner.warn(warning)
         await self._launch(machine_spec, verdict.reason, image)
         if verdict.accel == "kvm":
             await self._require_console_output(machine_spec, image)
@@ -167,7 +186,7 @@ class VmGuest:
         self._owner.begin_phase("machine")
         servers = await self._shares.start()
         try:
-            self._machine = machine = await Machine.start(spec, self._paths, servers)
+            self._machine = machine = await Machine.start(spec, self._paths, servers, self._scratch)
         except BootError as error:
             # QEMU does not start without its file servers, whose error is more specific
             if (cause := await self._shares.ended_within(SHARE_EXIT_TIMEOUT)) is not None:
@@ -177,6 +196,9 @@ class VmGuest:
                 ) from error
             raise
         machine.on_console(self._owner.console_output)
+        if self.egress is not None:
+            assert machine.egress is not None
+            await self.egress.attach(machine.egress)
         self.facts = Facts(
             accel=spec.accel,
             accel_reason=reason,
@@ -262,60 +284,21 @@ class VmGuest:
             end.cancel()
 
     def _configuration(self) -> Message:
-        spec = self._spec
+        spec, keys = self._spec, self._login.keys
         return {
             "type": "configure",
             "hostname": spec.hostname or spec.name,
             "guest": spec.name,
             "user": {"name": USER, "uid": os.getuid(), "gid": os.getgid(), "sudo": spec.sudo},
-            "ssh": {"host_key": self._keys.host_private, "authorized_key": self._keys.authorized},
+            "ssh": {"host_key": keys.host_private, "authorized_key": keys.authorized},
             "workspace": {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)},
             "mounts": self._shares.mounts,
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
             "timezone": {"name": spec.timezone.name, "data": base64.b64encode(spec.timezone.data).decode()},
-            "network": spec.network,
+            "network": "gate" if self.egress is not None else "user" if self._mode is Mode.OPEN else "none",
+            "scratch": self._scratch is not None,
         }
-
-    async def _connection(self) -> asyncssh.SSHClientConnection:
-        """Return the SSH connection, and reconnect if it broke. Raises BootError if that fails."""
-        if self._ssh is None:
-            self._ssh = self._tasks.start(self._connect_ssh(), "login")
-        # all callers share one attempt, so the cancellation of one caller must not cancel it
-        return await asyncio.shield(self._ssh)
-
-    async def _connect_ssh(self) -> asyncssh.SSHClientConnection:
-        from ccvm_tui.ssh import connection
-
-        try:
-            async with asyncio.timeout(PORT_FREE_TIMEOUT):
-                await self._port_free.wait()
-        except TimeoutError:
-            log.warning("the guest did not report that its SSH port is free; connecting anyway")
-        self._port_free.clear()
-        with contextlib.ExitStack() as on_failure:
-            on_failure.callback(self._forget_attempt, asyncio.current_task())
-            connected = await connection.connect(
-                self._paths.ssh_socket, USER, self._keys, lambda _: self._forget_connection(), self._keep_socket
-            )
-            on_failure.pop_all()
-        return connected
-
-    def _forget_attempt(self, attempt: asyncio.Task[Any] | None) -> None:
-        if self._ssh is attempt:
-            self._ssh = None
-
-    def _keep_socket(self, sock: socket.socket) -> None:
-        self._ssh_socket = sock
-
-    def _forget_connection(self) -> None:
-        self._ssh = None
-
-    def _close_ssh(self) -> None:
-        """Close the SSH connection, even if it is still being established."""
-        if self._ssh_socket is not None:
-            with contextlib.suppress(OSError):
-                self._ssh_socket.shutdown(socket.SHUT_RDWR)
 
     # --- the running guest --------------------------------------------------------------------------------
 
@@ -324,12 +307,14 @@ class VmGuest:
         match message:
             case {"kind": "attention", "session": str(session), "state": str(state)}:
                 self._owner.report_hook(session, state, text)
+            case {"kind": "link", "session": str(session), "address": str(address)}:
+                self._owner.offer_link(session, address)
             case {"kind": "ssh_ended"}:
                 # the port itself stays connected, so only this event shows that the connection is dead
                 log.warning("the guest's SSH server exited")
-                self._close_ssh()
+                self._login.close()
             case {"kind": "ssh_free"}:
-                self._port_free.set()
+                self._login.port_free.set()
             case {"kind": "oom"}:
                 self._owner.record_event(Happened(time.time(), "oom", text or "the guest ran out of memory"))
             case {"kind": str(kind)}:
@@ -364,19 +349,22 @@ class VmGuest:
                     if machine.state == "paused":
                         await machine.resume()
                 self._agent.send({"type": "stop"})
-            self._close_ssh()
+            self._login.close()
             await machine.stop(POWEROFF_TIMEOUT if graceful else 0.0)
+        if self.egress is not None:
+            await self.egress.close()
         await self._shares.stop()
         await self._tasks.close()
-        if self._runtime_lock is not None:
-            os.close(self._runtime_lock)
-            self._runtime_lock = None
+        for fd in (self._runtime_lock, self._scratch):
+            if fd is not None:
+                os.close(fd)
+        self._runtime_lock = self._scratch = None
 
     async def pause(self) -> None:
         """Stop the guest's processors. Raises StateError or MonitorError if that fails."""
         assert self._machine is not None
         await self._machine.pause()
-        self._set_keepalive(0)  # unanswered keepalive messages would accumulate
+        self._login.set_keepalive(0)  # unanswered keepalive messages would accumulate
 
     async def resume(self) -> None:
         """Continue the guest's processors and set its clock.
@@ -387,18 +375,8 @@ class VmGuest:
 
         assert self._machine is not None
         await self._machine.resume()
-        self._set_keepalive(connection.KEEPALIVE_EVERY)
+        self._login.set_keepalive(connection.KEEPALIVE_EVERY)
         await self._agent.request("time", REPLY_TIMEOUT, time_ns=time.time_ns())
-
-    def _set_keepalive(self, every: float) -> None:
-        connecting = self._ssh
-        if (
-            connecting is not None
-            and connecting.done()
-            and not connecting.cancelled()
-            and connecting.exception() is None
-        ):
-            connecting.result().set_keepalive(every)
 
     async def prepare(self, spec: SessionSpec) -> SessionSpec:
         """Install the terminal's description in the guest, and replace the terminal type if that fails."""
@@ -435,6 +413,7 @@ class VmGuest:
             guest_available=int(stats.get("memory_available", 0)),
             guest_load=float(stats.get("load1", 0.0)),
             uptime=time.monotonic() - self._started,
+            ports=valid_ports(stats.get("ports")),
         )
 
     async def busy(self, session: str) -> str:
@@ -448,9 +427,49 @@ class VmGuest:
             return ""
         return str(reply.get("command", ""))[:100] if reply.get("busy") else ""
 
+    async def trust(self, path: str, problems: tuple[str, ...]) -> None:
+        """Make the guard accept ``problems`` of the file ``path``."""
+        await self._shares.trust(path, problems)
+
     async def edits(self) -> Edits:
         """Return the number of edits of a read-only project, with the names of the first files."""
         return await self._shares.edits()
+
+    async def ports(self) -> tuple[int, ...]:
+        """Return the ports on which programs of the guest listen. Raises UserError if the guest does not answer."""
+        try:
+            return valid_ports((await self._agent.request("ports", REPLY_TIMEOUT)).get("ports"))
+        except TimeoutError as error:
+            raise UserError("the guest does not report its ports", "it may be paused or very busy") from error
+
+    async def connect(self, port: int) -> Connection:
+        """Connect to a port of the guest's loopback interface. Raises OSError or UserError if that fails."""
+        from ccvm_tui.ssh import tcp
+
+        return await tcp.connect(await self._login.connection(), port)
+
+    async def prepare_ssh(self) -> str:
+        """Install new keys for SSH clients, and return the directory with the files for them.
+
+        Raises UserError if the guest does not answer or does not support it.
+        """
+        from ccvm_tui.ssh import files
+
+        try:
+            return await files.prepare(self._spec.name, self._paths, self._install_ssh)
+        except TimeoutError as error:
+            raise UserError("the guest does not answer", "it may be paused or very busy") from error
+
+    async def _install_ssh(self, host_key: str, authorized_key: str) -> None:
+        await self._agent.request("editor", REPLY_TIMEOUT, host_key=host_key, authorized_key=authorized_key)
+
+    async def list_edits(self) -> Edits:
+        """Return all edits of a read-only project, with what is needed to apply them."""
+        return await self._shares.list_edits()
+
+    async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
+        """Report that edits at ``paths`` were applied to the host, or are about to be undone."""
+        await self._shares.accept_edits(paths, undoing=undoing)
 
     def console_tail(self) -> str:
         """Return the last lines of the console, or an empty string before the machine was started."""

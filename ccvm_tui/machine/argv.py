@@ -8,12 +8,15 @@ a comma inside a value is doubled (qemu(1), "Device options"): every value that 
 from __future__ import annotations
 
 from ccvm_tui.machine.arch import MachineType
-from ccvm_tui.machine.spec import CONTROL_PORT, SSH_PORT, MachineFds, MachineSpec
+from ccvm_tui.machine.spec import CONTROL_PORT, EGRESS_PORT, SCRATCH_SERIAL, SSH_PORT, MachineFds, MachineSpec
 
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 _SHARE_QUEUE = 1024
 """Descriptors of a request queue. A request of 1 MiB needs one per page; several requests fit at once."""
+
+_PORTS = 8
+"""The number of virtio-serial ports that the device offers. Port 0 is reserved for a console."""
 
 GUEST_NETWORK = "10.0.2.0/24"
 """The network of slirp, QEMU's user-mode network: the guest is .15, the gateway .2, the name server .3."""
@@ -42,6 +45,7 @@ def argv(spec: MachineSpec, fds: MachineFds) -> list[str]:
         *_console(fds),
         *_ports(fds, kind),
         *_drives(spec, kind),
+        *_scratch(fds, kind),
         *_network(spec, kind),
         *_shares(spec, fds, kind),
         *_entropy(kind),
@@ -125,7 +129,7 @@ def _console(fds: MachineFds) -> list[str]:
 def _ports(fds: MachineFds, kind: MachineType) -> list[str]:
     if fds.control is None and fds.ssh is None:
         return []
-    options = ["-device", f"virtio-serial-{kind.bus},id=ports,max_ports=8,{_ALWAYS_KICKED}"]
+    options = ["-device", f"virtio-serial-{kind.bus},id=ports,max_ports={_PORTS},{_ALWAYS_KICKED}"]
     if fds.control is not None:
         options += [
             "-chardev", f"socket,id=control,fd={fds.control}",
@@ -136,6 +140,11 @@ def _ports(fds: MachineFds, kind: MachineType) -> list[str]:
             # The socket is already bound, with its final mode. QEMU accepts one connection at a time.
             "-chardev", f"socket,id=ssh,fd={fds.ssh},server=on,wait=off",
             "-device", f"virtserialport,bus=ports.0,nr=2,chardev=ssh,name={SSH_PORT}",
+        ]  # fmt: skip
+    if fds.egress is not None:
+        options += [
+            "-chardev", f"socket,id=egress,fd={fds.egress}",
+            "-device", f"virtserialport,bus=ports.0,nr={_PORTS - 1},chardev=egress,name={EGRESS_PORT}",
         ]  # fmt: skip
     return options
 
@@ -151,6 +160,20 @@ def _drives(spec: MachineSpec, kind: MachineType) -> list[str]:
             "-device", f"virtio-blk-{kind.bus},drive={node},serial={quoted(drive.serial)}",
         ]  # fmt: skip
     return options
+
+
+def _scratch(fds: MachineFds, kind: MachineType) -> list[str]:
+    """Return the scratch disk. If the host's disk is full, the guest gets an error. By default, QEMU would pause it."""
+    if fds.scratch is None:
+        return []
+    return [
+        "-add-fd", f"fd={fds.scratch},set=1",
+        "-blockdev",
+        "driver=raw,node-name=scratch,discard=unmap,"
+        "file.driver=file,file.discard=unmap,file.locking=off,file.filename=/dev/fdset/1",
+        "-device",
+        f"virtio-blk-{kind.bus},drive=scratch,serial={SCRATCH_SERIAL},werror=report,rerror=report",
+    ]  # fmt: skip
 
 
 def _network(spec: MachineSpec, kind: MachineType) -> list[str]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 from dataclasses import dataclass
 
 import psutil
+
+from ccvm_tui.errors import PrerequisiteError
 
 _RESERVE_MIB = 512
 """Memory that is always left to the host."""
 
 _SMALLEST_MIB = 256
+
+_LOCKED_BESIDES = {"kvm": 512, "tcg": 1536}
+"""MiB that QEMU locks besides the guest's memory: code and data, and for emulation up to 1 GiB of translated code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,24 @@ class Limited:
     memory_mib: int
     cores: int
     warnings: tuple[str, ...] = ()
+
+
+def require_lockable(memory_mib: int, accel: str) -> None:
+    """Raise this process's soft limit of locked memory to the hard limit, for the QEMU that it starts.
+
+    Raises PrerequisiteError if the hard limit is too low for a guest with ``memory_mib`` MiB.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    needed = memory_mib + _LOCKED_BESIDES[accel] << 20
+    if resource.RLIM_INFINITY not in (soft, hard) and hard < needed and os.geteuid() != 0:
+        raise PrerequisiteError(
+            f"the guest's memory cannot be locked: that needs {needed >> 20} MiB, and RLIMIT_MEMLOCK allows "
+            f"{hard >> 20} MiB",
+            "as root, write `YOUR-NAME - memlock unlimited` to /etc/security/limits.d/ccvm.conf and log in again "
+            "(`ulimit -Hl` shows the limit), or set `lock_guest_memory = false`",
+        )
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
 
 
 def clamp(memory_mib: int, cores: int, host: Host) -> Limited:

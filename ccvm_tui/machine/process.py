@@ -100,20 +100,24 @@ class ShareSockets(Protocol):
 
 
 class Machine:
-    """A running QEMU with its four sockets: monitor, console, control port, and the listener of the SSH port.
+    """A running QEMU with its sockets: monitor, console, control port, egress port, and the listener of the SSH port.
 
-    ``Machine.start`` creates it. ``control`` is the connected, non-blocking socket of the control port, and belongs
-    to the caller. On ``ssh_path`` QEMU serves one connection at a time. A connection made within milliseconds of the
-    end of the previous one may be closed at once; the client must then retry.
+    ``Machine.start`` creates it. ``control`` is the connected, non-blocking socket of the control port, and belongs to
+    the caller, like ``egress``, which is None unless the machine has that port. On ``ssh_path`` QEMU serves one
+    connection at a time. A connection made within milliseconds of the end of the previous one may be closed at once;
+    the client must then retry.
 
     QEMU is forked by the calling thread and is killed when that thread exits (prctl(2), PR_SET_PDEATHSIG). The thread
     must therefore live as long as the guest, like that of the event loop.
     """
 
-    def __init__(self, spec: MachineSpec, paths: GuestPaths, control: socket.socket) -> None:
+    def __init__(
+        self, spec: MachineSpec, paths: GuestPaths, control: socket.socket, egress: socket.socket | None = None
+    ) -> None:
         self.spec = spec
         self.ssh_path = paths.ssh_socket
         self.control = control
+        self.egress = egress
         self._state = State.STARTING
         self._console = BoundedLog(paths.console_log, CONSOLE_LIMIT)
         self._qemu_log = BoundedLog(paths.qemu_log, QEMU_LIMIT)
@@ -125,13 +129,15 @@ class Machine:
         self._stop_requested = False
 
     @classmethod
-    async def start(cls, spec: MachineSpec, paths: GuestPaths, shares: Sequence[ShareSockets] = ()) -> Machine:
+    async def start(
+        cls, spec: MachineSpec, paths: GuestPaths, shares: Sequence[ShareSockets] = (), scratch: int | None = None
+    ) -> Machine:
         """Launch QEMU, connect to its monitor and start the guest's processors.
 
         ``shares`` are QEMU's sockets of the connections to the file servers, one element per share of ``spec``; they
-        are closed here. ``paths.dir`` must exist. On failure or cancellation no process is left running. Raises
-        PrerequisiteError if QEMU is missing, BootError with QEMU's output if it does not start, OSError if a socket
-        cannot be created.
+        are closed here. ``scratch`` is the descriptor of the scratch disk's file. ``paths.dir`` must exist. On failure
+        or cancellation no process is left running. Raises PrerequisiteError if QEMU is missing, BootError with QEMU's
+        output if it does not start, OSError if a socket cannot be created.
         """
         program = find_program(spec)
         if spec.accel == "tcg" and not spec.tsc_khz:
@@ -143,13 +149,14 @@ class Machine:
                 theirs.enter_context(share.helper)
             ssh = theirs.enter_context(_listening(paths.ssh_socket))
             on_failure.callback(lambda: paths.ssh_socket.unlink(missing_ok=True))
-            pairs = [socket.socketpair() for _ in range(3)]
+            pairs = [socket.socketpair() for _ in range(4 if spec.egress_port else 3)]
             for ours, other in pairs:
                 theirs.enter_context(other)
                 on_failure.enter_context(ours)
                 ours.setblocking(False)
-            (qmp, qmp_end), (console, console_end), (control, control_end) = pairs
-            machine = cls(spec, paths, control)
+            (qmp, qmp_end), (console, console_end), (control, control_end), *others = pairs
+            egress, egress_end = others[0] if others else (None, None)
+            machine = cls(spec, paths, control, egress)
             on_failure.callback(machine._console.close)
             on_failure.callback(machine._qemu_log.close)
             fds = MachineFds(
@@ -157,7 +164,9 @@ class Machine:
                 console=console_end.fileno(),
                 control=control_end.fileno(),
                 ssh=ssh.fileno(),
+                egress=egress_end.fileno() if egress_end is not None else None,
                 shares=tuple(ShareFds(share.device.fileno(), share.helper.fileno()) for share in shares),
+                scratch=scratch,
             )
             machine._child = Child(await _spawn(spec, program, fds))
             on_failure.callback(machine._child.close)

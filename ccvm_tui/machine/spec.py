@@ -14,10 +14,14 @@ Network = Literal["user", "none"]
 
 CONTROL_PORT = "ccvm.control"
 SSH_PORT = "ccvm.ssh"
+EGRESS_PORT = "ccvm.egress"
 """Names under ``/sys/class/virtio-ports``. The guest finds ports by name, since their numbers may change."""
 
 WORKSPACE_TAG = "workspace"
 HISTORY_TAG = "history"
+SCRATCH_SERIAL = "scratch"
+"""The serial of the scratch disk."""
+
 SERIAL_MAX = 20
 """Maximum length of a virtio disk's serial in bytes (VIRTIO_BLK_ID_BYTES, virtio 1.2, 5.2.6)."""
 TAG_MAX = 35
@@ -68,10 +72,11 @@ class MachineSpec:
     """The specification of one machine.
 
     If ``kernel`` is None, the machine's processors never start. ``memory_mib`` is in MiB. ``seccomp`` enables QEMU's
-    own filter, ``confine`` Landlock. ``lock_memory`` keeps guest memory out of swap. ``name`` is visible in ``ps``.
+    own filter, ``confine`` Landlock. With ``egress_port`` the guest has a port for connections through the keeper's
+    proxy; ``network`` is then "none". ``lock_memory`` keeps guest memory out of swap. ``name`` is visible in ``ps``.
     ``qemu`` is the name or path of the executable, the architecture's default if it is empty; a ``runtime`` takes
-    precedence. ``tsc_khz`` is the frequency of the host's time stamp counter; if it is 0, ``Machine.start`` measures
-    it when the machine needs it. Raises ValueError if the machine is impossible.
+    precedence. ``tsc_khz`` is the frequency of the host's time stamp counter; if it is 0, ``Machine.start`` measures it
+    when the machine needs it. Raises ValueError if the machine is impossible.
     """
 
     kernel: Path | None
@@ -84,6 +89,7 @@ class MachineSpec:
     cores: int = 4
     shares: tuple[Share, ...] = ()
     network: Network = "user"
+    egress_port: bool = False
     seccomp: bool = True
     confine: bool = True
     lock_memory: bool = False
@@ -118,16 +124,20 @@ class MachineSpec:
 class MachineFds:
     """File descriptors that QEMU inherits: connected stream sockets, and for ``ssh`` a listening socket.
 
-    A device whose descriptor is None is omitted. ``shares`` has one element per share of the machine.
+    A device whose descriptor is None is omitted. ``egress`` leads to the keeper's proxy. ``shares`` has one element per
+    share of the machine. ``scratch`` is the file of a writable disk.
     """
 
     qmp: int | None = None
     console: int | None = None
     control: int | None = None
     ssh: int | None = None
+    egress: int | None = None
     shares: tuple[ShareFds, ...] = ()
+    scratch: int | None = None
 
     def all(self) -> tuple[int, ...]:
         """Return all descriptors."""
-        single = [fd for fd in (self.qmp, self.console, self.control, self.ssh) if fd is not None]
+        sockets = (self.qmp, self.console, self.control, self.ssh, self.egress)
+        single = [fd for fd in (*sockets, self.scratch) if fd is not None]
         return (*single, *(fd for share in self.shares for fd in (share.device, share.helper)))

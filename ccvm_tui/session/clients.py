@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
+from ccvm_tui.bridging import ClipboardWanted, Notice
 from ccvm_tui.guest import UNKNOWN_COLOURS, TermColours, TermSize
 from ccvm_tui.protocol import Exited, FrameData, Output
 from ccvm_tui.screen.link import ScreenError, ScreenLink
@@ -39,6 +40,9 @@ class Client(Protocol):
 
     def ended(self, exited: Exited) -> None:
         """Report the end of the program and close the connection."""
+
+    def send(self, message: ClipboardWanted | Notice) -> None:
+        """Send a message that is not about the session's screen."""
 
     def leave(self) -> None:
         """Release all resources after the client has left."""
@@ -144,6 +148,10 @@ class RawClient:
         self._outbox.put(exited)
         self._outbox.close()
 
+    def send(self, message: ClipboardWanted | Notice) -> None:
+        """Send a message."""
+        self._outbox.put(message)
+
     def leave(self) -> None:
         """Close the window, if there is one, and the queue."""
         if self._mode is _Mode.WINDOW:
@@ -187,6 +195,11 @@ class ViewClient:
         """Send the end of the program and close the queue."""
         self._outbox.put(exited)
         self._outbox.close()
+
+    def send(self, message: ClipboardWanted | Notice) -> None:
+        """Send a message, except notices, which a dashboard shows as events."""
+        if isinstance(message, ClipboardWanted):
+            self._outbox.put(message)
 
     def leave(self) -> None:
         """Close the view and the queue."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ccvm_tui.agents.table import Sign
 from ccvm_tui.aio import Background
+from ccvm_tui.bridging import Notice
 from ccvm_tui.guest import UNKNOWN_COLOURS, Activity, SessionInfo, SessionKind, TermColours, TermSize
 from ccvm_tui.protocol import LOST, Exited, Happened, SessionSpec
 from ccvm_tui.screen.link import ScreenError, ScreenLink
@@ -288,6 +289,16 @@ class Session:
     def _fit(self, client: Client) -> None:
         # in a task of its own, so that no client waits for the screen of another one
         self._tasks.start(client.fit(self.size), "fit a client")
+
+    @property
+    def active(self) -> Client | None:
+        """The active client."""
+        return self._active
+
+    def notify(self, notice: Notice) -> None:
+        """Send a notice to all terminals that show the session."""
+        for client in self._state.clients:
+            client.send(notice)
 
     # --- reports of the screen process --------------------------------------------------------------------
 

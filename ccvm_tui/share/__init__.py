@@ -8,6 +8,11 @@ a separate process that can access only the shared directory.
 ``vhost``             the vhost-user protocol: guest memory and virtqueues
 ``nodes``             the files that the guest knows: nodes, handles, cached names
 ``host``              a host directory as a tree of nodes, writable
+``guarded``           a writable tree in which changes are checked (``ccvm_tui.guard``)
+``arrivals``          the checks of names, for ``guarded``
+``judge``             the decisions about contents, for ``guarded``
+``evidence``          reading of files on the host for these decisions
+``reporting``         reports of what was blocked or noticed
 ``edits``             a host directory as a tree of nodes, with the changes kept elsewhere
 ``locks``             record and flock locks, shared with the host's programs
 ``walindex``          SQLite's WAL index, mapped by host and guest

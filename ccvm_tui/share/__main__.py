@@ -16,10 +16,12 @@ from pathlib import Path
 
 from ccvm_tui.machine.confine import Access, Rule, available, confine, die_with_parent, no_core_dump
 from ccvm_tui.share.edits import EditsTree
+from ccvm_tui.share.guarded import GuardedTree
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.loop import Loop, MakeTree
 from ccvm_tui.share.mounts import is_network
 from ccvm_tui.share.order import Order
+from ccvm_tui.share.reporting import Reporter
 from ccvm_tui.share.watch import Watches
 
 _MEMORY_MAX = 2 << 30
@@ -42,8 +44,13 @@ def main(arguments: list[str]) -> int:
         make_tree = functools.partial(
             EditsTree, order.path, directories_max, store=order.edits, capacity=order.capacity
         )
-    else:
+    elif order.guard == "off":
         make_tree = functools.partial(HostTree, order.path, directories_max)
+    else:
+        report = Reporter(socket.socket(fileno=order.reports))
+        make_tree = functools.partial(
+            GuardedTree, order.path, directories_max, blocking=order.guard == "block", report=report
+        )
     device, helper, control = (socket.socket(fileno=fd) for fd in (order.device, order.helper, sys.stdin.fileno()))
     loop = Loop(make_tree, Watches(complete=not is_network(order.path)), device, helper, control)
     # The first version of Landlock denies every rename from one directory to another.

@@ -15,10 +15,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from ccvm_tui.share import syscalls
+from ccvm_tui import syscalls
+from ccvm_tui.share.edit_record import EditRecord
 from ccvm_tui.share.host import Change, HostTree, Name, fd_path, open_flags, safe_mode, user_attributes
-from ccvm_tui.share.nodes import Handle, Node, failure, path_of
+from ccvm_tui.share.nodes import Handle, Node, failure
 
 _FIRST_INODE = 1 << 40
 """The first inode number of files that exist only in the guest, above the numbers that common file systems use."""
@@ -48,32 +50,40 @@ class EditsTree(HostTree):
         self._store = os.open(store, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._capacity = capacity
         self._used = 0
-        self._changes: dict[Node, dict[bytes, Node | None]] = {}
         self._backing_count = 0
+        self._edits = EditRecord(self, self._store, self._next_backing)
         self._inodes = _FIRST_INODE
 
     # --- edits --------------------------------------------------------------------------------------------------
 
     def edits(self) -> Iterator[bytes]:
-        """Yield the relative paths of all files that the guest created, changed, moved or deleted."""
-        for directory, changes in self._changes.items():
-            if directory is not self.nodes.root and not self._reachable(directory):
-                continue
-            for name, node in changes.items():
-                if node is None or not node.is_directory or node.origin is not None:
-                    yield path_of(directory, name)
+        """Yield the relative paths of all files that the guest created, changed, moved or deleted.
 
-    def _reachable(self, node: Node) -> bool:
-        while node.parent is not None:
-            changes = self._changes.get(node.parent, {})
-            if node.name in changes and changes[node.name] is not node:
-                return False
-            node = node.parent
-        return node is self.nodes.root
+        An edit that was applied to the host is not included until the guest edits the file again.
+        """
+        return self._edits.paths()
+
+    def list_edits(self) -> list[dict[str, Any]]:
+        """Return the edits for the host; see ``edit_list``.
+
+        A moved file whose old name is in use again is copied first, because the host's file may be replaced.
+        """
+        for node in self._edits.displaced():
+            with contextlib.suppress(OSError):
+                self._copy_up(node)
+        return self._edits.listed()
+
+    def accept(self, path: bytes) -> None:
+        """Take the host's file at ``path``, to which an edit was applied, as the one that the guest edits."""
+        self._edits.accept(path)
+
+    def revive(self, path: bytes) -> None:
+        """Make an edit of what was applied at ``path``, because that is about to be undone."""
+        self._edits.revive(path)
 
     def shadows(self, parent: Node, name: bytes) -> bool:
         """Return whether an edit hides the host's ``name`` from the guest."""
-        return name in self._changes.get(parent, ()) or parent.made
+        return name in self._edits.of(parent) or parent.made
 
     def shadows_node(self, node: Node) -> bool:
         """Return whether ``node`` is independent of the host's files."""
@@ -82,16 +92,6 @@ class EditsTree(HostTree):
     def private(self, node: Node) -> bool:
         """Return whether only the guest can change the entries of ``node``, a directory."""
         return node.made
-
-    def _record(self, parent: Node, name: bytes, node: Node | None) -> None:
-        """Record that ``name`` is now ``node``, or that it was deleted."""
-        self._changes.setdefault(parent, {})[name] = node
-        above: Node | None = parent
-        while above is not None and not above.pinned:
-            above.pinned = True
-            above = above.parent
-        if node is not None:
-            node.pinned = True
 
     def _touch(self, parent: Node) -> None:
         """Update the times of ``parent``, whose entries have changed."""
@@ -140,6 +140,9 @@ class EditsTree(HostTree):
         """Copy the host's file to a new backing file, unless ``node`` already has one."""
         if node.made or node.copied:
             return
+        for parent, name in (node.origin or (node.parent, node.name), *node.aliases):
+            if parent is not None:
+                self._edits.note_base(parent, name, copy=node.is_regular)
         info = super().stat(node)
         backing = self._next_backing()
         if node.is_directory:
@@ -167,7 +170,7 @@ class EditsTree(HostTree):
             return
         for parent, name in ((node.parent, node.name), *node.aliases):
             if parent is not None:
-                self._record(parent, name, node)
+                self._edits.put(parent, name, node)
 
     def _copy_content(self, node: Node, size: int, backing: bytes) -> None:
         self.require_space(size)
@@ -207,7 +210,7 @@ class EditsTree(HostTree):
             os.unlink(node.backing, dir_fd=self._store)
             node.backing = None
         node.detached, node.pinned = True, False
-        self._changes.pop(node, None)
+        self._edits.forget(node)
         self.nodes.forget_key(node)
 
     def forgotten(self, node: Node) -> None:
@@ -271,7 +274,7 @@ class EditsTree(HostTree):
             raise failure(errno.ENOENT)
         if len(name) > _NAME_MAX:
             raise failure(errno.ENAMETOOLONG)
-        changes = self._changes.get(parent, {})
+        changes = self._edits.of(parent)
         if name in changes:
             node = changes[name]
             if node is None:
@@ -294,7 +297,7 @@ class EditsTree(HostTree):
         """Return all entries of a directory except "." and ".."."""
         if node.detached:
             return []
-        changes = self._changes.get(node, {})
+        changes = self._edits.of(node)
         below = [] if node.made else [name for name in super().listing(node) if name.name not in changes]
         above = [Name(name, child.key[1], child.kind) for name, child in changes.items() if child is not None]
         return below + above
@@ -311,7 +314,7 @@ class EditsTree(HostTree):
 
     def _appear(self, parent: Node, name: bytes, node: Node) -> None:
         self.nodes.place(node, parent, name)
-        self._record(parent, name, node)
+        self._edits.put(parent, name, node)
         self._touch(parent)
 
     def make_directory(self, parent: Node, name: bytes, mode: int) -> None:
@@ -367,23 +370,9 @@ class EditsTree(HostTree):
             raise failure(errno.ENOTDIR if directory else errno.EISDIR)
         if directory and self.listing(node):
             raise failure(errno.ENOTEMPTY)
-        self._unrecord(parent, name)
+        self._edits.remove(parent, name)
         self._unlinked(node)
         self._touch(parent)
-
-    def _unrecord(self, parent: Node, name: bytes) -> None:
-        """Record the deletion of ``name`` if the host has that name. Otherwise discard the edit of that name."""
-        if not parent.made and self._host_has(parent, name):
-            self._record(parent, name, None)
-        else:
-            self._changes.get(parent, {}).pop(name, None)
-
-    def _host_has(self, parent: Node, name: bytes) -> bool:
-        try:
-            self.stat_at(parent, name)
-        except OSError:
-            return False
-        return True
 
     def _unlinked(self, node: Node) -> None:
         node.links = (node.links or self.stat(node).st_nlink) - 1
@@ -408,14 +397,14 @@ class EditsTree(HostTree):
         if target is not None and not flags & _RENAME_EXCHANGE:
             self._require_replaceable(node, target[0])
         self._remember_origin(node, parent, name)
-        self._unrecord(parent, name)
+        self._edits.remove(parent, name)
         if target is not None:
             self._remember_origin(target[0], new_parent, new_name)
             if flags & _RENAME_EXCHANGE:
-                self._record(parent, name, target[0])
+                self._edits.put(parent, name, target[0])
             else:
                 self._unlinked(target[0])
-        self._record(new_parent, new_name, node)
+        self._edits.put(new_parent, new_name, node)
         self._update_ctime(node)
         self._touch(parent)
         self._touch(new_parent)
@@ -453,7 +442,7 @@ class EditsTree(HostTree):
                 node.aliases |= {(node.parent, node.name)}
             self._update_ctime(node)
         node.parent, node.name = parent, name
-        self._record(parent, name, node)
+        self._edits.put(parent, name, node)
         self._touch(parent)
 
     def _relink(self, node: Node) -> None:

@@ -9,7 +9,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ccvm_tui.share import fuse, syscalls
+from ccvm_tui import syscalls
+from ccvm_tui.share import fuse
 from ccvm_tui.share.fuse import Op
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks
@@ -88,6 +89,8 @@ class Files:
     def _create(self, call: Call, body: bytes) -> bytes:
         flags, mode, _umask, _ = fuse.CREATE_IN.unpack_from(body)
         parent, name = self._nodes[call.node], fuse.name_at(body, fuse.CREATE_IN.size)
+        if (fd := self._tree.capture(parent, name, flags, mode)) >= 0:
+            return self._captured(fd, flags)
         try:
             fd = self._tree.create(parent, name, flags, mode)
         except FileExistsError:
@@ -101,6 +104,12 @@ class Files:
         if is_index(name):
             node.index = WalIndex()
         return entry + self._opened(node, fd, flags, keep=False)
+
+    def _captured(self, fd: int, flags: int) -> bytes:
+        """Return the reply for a file without a name, which the guest must not cache under the name that it wanted."""
+        node = self._tree.unnamed(fd)
+        opened = self._opened(node, fd, flags, keep=False)
+        return self._view.uncached_entry(node, self._tree.stat(node)) + opened
 
     def _create_existing(self, parent: Node, name: bytes, flags: int) -> bytes:
         """Open a file that was created on the host after the guest looked the name up."""
@@ -144,6 +153,7 @@ class Files:
         handle = self._nodes.handle(number) if number else self._any_handle(call.node, writable=True)
         node = handle.node
         segments = bounded(after(call.request.readable, start), size)
+        self._tree.check_write(handle, segments, offset, cached=bool(flags & fuse.WRITE_CACHE))
         if node.index is not None and offset + size <= INDEX_MAX:
             return self._write_index(call, node.index, handle, b"".join(segments), offset, flags)
         before = os.fstat(handle.fd)
@@ -190,9 +200,10 @@ class Files:
 
     def _flush(self, _: Call, body: bytes) -> bytes:
         number, _unused, _padding, owner = fuse.FLUSH_IN.unpack_from(body)
-        node = self._nodes.handle(number).node
-        publish(node)
-        self._locks.release_owner(node, owner)
+        handle = self._nodes.handle(number)
+        publish(handle.node)
+        self._locks.release_owner(handle.node, owner)
+        self._tree.flushed(handle)
         return b""
 
     def _release(self, _: Call, body: bytes) -> bytes:
@@ -239,6 +250,7 @@ class Files:
     def _fallocate(self, _: Call, body: bytes) -> bytes:
         number, offset, length, mode, _ = fuse.FALLOCATE_IN.unpack_from(body)
         handle = self._nodes.handle(number)
+        self._tree.check_resize(handle.node)
         before = os.fstat(handle.fd)
         self._tree.require_space(max(0, offset + length - before.st_size))
         syscalls.allocate(handle.fd, mode, offset, length)
@@ -258,6 +270,7 @@ class Files:
         node = self._nodes.handle(target).node
         before, available = os.fstat(open_fds[1]), os.fstat(open_fds[0]).st_size - source_offset
         self._tree.require_space(max(0, target_offset + min(length, available) - before.st_size))
+        self._tree.copying(node, 1)
         fds = [os.dup(fd) for fd in open_fds]
 
         def work() -> bytes:
@@ -265,6 +278,7 @@ class Files:
             return fuse.WRITE_OUT.pack(done, 0)
 
         def then() -> None:
+            self._tree.copying(node, -1)
             self._tree.resized(before.st_size, os.fstat(fds[1]).st_size)
             self._view.record_change(node, state_of(before))
             for fd in fds:

@@ -12,11 +12,12 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ccvm_tui.share import syscalls
+from ccvm_tui import syscalls
 from ccvm_tui.share.fuse import ROOT_ID
+from ccvm_tui.share.hooks import Hooks
 from ccvm_tui.share.nodes import Handle, Node, Nodes, failure, stale
 
 _ACCMODE = 3
@@ -56,7 +57,7 @@ def open_flags(flags: int) -> int:
     return flags & (_ACCMODE | os.O_APPEND | os.O_SYNC | os.O_DSYNC) | _ALWAYS
 
 
-class HostTree:
+class HostTree(Hooks):
     """The directory ``path``, read and written in place. Methods raise OSError like the system calls that they make.
 
     ``on_directory`` is called with each directory, and a descriptor of it, before its entries are read.
@@ -133,6 +134,10 @@ class HostTree:
         if node.fd >= 0:
             os.close(node.fd)
             node.fd = -1
+
+    def watch(self, node: Node) -> None:
+        """Watch a directory for changes on the host."""
+        self._on_directory(node, self.directory_fd(node))
 
     @staticmethod
     def _place(node: Node) -> tuple[Node, bytes]:
@@ -369,33 +374,6 @@ class HostTree:
         """Return a new node for the file ``fd``, which ``temporary`` has created."""
         info = os.fstat(fd)
         return self.nodes.unnamed((info.st_dev, info.st_ino), info.st_mode)
-
-    # --- hooks for a tree of edits --------------------------------------------------------------------------------
-
-    def shadows(self, parent: Node, name: bytes) -> bool:  # noqa: ARG002 - for subclasses
-        """Return whether an edit hides the host's ``name`` from the guest."""
-        return False
-
-    def shadows_node(self, node: Node) -> bool:  # noqa: ARG002 - for subclasses
-        """Return whether ``node`` is independent of the host's files."""
-        return False
-
-    def private(self, node: Node) -> bool:  # noqa: ARG002 - for subclasses
-        """Return whether only the guest can change the entries of ``node``, a directory."""
-        return False
-
-    def edits(self) -> Iterable[bytes]:
-        """Return the relative paths of the files that the guest has edited without changing the host's files."""
-        return ()
-
-    def require_space(self, size: int) -> None:
-        """Raise OSError (ENOSPC) if there is no space for ``size`` more bytes. The host's tree has no limit."""
-
-    def resized(self, before: int, after: int) -> None:
-        """Update the used space after the size of a file has changed."""
-
-    def closing(self, handle: Handle) -> None:
-        """Prepare for closing ``handle``."""
 
     def forgotten(self, node: Node) -> None:
         """Release the resources of ``node``, which the guest no longer knows."""

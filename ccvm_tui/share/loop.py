@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import select
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.nodes import Node
+from ccvm_tui.share.order import ACCEPT, LIST, REVIVE, TRUST
 from ccvm_tui.share.refresh import Refresher
 from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Backend, Queue
@@ -91,14 +94,33 @@ class Loop:
             self._poll.unregister(fd)
 
     def _handle_control(self) -> None:
-        """Send the list of edits for each byte on the control connection."""
+        """Answer a request on the control connection; ``process.ShareServer`` sends them."""
         request = self._control.recv(1)
         if not request:
             self._running = False
             return
-        edits = list(self._tree.edits())
-        body = b"\0".join([str(len(edits)).encode(), *edits[:_EDITS_MAX]])
+        if request in (ACCEPT, REVIVE):
+            report = self._tree.accept if request == ACCEPT else self._tree.revive
+            for path in self._receive_strings():
+                with contextlib.suppress(OSError):  # the file was moved or deleted meanwhile
+                    report(os.fsencode(path))
+            body = b""
+        elif request == TRUST:
+            path, *allowed = self._receive_strings()
+            self._tree.trust(path, allowed)
+            body = b""
+        elif request == LIST:
+            body = json.dumps(self._tree.list_edits()).encode()
+        else:
+            edits = list(self._tree.edits())
+            body = b"\0".join([str(len(edits)).encode(), *edits[:_EDITS_MAX]])
         self._control.sendall(len(body).to_bytes(4, "little") + body)
+
+    def _receive_strings(self) -> list[str]:
+        """Return the strings that follow a request."""
+        size = int.from_bytes(self._control.recv(4, socket.MSG_WAITALL), "little")
+        strings: list[str] = json.loads(self._control.recv(size, socket.MSG_WAITALL))
+        return strings
 
     # --- the device -------------------------------------------------------------------------------------------
 

@@ -232,6 +232,12 @@ class Nodes:
         if self._by_key.get(node.key) is node:
             del self._by_key[node.key]
 
+    def rekey(self, node: Node, key: Key) -> None:
+        """Associate ``node`` with the host file ``key``."""
+        self.forget_key(node)
+        node.key = key
+        self._by_key[key] = node
+
     def forget(self, number: int, lookups: int) -> Node | None:
         """Drop ``lookups`` references. Return the node if these were the last ones and it was removed, else None."""
         node = self._nodes.get(number)
@@ -253,6 +259,10 @@ class Nodes:
         handle = Handle(self._next_handle, node, fd, writable, quiet, direct)
         self._handles[handle.id] = node.handles[handle.id] = handle
         return handle
+
+    def mapped(self) -> list[Node]:
+        """Return the open files that both sides write through mappings."""
+        return [handle.node for handle in self._handles.values() if handle.node.index is not None]
 
     def remove_handle(self, handle: Handle) -> None:
         """Remove ``handle`` and close its descriptor."""

@@ -106,6 +106,12 @@ class View:
         node.lookups += 1
         return fuse.entry(node.id, attributes, self.validity(parent), valid)
 
+    def uncached_entry(self, node: Node, info: os.stat_result) -> bytes:
+        """Return the same as ``entry`` for a file that does not have the name that the guest has used."""
+        attributes, _ = self.attributes(node, info)
+        node.lookups += 1
+        return fuse.entry(node.id, attributes, 0, 0)
+
     def entry_of(self, parent: Node, name: bytes) -> bytes:
         """Return the same as ``entry`` for ``name``, which was just created. Raises OSError if it does not exist."""
         found = self._tree.lookup(parent, name)

@@ -52,6 +52,8 @@ runCommand "ccvm-guest-rootfs"
     ln -sf ${guestPython.interpreter} root/usr/bin/python3
     ln -sf /run/wrappers/bin/sudo root/usr/bin/sudo
     ln -s /run/current-system/sw/bin/sshd root/usr/sbin/sshd
+    ln -s /run/current-system/sw/bin/modprobe root/usr/sbin/modprobe
+    ln -s /run/current-system/sw/bin/mke2fs root/usr/sbin/mke2fs
     ln -s /usr/bin root/bin
     ln -s /usr/sbin root/sbin
     cp -rL ${config.system.path}/share/terminfo root/etc/terminfo

@@ -132,6 +132,7 @@
       zstd
       # system administration
       cryptsetup
+      e2fsprogs
       kmod
       lvm2
     ])

@@ -39,6 +39,10 @@ let
         values = changed settings.perProject.share cfg.share;
       }
       {
+        path = [ "clipboard" ];
+        values = changed settings.perProject.clipboard cfg.clipboard;
+      }
+      {
         path = [ "keys" ];
         values = changed settings.userOnly.keys cfg.keys;
       }
@@ -63,6 +67,14 @@ let
             "share"
           ];
           values = written settings.perProject.share values.share (_: null);
+        }
+        {
+          path = [
+            "project"
+            path
+            "clipboard"
+          ];
+          values = written settings.perProject.clipboard values.clipboard (_: null);
         }
       ]) cfg.projects
     );

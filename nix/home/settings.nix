@@ -20,6 +20,7 @@ let
   variable = types.strMatching "[A-Za-z_][A-Za-z0-9_]*";
   key = types.strMatching "(ctrl-|alt-)?([!-~]|space|tab|enter|esc|backspace|up|down|left|right|f[1-9]|f1[0-2])";
   leader = types.strMatching "ctrl-([a-z\\^_@]|]|space)";
+  host = types.strMatching "[^[:space:]/@]+(/[0-9]{1,3})?(:[0-9]{1,5})?";
   directory = types.strMatching "[^/].*";
 in
 {
@@ -62,10 +63,31 @@ in
     persistClaudeProjects =
       row "persist_claude_projects" types.bool false
         "whether the guest shares ~/.claude/projects with the host, which contains Claude Code's conversations";
+    vmDiskSize =
+      row "vm_disk_size" (types.ints.between 0 65536) 0
+        "size in GiB of an encrypted disk at /scratch, which is lost with the guest; 0 for none";
+    lockGuestMemory =
+      row "lock_guest_memory" types.bool false
+        "whether the guest's memory is locked, so that it is never written to swap";
     network = row "network" (types.enum [
       "user"
       "none"
     ]) "user" "network of the guest: outgoing connections, or none";
+    egress = row "egress" (types.enum [
+      "auto"
+      "open"
+      "public"
+      "allowlist"
+      "ask"
+      "none"
+    ]) "auto" "hosts that the guest can reach; auto is allowlist if there is an egress_allowlist, and public otherwise";
+    egressAllowlist =
+      row "egress_allowlist" (types.listOf host) [ ]
+        "hosts, addresses and presets that the guest can reach; those of its agent are always reachable";
+    egressDenylist =
+      row "egress_denylist" (types.listOf host) [ ]
+        "hosts and addresses that the guest cannot reach";
+    egressPorts = row "egress_ports" (types.listOf (types.ints.between 1 65535)) [ 443 ] "TCP ports of hosts that are listed without a port";
     image = row "image" path "" "recipe (TOML) of the guest image, or the directory of an image; empty for the built-in recipe";
     imageUrl =
       row "image_url" url ""
@@ -81,6 +103,15 @@ in
     confine =
       row "confine" types.bool true
         "whether Landlock confines QEMU to the image, and the file server to the project";
+    guard =
+      row "guard"
+        (types.enum [
+          "block"
+          "warn"
+          "off"
+        ])
+        "block"
+        "changes of files that the host runs: block those of Git and report the others, report all, or do nothing";
     osc52 = row "osc52" (types.enum [
       "allow"
       "ask"
@@ -130,6 +161,9 @@ in
         row "share.git_config" types.bool true
           "the global configuration of Git, without credentials and signing";
     };
+    clipboard.images =
+      row "clipboard.images" types.bool true
+        "whether programs in the guest can read images from your clipboard, but no text";
   };
 
   # Options that apply to all projects.
@@ -151,6 +185,7 @@ in
       scrollback = row "keys.scrollback" key "[" "read, search and copy the scrollback";
       sidebar = row "keys.sidebar" key "s" "hide or show the sidebar";
       tile = row "keys.tile" key "t" "show sessions side by side";
+      page = row "keys.page" key "o" "open the page that a program wants to show";
       end = row "keys.end" key "x" "end the session";
       palette = row "keys.palette" key ":" "command palette";
     };

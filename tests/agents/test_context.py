@@ -10,7 +10,7 @@ from ccvm_tui.agents import context
 from ccvm_tui.agents.context import Run
 from ccvm_tui.config import BUILT_IN
 
-RUN = Run(project="/srv/app", read_only=False, history_kept=False, network="user")
+RUN = Run(project="/srv/app", read_only=False, history_kept=False, egress="public")
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,20 @@ RUN = Run(project="/srv/app", read_only=False, history_kept=False, network="user
         ({"read_only": True}, "DISCARDED", "LIVE"),
         ({}, "memories are lost", "are kept"),
         ({"history_kept": True}, "is kept for later guests", "are lost when"),
-        ({}, "network is open", "no network"),
-        ({"network": "none"}, "There is no network", "network is open"),
+        ({}, "All hosts on the internet", "no network"),
+        ({"egress": "open"}, "network is open", "no network"),
+        ({"egress": "none"}, "There is no network", "network is open"),
+        ({"egress": "allowlist", "hosts": ("a.example", "b.example")}, "a.example, b.example", "held"),
+        ({"egress": "ask", "hosts": ("a.example",)}, "held until the user", "are refused"),
         ({"local_dirs": ("node_modules",)}, "only in this guest: node_modules.", "never"),
         ({"sudo": False}, "`sudo` is not available", "without a password"),
         ({}, "/srv/app", "only in this guest:"),
         ({}, "There is no scratch disk", "/scratch"),
+        ({"scratch_gib": 20}, "`/scratch` is a disk of 20 GiB", "no scratch disk"),
+        ({}, "Operation not permitted", "are reported to the user"),
+        ({"guard": "warn"}, "are reported to the user", "Operation not permitted"),
+        ({"guard": "off"}, "LIVE", "Git hooks"),
+        ({"read_only": True}, "DISCARDED", "Git hooks"),
         ({}, "one command per line", "never"),
     ],
 )

@@ -63,7 +63,7 @@ def test_edits_of_a_read_only_shell_are_listed_before_it_is_stopped(
     assert b"1 changed file exists only in the guest: old" in refused.stderr
     asked = on_terminal("stop", guest)
     asked.until("1 changed file")
-    asked.until("[y/N]")
+    asked.until("[N/y/d/a]")
     asked.type("y\r")
     assert asked.ended() == 0
     assert (here / "old").read_text() == "old\n"

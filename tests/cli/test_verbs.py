@@ -225,8 +225,11 @@ def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
     alive = start("cat")
     old = paths.state_dir() / "crashes" / "old.txt"
     old.parent.mkdir(parents=True)
-    old.write_text("x")
-    os.utime(old, (0, 0))
+    item = paths.state_dir() / "guard" / "dead" / "1.json"
+    item.parent.mkdir(parents=True)
+    for file in (old, item):
+        file.write_text("x")
+        os.utime(file, (0, 0))
     tried = ccvm_tui("gc", "--dry-run").stdout.decode()
     assert f"would remove a dead guest: {dead} (2K)" in tried
     assert dead.exists()
@@ -241,6 +244,7 @@ def test_gc_removes_dead_guests_old_records_and_interrupted_builds(
     assert not partial.exists()
     assert not dead.exists()
     assert not old.exists()
+    assert not item.exists()
     assert claim.alive(GuestPaths(alive).lock)
     assert ccvm_tui("gc").stdout == b"nothing to remove\n"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccvm_tui import config, paths
-from ccvm_tui.config.edit import set_value, with_value
+from ccvm_tui.config.edit import set_value, with_project_list, with_value
 from ccvm_tui.errors import ConfigError
 
 
@@ -63,3 +63,20 @@ def test_the_file_is_created_and_a_file_that_cannot_be_changed_is_reported(home:
     assert str(path) in caught.value.message
     assert caught.value.hint == 'write the line `agent = "claude"` above its sections'
     assert path.read_text() == "agent = [\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", '[project."/p"]\nhosts = ["a", "b"]\n'),
+        ('[project."/p"]\nmemory = 1\n', '[project."/p"]\nhosts = ["a", "b"]\nmemory = 1\n'),
+        ('# c\n[project."/p"]\nhosts = ["x", "a"] # d\n', '# c\n[project."/p"]\nhosts = ["x", "a", "b"]\n'),
+    ],
+)
+def test_values_are_added_to_a_list_of_a_project(text: str, expected: str) -> None:
+    assert with_project_list(text, "/p", "hosts", ("a", "b")) == expected
+
+
+def test_a_list_on_several_lines_is_not_changed() -> None:
+    with pytest.raises(ValueError, match="cannot be changed"):
+        with_project_list('[project."/p"]\nhosts = [\n  "x",\n]\n', "/p", "hosts", ("a",))

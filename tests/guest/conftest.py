@@ -145,6 +145,18 @@ def spare(spare_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> Re
     return at_home(spare_home, spare_home / "project", monkeypatch, "--memory", "512")
 
 
+@pytest.fixture(scope="session")
+def read_only_home() -> Iterator[Path]:
+    with lasting_home() as home:
+        yield home
+
+
+@pytest.fixture
+def read_only(read_only_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
+    """A guest with a read-only project, in which each test uses its own directory."""
+    return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only")
+
+
 Starter = Callable[..., RealGuest]
 
 

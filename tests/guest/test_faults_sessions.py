@@ -10,8 +10,8 @@ from functools import partial
 
 import psutil
 
-from ccvm_tui import protocol
 from ccvm_tui.client import connection, listing
+from ccvm_tui.edits import Edits
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
 from tests.terminals import attached
 from tests.waiting import eventually
@@ -90,7 +90,7 @@ async def test_a_keeper_of_another_version_can_only_be_listed_and_stopped(spare:
 async def test_edits_to_a_read_only_project_stay_in_the_guest(own_guest: Starter) -> None:
     guest = own_guest("--read-only")
     async with await connection.connect(guest.name) as keeper:
-        assert await keeper.edits() == protocol.Edits(0)
+        assert await keeper.edits() == Edits(0)
         (guest.project / "later").write_text("from the host\n")
         assert guest.sh("cat later; sed -i s/host/guest/ later; cat later") == "from the host\nfrom the guest\n"
         guest.sh("mkdir -p new/deep; echo 1 > new/deep/one; echo 2 > 'new/ two'; chmod 600 later; ln -s later link")

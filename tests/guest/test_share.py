@@ -120,22 +120,10 @@ def share_home() -> Iterator[Path]:
         yield home
 
 
-@pytest.fixture(scope="session")
-def read_only_home() -> Iterator[Path]:
-    with lasting_home() as home:
-        yield home
-
-
 @pytest.fixture
 def shared(share_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest for these tests, with an empty, writable project."""
     return _emptied(at_home(share_home, share_home / "project", monkeypatch))
-
-
-@pytest.fixture
-def read_only(read_only_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
-    """A guest with a read-only project, in which each test uses its own directory."""
-    return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only")
 
 
 @pytest.fixture(params=["writable", "read-only"])

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,14 @@ from ccvm_tui.image.guest.agent import (
     account,
     attention,
     configure,
+    editor,
     jsontext,
+    listening,
     machine,
     oom,
     ports,
     processes,
+    scratch,
 )
 from ccvm_tui.image.guest.agent import requests as agent_requests
 from ccvm_tui.image.guest.agent.frames import FRAME_MAX, Decoder, FramingError, encode
@@ -204,3 +208,46 @@ def test_requests_are_always_answered() -> None:
 def test_incomplete_settings_are_rejected_with_a_reason() -> None:
     with pytest.raises(configure.CannotConfigure, match="incomplete"):
         configure.parse({"type": "configure", "user": {}})
+
+
+def test_only_ports_that_localhost_reaches_are_listed(tmp_path: Path) -> None:
+    head = "  sl  local_address rem_address   st tx_queue rx_queue\n"
+    (tmp_path / "tcp").write_text(
+        head
+        + "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n"
+        + "   1: 00000000:0050 00000000:0000 0A 00000000:00000000\n"
+        + "   2: 0F02000A:0051 00000000:0000 0A 00000000:00000000\n"  # 10.0.2.15
+        + "   3: 0100007F:0052 0100007F:1F90 01 00000000:00000000\n"  # a connection
+    )
+    any6, other6 = "0" * 32, "000080FE00000000FF00125452FE5634"
+    (tmp_path / "tcp6").write_text(
+        head
+        + f"   0: {any6}:1F91 {any6}:0000 0A 0\n"
+        + f"   1: {'0' * 24}01000000:1F92 {any6}:0000 0A 0\n"
+        + f"   2: {other6}:1F93 {any6}:0000 0A 0\n"
+    )
+    assert listening.ports(str(tmp_path)) == [80, 8080, 8081, 8082]
+    (tmp_path / "tcp6").unlink()
+    assert listening.ports(str(tmp_path)) == [80, 8080]
+
+
+def test_an_offered_page_is_an_event_with_its_session() -> None:
+    assert attention.parse("open s1 https://x/ y\n") == {
+        "type": "event", "kind": "link", "session": "s1", "address": "https://x/ y",
+    }  # fmt: skip
+
+
+@given(st.binary(min_size=1, max_size=300).filter(lambda text: b"\0" not in text), st.integers(1, 1 << 40))
+def test_the_table_of_the_scratch_disk_has_the_kernels_layout(parameters: bytes, sectors: int) -> None:
+    data = scratch.table(sectors, parameters)
+    start, length, status, following, kind = struct.unpack_from("=QQiI16s", data)
+    assert (start, length, status, following) == (0, sectors, 0, len(data))
+    assert kind.rstrip(b"\0") == b"crypt"
+    assert data[40:].rstrip(b"\0") == parameters
+    assert len(data) % 8 == 0
+
+
+def test_the_environment_of_ssh_clients_is_quoted() -> None:
+    env = {b"A": b'a "b" \\c', b"HOME": b"/home/dev", b"B": b"two\nlines", b"C": "ä".encode()}
+    assert editor.set_env(env) == 'SetEnv "A=a \\"b\\" \\\\c" "C=ä"\n'
+    assert editor.set_env({}) == ""

@@ -21,6 +21,7 @@ from ccvm_tui.share.request import Call, Reply
 from ccvm_tui.share.server import Server
 from ccvm_tui.share.vhost import Request
 from ccvm_tui.share.view import View
+from tests.waiting import wait_until
 
 REPLY_MAX = 1 << 16
 _MODE, _LINKS, _SIZE, _INODE = 9, 10, 1, 0
@@ -105,20 +106,26 @@ class Client:
 
     # --- requests -----------------------------------------------------------------------------------------------
 
-    def raw(self, data: bytes, reply_max: int = REPLY_MAX, pieces: int = 1) -> bytes | None:
-        """Send the bytes of a request, and return those of the reply, or None if there is no reply (yet)."""
+    def raw(self, data: bytes, reply_max: int = REPLY_MAX, pieces: int = 1, *, wait: bool = False) -> bytes | None:
+        """Send the bytes of a request, and return those of the reply, or None if there is no reply (yet).
+
+        With ``wait``, return the reply of a worker thread.
+        """
         step = max(1, -(-len(data) // pieces))
         readable = [memoryview(data[at : at + step]) for at in range(0, len(data), step)]
         answer = bytearray(reply_max)
         number = next(self._unique)
         self.server.handle(Request(self.ring, number, readable, [memoryview(answer)]))  # type: ignore[arg-type]
+        if wait and number not in self.ring.written:
+            wait_until(lambda: bool(self._callbacks), lambda: "no worker has answered")
+            self._callbacks.pop()()
         written = self.ring.written.pop(number, None)
         return None if written is None else bytes(answer[:written])
 
     def request(self, opcode: int, node: int, body: bytes = b"", pieces: int = 1) -> bytes:
         """Send a request, and return the reply without its header."""
         head = fuse.IN_HEADER.pack(fuse.IN_HEADER.size + len(body), opcode, 7, node, 0, 0, 1, 0, 0)
-        reply = self.raw(head + body, pieces=pieces)
+        reply = self.raw(head + body, pieces=pieces, wait=opcode == Op.COPY_FILE_RANGE)
         assert reply is not None
         size, error, unique = fuse.OUT_HEADER.unpack_from(reply)
         assert (size, unique) == (len(reply), 7)
@@ -273,8 +280,10 @@ class Client:
         return int(fuse.WRITE_OUT.unpack(self.request(Op.WRITE, node, body, pieces))[0])
 
     def release(self, node: int, handle: int) -> None:
-        self.request(Op.FLUSH, node, fuse.FLUSH_IN.pack(handle, 0, 0, 0))
-        self.request(Op.RELEASE, node, fuse.RELEASE_IN.pack(handle, 0, 0, 0))
+        try:
+            self.request(Op.FLUSH, node, fuse.FLUSH_IN.pack(handle, 0, 0, 0))
+        finally:
+            self.request(Op.RELEASE, node, fuse.RELEASE_IN.pack(handle, 0, 0, 0))
 
     def set(
         self, node: int, *, mode: int | None = None, size: int | None = None, times: tuple[int, int] | None = None,

@@ -1,4 +1,4 @@
-"""Both trees compared with a plain directory: the same calls have the same results and leave the same files."""
+"""All trees compared with a plain directory: the same calls have the same results and leave the same files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ccvm_tui.share import syscalls
+from ccvm_tui import syscalls
 from ccvm_tui.share.edits import EditsTree
+from ccvm_tui.share.guarded import GuardedTree
 from ccvm_tui.share.host import HostTree
 from tests.share.client import Client, snapshot
 
@@ -90,7 +91,7 @@ def outcome(call: Callable[[], object]) -> Any:
 class Machine(RuleBasedStateMachine):
     """A client of the tree, and the same calls on a directory of the host."""
 
-    edits = False
+    edits = guarded = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +116,8 @@ class Machine(RuleBasedStateMachine):
         path = os.fsdecode(self.shared)
         if self.edits:
             return EditsTree(path, 4, unwatched, unwatched, store=os.fsdecode(self.store), capacity=1 << 24)
+        if self.guarded:
+            return GuardedTree(path, 4, unwatched, unwatched, blocking=True, report=unwatched)
         return HostTree(path, 4, unwatched, unwatched)
 
     def teardown(self) -> None:
@@ -353,6 +356,10 @@ class EditsMachine(Machine):
     edits = True
 
 
+class GuardedMachine(Machine):
+    guarded = True
+
+
 def plant(root: bytes, kind: str, path: bytes, other: bytes) -> None:
     """Create one file of the initial tree."""
     where = os.path.join(root, path)
@@ -369,6 +376,6 @@ def plant(root: bytes, kind: str, path: bytes, other: bytes) -> None:
         os.link(os.path.join(root, other), where, follow_symlinks=False)
 
 
-@pytest.mark.parametrize("machine", [Machine, EditsMachine])
+@pytest.mark.parametrize("machine", [Machine, EditsMachine, GuardedMachine])
 def test_random_calls_behave_as_on_a_plain_directory(machine: type[Machine]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None))

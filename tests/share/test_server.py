@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from ccvm_tui.share import fuse
 from ccvm_tui.share.edits import EditsTree
 from ccvm_tui.share.fuse import ROOT_ID, Op
+from ccvm_tui.share.guarded import GuardedTree
 from ccvm_tui.share.host import HostTree
 from ccvm_tui.share.vhost import VhostError
 from tests.share.client import Client, header, snapshot
@@ -44,6 +45,9 @@ def serving(kind: str) -> Iterator[Client]:
         Path(base, "secret").write_text("of the host")
         if kind == "writable":
             client = Client(HostTree(str(shared), 8, unwatched, unwatched))
+        elif kind == "guarded":
+            tree = GuardedTree(str(shared), 8, unwatched, unwatched, blocking=True, report=unwatched)
+            client = Client(tree)
         else:
             client = Client(EditsTree(str(shared), 8, unwatched, unwatched, store=str(store), capacity=1 << 20))
         yield client
@@ -72,7 +76,7 @@ def faults() -> Iterator[list[str]]:
     logging.getLogger("ccvm_tui.share.server").removeHandler(handler)
 
 
-@pytest.fixture(params=["writable", "read-only"])
+@pytest.fixture(params=["writable", "guarded", "read-only"])
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     with serving(request.param) as client:
         yield client
@@ -93,7 +97,7 @@ def hostile(draw: st.DrawFn) -> bytes:
 
 
 @given(
-    kind=st.sampled_from(("writable", "read-only")),
+    kind=st.sampled_from(("writable", "guarded", "read-only")),
     requests=st.lists(hostile() | st.binary(max_size=120), max_size=30),
     pieces=st.integers(1, 3),
 )

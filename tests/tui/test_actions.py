@@ -19,6 +19,8 @@ from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.tree_rows import RowKind, TreeRow
+from ccvm_tui.tui.screens.bridges import Bridges
+from ccvm_tui.tui.screens.guest_dialogs import GuestDialogs
 from ccvm_tui.tui.screens.main import MainScreen
 from ccvm_tui.tui.widgets.body import Body
 from ccvm_tui.tui.widgets.main_area import MainArea
@@ -31,7 +33,7 @@ SOURCES = Path(ccvm_tui.tui.__file__).parent
 def test_every_action_has_its_method_and_every_method_its_action() -> None:
     methods = [
         name.removeprefix("action_")
-        for owner in (MainScreen, Body, MainArea)
+        for owner in (MainScreen, Bridges, GuestDialogs, Body, MainArea)
         for name in vars(owner)
         if name.startswith("action_")
     ]
@@ -93,12 +95,15 @@ def in_state(state: GuestState) -> Guest:
         (Subject(ROW), "run settings forget find filter add help quit"),
         (Subject(ROW, preparing=True), "cancel find filter add help quit"),
         (Subject(ROW, in_state(GuestState.BOOTING)), "stop logs find filter add help quit"),
-        (Subject(ROW, in_state(GuestState.RUNNING)), "open shell agent stop pause logs find filter add help quit"),
+        (
+            Subject(ROW, in_state(GuestState.RUNNING)),
+            "open shell agent stop pause review logs find filter add help quit",
+        ),
         (
             Subject(ROW, in_state(GuestState.RUNNING), SessionKey("g-1", "s1")),
-            "open shell agent end stop pause logs find filter add help quit",
+            "open shell agent end stop pause review logs find filter add help quit",
         ),
-        (Subject(ROW, in_state(GuestState.PAUSED)), "stop resume logs find filter add help quit"),
+        (Subject(ROW, in_state(GuestState.PAUSED)), "stop resume review logs find filter add help quit"),
         (Subject(ROW, in_state(GuestState.STOPPING)), "logs find filter add help quit"),
         (Subject(ROW, Guest("g-1", Contact.HUNG, project="/p")), "stop find filter add help quit"),
         (Subject(ROW, Guest("g-1", Contact.FOREIGN, project="/p")), "stop find filter add help quit"),

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 KEPT_DAYS = 30
-"""Days for which crash reports and records of ended guests are kept."""
+"""Days for which crash reports, records of ended guests and items of guards are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Remove the leftovers and print them."""
     from ccvm_tui.text import size_text
 
-    leftovers = [*dead_guests(), *_old_records(time.time()), *_images(all_others=args.images)]
+    leftovers = [*dead_guests(), *_old_records(time.time()), *_scratch_files(), *_images(all_others=args.images)]
     verb = "would remove" if args.dry_run else "removed"
     for leftover in leftovers:
         if not args.dry_run:
@@ -59,17 +59,32 @@ def dead_guests() -> list[Leftover]:
 
 
 def _old_records(now: float) -> list[Leftover]:
-    """Return the crash reports and the records of ended guests that are too old."""
+    """Return the crash reports, the records of ended guests, and what their guards have kept, that are too old."""
     from ccvm_tui import crash
     from ccvm_tui.paths import state_dir
 
     found = []
-    for directory, what in ((crash.directory(), "an old crash report"), (state_dir() / "last", "an old record")):
-        for file in sorted(directory.glob("*")):
+    kept = (
+        (crash.directory(), "*", "an old crash report"),
+        (state_dir() / "last", "*", "an old record"),
+        (state_dir() / "guard", "*/*", "an old item of a guard"),
+    )
+    for directory, pattern, what in kept:
+        for file in sorted(directory.glob(pattern)):
             info = file.lstat()
             if now - info.st_mtime > KEPT_DAYS * 86400:
                 found.append(Leftover(what, file, info.st_size, file.unlink))
     return found
+
+
+def _scratch_files() -> list[Leftover]:
+    """Return files of scratch disks that have a name, because their keeper died before it could remove the name."""
+    from ccvm_tui.paths import scratch_dir
+
+    return [
+        Leftover("a scratch disk", file, file.lstat().st_blocks * 512, file.unlink)
+        for file in sorted(scratch_dir().glob("disk-*"))
+    ]
 
 
 def _images(*, all_others: bool) -> list[Leftover]:

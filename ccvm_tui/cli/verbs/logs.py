@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ccvm_tui.client.ends import End
     from ccvm_tui.paths import GuestPaths
-
-POLL_INTERVAL = 0.1
-"""Seconds between two reads of a log that is followed."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the log, or the record of the guest's end. Raises NoSuchGuest if there is neither."""
     from ccvm_tui import claim
     from ccvm_tui.cli import target
+    from ccvm_tui.cli.log_lines import lines
     from ccvm_tui.client.ends import end_of
     from ccvm_tui.errors import NoSuchGuest
     from ccvm_tui.paths import GuestPaths
@@ -51,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     paths = GuestPaths(name)
     show = _print_event if args.log == "events" else _print_line
-    for line in _lines(_file(paths, args.log), lambda: args.follow and claim.alive(paths.lock)):
+    for line in lines(_file(paths, args.log), lambda: args.follow and claim.alive(paths.lock)):
         show(line)
     if args.follow and (end := end_of(name)) is not None:
         _print_end(end, "events")
@@ -89,46 +85,3 @@ def _print_end(end: End, log: str) -> None:
     if log == "console" or end.failed:
         for line in end.console_tail.splitlines():
             _print_line(line)
-
-
-def _lines(path: Path, follow: Callable[[], bool]) -> Iterator[str]:
-    """Yield the lines of a log, which its writer rotates, and the new lines for as long as ``follow`` returns true.
-
-    The lines before the last rotation are in ``NAME.1``. A log that is replaced by a new one is read from its start.
-    """
-    older = path.with_name(path.name + ".1")
-    if older.exists():
-        with older.open(encoding="utf-8", errors="replace", newline="\n") as file:
-            yield from file
-    following = True
-    while following:
-        try:
-            with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-                yield from _remaining_lines(file, path, follow)
-        except FileNotFoundError:
-            time.sleep(POLL_INTERVAL if follow() else 0)
-        following = follow()
-
-
-def _remaining_lines(file: TextIO, path: Path, follow: Callable[[], bool]) -> Iterator[str]:
-    """Yield the lines of an open log until it ends or is replaced by another."""
-    begun = ""
-    while True:
-        more = follow() and _is_current(file, path)  # before the read, so that the last lines are read too
-        for piece in file:
-            begun += piece
-            if begun.endswith("\n"):
-                yield begun
-                begun = ""
-        if not more:
-            if begun:
-                yield begun
-            return
-        time.sleep(POLL_INTERVAL)
-
-
-def _is_current(file: TextIO, path: Path) -> bool:
-    try:
-        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
-    except FileNotFoundError:
-        return True  # the guest is ending, and no new log follows

@@ -17,7 +17,7 @@ GuestDict = dict[str, Any]
 
 GUEST_FIELDS = (
     "name", "project", "state", "started", "accel", "machine", "memory_mib", "cores", "read_only", "network",
-    "agent", "version", "keeper_pid", "qemu_pid", "reason",
+    "agent", "version", "keeper_pid", "qemu_pid", "reason", "egress",
 )  # fmt: skip
 """The fields of a guest in ``--json``, besides its sessions. Fields can be added, but not renamed or removed."""
 

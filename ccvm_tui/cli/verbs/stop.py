@@ -78,18 +78,35 @@ def _confirmed(name: str) -> bool:
     from ccvm_tui.errors import UserError
     from ccvm_tui.text import printable
 
-    losses = [printable(loss) for loss in asyncio.run(_losses(name))]
+    losses, edited = asyncio.run(_losses(name))
+    losses = [printable(loss) for loss in losses]
     if not losses:
         return True
     if not question.can_ask():
-        raise UserError(f"stopping {name} would lose work: {'; '.join(losses)}", "use --yes to stop it anyway")
+        review = f"`ccvm-tui diff {name}` shows the files, `ccvm-tui apply {name}` keeps them; " if edited else ""
+        raise UserError(f"stopping {name} would lose work: {'; '.join(losses)}", f"{review}--yes stops it anyway")
     for loss in losses:
         print(f"  {loss}", file=sys.stderr)
-    return question.confirmed(f"Stop {name} anyway?", default=False)
+    if not edited:
+        return question.confirmed(f"Stop {name} anyway?", default=False)
+    while (answer := question.chosen(f"Stop {name} anyway? (d: show the files, a: apply them)", "Nyda")) in ("d", "a"):
+        _review(name, apply=answer == "a")
+    return answer == "y"
 
 
-async def _losses(name: str) -> list[str]:
-    """Return descriptions of what stopping the guest would lose.
+def _review(name: str, *, apply: bool) -> None:
+    """Show the edits of a guest, or apply them. Errors are printed."""
+    from ccvm_tui.cli import parser
+    from ccvm_tui.errors import UserError
+
+    try:
+        parser.dispatch(["apply" if apply else "diff", name])
+    except UserError as error:
+        print(f"ccvm-tui: {error.message}", file=sys.stderr)
+
+
+async def _losses(name: str) -> tuple[list[str], bool]:
+    """Return descriptions of what stopping the guest would lose, and whether edits are among it.
 
     A keeper of another version and a keeper that hangs cannot be asked, which is reported as a loss.
     """
@@ -100,21 +117,22 @@ async def _losses(name: str) -> list[str]:
         async with asyncio.timeout(_ANSWER_TIMEOUT), await connection.connect(name) as keeper:
             info = await keeper.info()
             if info.state not in ("running", "paused"):
-                return []
+                return [], False
             if info.state == "paused":
-                return [f"{len(info.sessions)} sessions; the guest is paused, so their programs are unknown"]
+                return [f"{len(info.sessions)} sessions; the guest is paused, so their programs are unknown"], False
+            edited = False
             losses = [f"{session} is running {command}" for session, command in await keeper.busy()]
             if info.read_only:
                 edits = await keeper.edits()
-                if edits.files:
+                if edited := edits.files > 0:
                     names = ", ".join(edits.names[:FILES_SHOWN]) + (", …" if edits.files > FILES_SHOWN else "")
                     files = "1 changed file exists" if edits.files == 1 else f"{edits.files} changed files exist"
                     losses.append(f"{files} only in the guest: {names}")
-            return losses
+            return losses, edited
     except VersionMismatch as error:
-        return [error.message]
+        return [error.message], False
     except (UserError, TimeoutError):
-        return ["the guest does not report what its sessions are running"]
+        return ["the guest does not report what its sessions are running"], False
 
 
 def _kill_keeper(name: str) -> None:

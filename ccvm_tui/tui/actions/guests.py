@@ -263,3 +263,12 @@ def forget_project(model: Model, project: str) -> str:
     model.added.discard(project)
     model.fleet.forget_ends(project)
     return ""
+
+
+# --- the guard --------------------------------------------------------------------------------------------------
+
+
+async def allow_guarded(fleet: Fleet, guest: str, notify: Callable[[str], None], item: str | None) -> None:
+    """Allow a change that the guard of a guest has blocked or noticed, unless ``item`` is None."""
+    if item is not None:
+        notify(plain(await fleet.keeper(guest).allow_guarded(item), 200))

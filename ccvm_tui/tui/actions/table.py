@@ -52,6 +52,11 @@ def _in_connected_guest(subject: Subject) -> bool:
     return subject.state is not None
 
 
+def _offers_page(subject: Subject) -> bool:
+    info = subject.guest.info if subject.guest is not None else None
+    return info is not None and bool(info.links)
+
+
 def _pause_label(subject: Subject) -> str:
     return "resume" if subject.state is GuestState.PAUSED else "pause"
 
@@ -104,6 +109,10 @@ ATTENTION = Action("attention", "Next waiting session", "the one that needs you 
 RUN = Action("run", "Start the guest", "of the selected project", "run", "r", applies=_on_stopped_project)
 SHELL = Action("shell", "New shell", "in the selected guest", "shell", "c", leader=True, applies=_in_running_guest)
 AGENT = Action("agent", "New agent", "in the selected guest", "agent", "g", leader=True, applies=_in_running_guest)
+PORTS = Action("ports", "Ports", "forward a port of the guest to this machine", "ports", "f")
+PAGE = Action(
+    "page", "Open a page", "that a program in the guest wants to show", "page", "o", leader=True, applies=_offers_page
+)
 END = Action(
     "end", "End the session", "the focused or selected one", "end", "x", leader=True, applies=_on_running_session
 )
@@ -121,6 +130,12 @@ SEARCH = Action("search", "Search the scrollback", "of the focused session", "se
 SAVE_SCROLLBACK = Action("save_scrollback", "Save the scrollback", "to a file in your home directory", "save")
 LEAVE_COPY_MODE = Action("leave_copy_mode", "Leave copy mode", label="back", in_palette=False)
 LOGS = Action("logs", "Logs", "events and console of the guest", "logs", "l", applies=_in_connected_guest)
+REVIEW = Action(
+    "review", "Review the changes", "of a guest, and apply those of a read-only project", "review", "d",
+    applies=_in_pausable_guest,
+)  # fmt: skip
+GUARD = Action("guard", "Guard", "changes of the guest that your programs would run", "guard", "b")
+EGRESS = Action("egress", "Egress", "connections of the guest, and what was refused", "egress", "w")
 SETTINGS = Action("settings", "Project settings", "show and edit them", "settings", "e", applies=_on_stopped_project)
 MUTE = Action("mute", "Mute or unmute", "the selected session or project", "mute", "m")
 ADD = Action("add", "Add a project", "by its path", "add", "+")
@@ -144,16 +159,19 @@ CLOSE_ENDED = Action("close_ended", "Close the ended session", label="close", in
 RUN_AGAIN = Action("run_again", "Run the ended session again", label="run again", in_palette=False)
 
 ACTIONS = (
-    OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, END, STOP, PAUSE, ZOOM,
-    SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, SETTINGS, MUTE, ADD, FORGET, FILTER, TILE, SIDEBAR,
-    NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED, RUN_AGAIN,
+    OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, PORTS, PAGE, END, STOP,
+    PAUSE, ZOOM, SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, REVIEW, GUARD, EGRESS, SETTINGS, MUTE, ADD,
+    FORGET, FILTER, TILE, SIDEBAR, NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED,
+    RUN_AGAIN,
 )  # fmt: skip
 """All actions, in the order of the palette and the help."""
 
 BY_NAME = {action.name: action for action in ACTIONS}
 BY_TREE_KEY = {action.tree_key: action for action in ACTIONS if action.tree_key}
 
-TREE_FOOTER = (OPEN, RUN, SHELL, AGENT, END, STOP, PAUSE, LOGS, SETTINGS, FORGET, SWITCH, FILTER, ADD, HELP, QUIT)
+TREE_FOOTER = (
+    OPEN, PAGE, RUN, SHELL, AGENT, END, STOP, PAUSE, REVIEW, LOGS, SETTINGS, FORGET, SWITCH, FILTER, ADD, HELP, QUIT,
+)  # fmt: skip
 """The actions at the bottom while the tree has the focus, as far as they apply."""
 
 SESSION_FOOTER = (DETACH, SWITCH, ATTENTION, SHELL, ZOOM, SCROLLBACK, HELP)
@@ -245,6 +263,21 @@ def copy_mode_hints(leader: str, keys: Keys, *, passive: bool) -> list[KeyHint]:
         KeyHint("y", "copy"),
         KeyHint("s", "save", SAVE_SCROLLBACK),
         KeyHint("g G", "first, last"),
+    ]
+
+
+def review_hints(*, applicable: bool, applied: bool) -> list[KeyHint]:
+    """Return the keys at the bottom of the review. ``applied`` is true if the host has the changes already."""
+    return [
+        KeyHint("q", "back"),
+        KeyHint("n p", "hunks"),
+        *([] if applied else [KeyHint("Space", "skip file"), KeyHint("x", "skip hunk")]),
+        KeyHint("c", "comment"),
+        KeyHint("↑ ↓", "files"),
+        *([] if applied else [KeyHint("A", "all")]),
+        KeyHint("r", "read again"),
+        *([] if applied else [KeyHint("u", "undo")]),
+        *([KeyHint("a", "apply")] if applicable else []),
     ]
 
 

@@ -41,12 +41,13 @@ class Confirm(DialogScreen[bool]):
 
     def inside(self) -> list[Widget]:
         """Return the explanation and the answers."""
+        return [Static(Text(self._explanation), markup=False), Horizontal(*self.buttons())]
+
+    def buttons(self) -> list[KeyButton]:
+        """Return the answers."""
         return [
-            Static(Text(self._explanation), markup=False),
-            Horizontal(
-                KeyButton("y", self._yes, partial(self.Answered, True)),
-                KeyButton("n", self._no, partial(self.Answered, False)),
-            ),
+            KeyButton("y", self._yes, partial(self.Answered, True)),
+            KeyButton("n", self._no, partial(self.Answered, False)),
         ]
 
     def on_key(self, event: events.Key) -> None:
@@ -62,6 +63,32 @@ class Confirm(DialogScreen[bool]):
     def on_confirm_answered(self, event: Answered) -> None:
         """Answer with a click."""
         self.dismiss(event.yes)
+
+
+class ConfirmOrReview(Confirm):
+    """A question whether a guest may end. The third answer, None, opens the review of its edits; Escape means no."""
+
+    def buttons(self) -> list[KeyButton]:
+        """Return the answers."""
+        return [*super().buttons(), KeyButton("r", "review the edits", self.ReviewRequested)]
+
+    @dataclass
+    class ReviewRequested(Message):
+        """The user has clicked the third answer."""
+
+    def on_key(self, event: events.Key) -> None:
+        """Answer with a key."""
+        if event.key == "r":
+            event.stop()
+            self.dismiss(None)
+
+    def on_confirm_or_review_review_requested(self) -> None:
+        """Answer with a click."""
+        self.dismiss(None)
+
+    def action_leave(self) -> None:
+        """Answer no."""
+        self.dismiss(False)
 
 
 class UnexpectedConfirm(Confirm):

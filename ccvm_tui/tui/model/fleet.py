@@ -137,7 +137,7 @@ class Fleet:
         """Stay connected to one keeper until it exits. Errors of one keeper do not affect the others."""
         guest = self.guests[name]
         try:
-            async with await connection.connect(name, events=True, console=True) as keeper:
+            async with await connection.connect(name, events=True, console=True, asks=True) as keeper:
                 guest.keeper = keeper
                 guest.events.extend(logged_events(name, EVENTS_KEPT))
                 self._update(guest, await keeper.info())

@@ -9,8 +9,11 @@ from typing import Protocol
 
 import msgspec
 
+from ccvm_tui.aio import Background
+from ccvm_tui.bridging import ClipboardWanted
 from ccvm_tui.client import connection
 from ccvm_tui.client.connection import Stream
+from ccvm_tui.client.images import send as send_image
 from ccvm_tui.errors import CcvmError, KeeperLost
 from ccvm_tui.guest import DEFAULT_CELL, TermColours, TermSize
 from ccvm_tui.protocol import Ack, Exited, FrameData, Input, Recolour, Resize
@@ -69,6 +72,7 @@ class SessionStream:
         self._settling: asyncio.TimerHandle | None = None
         self._typed = 0.0
         self._early: list[bytes] = []
+        self._images = Background(f"clipboard of {key}")
 
     async def run(self) -> None:
         """Connect to the session and receive its frames. Errors are shown by the sink."""
@@ -94,6 +98,7 @@ class SessionStream:
             self._stream = None
             if self._settling is not None:
                 self._settling.cancel()
+            await self._images.close()
             with contextlib.suppress(CcvmError):
                 await stream.close()
 
@@ -106,6 +111,8 @@ class SessionStream:
                     self._sink.show_frame(decode_frame(data))
                     await self._pause(time.perf_counter() - began)
                     stream.send(Ack())
+                case ClipboardWanted():
+                    self._images.start(send_image(stream, message), "clipboard")
                 case Exited():
                     self._sink.show_end(message)
                     return

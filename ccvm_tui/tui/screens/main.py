@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from textual import on
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.fuzzy import Matcher
 from textual.message import Message
 from textual.screen import Screen
@@ -22,13 +22,11 @@ from ccvm_tui.protocol import Happened
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import guests, sessions, table
 from ccvm_tui.tui.actions.clipboard import Clipboard, GuestClipboard
-from ccvm_tui.tui.actions.guests import SessionLauncher
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.actions.table import ACTIONS, Action
 from ccvm_tui.tui.dialogs.add_project import AddProject
-from ccvm_tui.tui.dialogs.confirm import Confirm, UnexpectedConfirm
+from ccvm_tui.tui.dialogs.confirm import Confirm, ConfirmOrReview, UnexpectedConfirm
 from ccvm_tui.tui.dialogs.help import Help
-from ccvm_tui.tui.dialogs.logs import Logs
 from ccvm_tui.tui.dialogs.palette import Command, Palette, StartProject, UseTheme, commands
 from ccvm_tui.tui.dialogs.settings import ProjectSettings
 from ccvm_tui.tui.dialogs.switcher import Candidate, Switcher, candidates
@@ -36,11 +34,15 @@ from ccvm_tui.tui.model import attention
 from ccvm_tui.tui.model.guests import Guest
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.selection import Subject
-from ccvm_tui.tui.model.sessions import SessionKey, session_title
+from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
+from ccvm_tui.tui.screens.announce import announce
+from ccvm_tui.tui.screens.bridges import Bridges
+from ccvm_tui.tui.screens.egress_questions import EgressQuestions
+from ccvm_tui.tui.screens.guest_dialogs import GuestDialogs
+from ccvm_tui.tui.screens.zoom import zoom
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
-from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
 from ccvm_tui.tui.widgets.body import Body
 from ccvm_tui.tui.widgets.controls import ActionRequested, run_in_background, show_error, start
@@ -77,7 +79,7 @@ class MainScreen(Screen[None]):
         self.body = Body(self.tree_view, self.main_area, self.details, id="body")
         self.which_key = WhichKey(settings.leader, settings.keys, id="which-key")
         self.footer = FooterBar(id="footer")
-        self._launcher = SessionLauncher(
+        self._launcher = guests.SessionLauncher(
             self.model, starter, self.main_area.terminal_state, self.refresh_all, self._show_guest, self.open_session
         )
         self._clipboard = Clipboard(
@@ -89,9 +91,11 @@ class MainScreen(Screen[None]):
             self._clipboard,
             self._notify_briefly,
         )
+        self._bridges = Bridges(self, self.model.fleet, self._subject, self._notify_briefly, self._clipboard.copy)
+        self._guest_dialogs = GuestDialogs(self, self.model.fleet, self._subject, self._notify_briefly)
+        self._egress_questions = EgressQuestions(self)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
-        self._composed = False
-        self._host_focused = True
+        self._composed, self._host_focused = False, True
         self._host_title = ""
         self._preview_timer: Timer | None = None
 
@@ -123,6 +127,7 @@ class MainScreen(Screen[None]):
         for change in changes:
             self._announce(change)
         self._mark_seen()
+        self._egress_questions.update(self.model.fleet.guests.values())
 
     @on(MainArea.Changed)
     @on(Terminal.CopyModeToggled)
@@ -173,18 +178,15 @@ class MainScreen(Screen[None]):
             work = self._guest_clipboard.offer(key, self.model.sessions.get(key), event.data)
             if work is not None:
                 start(self, work, f"clipboard of {key}")
-        elif event.kind == "warning":
+        elif event.kind == "link":
+            self._bridges.offered(guest, event, table.shown_key(table.PAGE.tree_key))
+        elif event.kind in ("warning", "guard"):
             self.notify(plain(f"{guest}: {event.text}", 200), severity="warning", markup=False)
 
     def _announce(self, change: attention.Change) -> None:
         """Notify the user of a session that needs them, unless they are looking at it."""
-        key, info = change.key, self.model.sessions[change.key]
-        if self.model.is_muted(key) or (key == self.main_area.focused_session and self._host_focused):
-            return
-        title = f"{session_title(info)} · {key.guest}"
-        self.notify(plain(change.text, 200), title=plain(title, 80), timeout=6, markup=False)
-        if self.model.settings_of(key.guest, self.settings).notifications:
-            host_of(self).write(attention.notification(title, change.text))
+        if change.key != self.main_area.focused_session or not self._host_focused:
+            announce(self, change, self.model, self.settings)
 
     def _mark_seen(self) -> None:
         """Report to the keeper that the user has seen why the focused session needs them."""
@@ -226,12 +228,6 @@ class MainScreen(Screen[None]):
     def _text_copied(self, event: Terminal.Copied) -> None:
         start(self, partial(self._copy_selection, event.terminal, event.selection), "copy")
 
-    @on(Terminal.LinkClicked)
-    def _link_clicked(self, event: Terminal.LinkClicked) -> None:
-        if address := safe_link(event.address):
-            self.notify(f"Opening {plain(address, 150)}", timeout=3, markup=False)
-            self.app.open_url(address)
-
     def on_resize(self) -> None:
         """Adapt sidebar and details to the new width."""
         if self._composed:
@@ -247,8 +243,13 @@ class MainScreen(Screen[None]):
         self._refresh_details()
         self._mark_seen()
 
-    async def _ask(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        return await self.app.push_screen_wait(Confirm(question, lines, yes)) is True
+    async def _ask_about(self, guest: Guest, question: str, lines: Sequence[str], yes: str) -> bool:
+        """Ask whether a guest, or its last session, may end. Its edits can be reviewed first, which is no consent."""
+        dialog = ConfirmOrReview if guest.info is not None and guest.info.read_only else Confirm
+        answer = await self.app.push_screen_wait(dialog(question, lines, yes))
+        if answer is None and dialog is ConfirmOrReview:
+            self._guest_dialogs.review(guest)
+        return answer is True
 
     async def _ask_unexpected(self, question: str, lines: Sequence[str], yes: str) -> bool:
         return await self.app.push_screen_wait(UnexpectedConfirm(question, lines, yes, "refuse")) is True
@@ -258,16 +259,16 @@ class MainScreen(Screen[None]):
 
     async def _copy_selection(self, terminal: Terminal, selection: TextSelection) -> None:
         key, lines, ended = terminal.key, terminal.available_lines(), terminal.ended is not None
-        fleet = self.model.fleet
-        if result := await sessions.copy_selection(fleet, key, selection, lines, self._clipboard, ended=ended):
-            self._notify_briefly(result)
+        if done := await sessions.copy_selection(self.model.fleet, key, selection, lines, self._clipboard, ended=ended):
+            self._notify_briefly(done)
 
     # --- carrying out actions ------------------------------------------------------------------------------
 
     def _method_of(self, action: Action) -> Callable[[], None]:
-        """Return the method of the screen, the body or the main area that carries out an action."""
+        """Return the method of the screen or one of its parts that carries out an action."""
         name = f"action_{action.name}"
-        owner = next(owner for owner in (self, self.body, self.main_area) if hasattr(owner, name))
+        owners = (self, self._bridges, self._guest_dialogs, self.body, self.main_area)
+        owner = next(owner for owner in owners if hasattr(owner, name))
         method: Callable[[], None] = getattr(owner, name)
         return method
 
@@ -309,18 +310,6 @@ class MainScreen(Screen[None]):
         elif project:
             self.start_guest(project, kind)
 
-    async def _zoom(self, key: SessionKey) -> None:
-        try:
-            await sessions.attach(key, self.app.suspend())
-        except SuspendNotSupported:
-            self._notify_briefly("There is no terminal to zoom into")
-            return
-        finally:
-            host_of(self).reset()
-            self.app.refresh(layout=True)
-        if key in self.model.sessions:
-            self.open_session(key)
-
     def _run_command(self, command: Command | None) -> None:
         match command.does if command is not None else None:
             case Action() as action:
@@ -334,8 +323,7 @@ class MainScreen(Screen[None]):
                 self.post_message(self.ThemeChosen(name))
 
     def _open_candidate(self, candidate: Candidate | None) -> None:
-        if candidate is not None and candidate.key in self.model.sessions:
-            self.open_session(candidate.key)
+        self._open_if_any(candidate.key if candidate is not None and candidate.key in self.model.sessions else None)
 
     def _add_project(self, path: str | None) -> None:
         if path is None:
@@ -347,7 +335,7 @@ class MainScreen(Screen[None]):
         self.refresh_all()
         self.tree_view.move_to(project_row_id(path))
 
-    # --- the actions of the table; those of the body and of the main area are there -------------------------
+    # --- the actions of the table, except those of the other parts -------------------------------------------
 
     def action_open(self) -> None:
         """Open the row under the cursor."""
@@ -414,13 +402,15 @@ class MainScreen(Screen[None]):
         if self.main_area.ended_pane is not None:
             self.main_area.action_close_ended()
         elif (key := self._subject().session) is not None:
-            start(self, partial(guests.end_session, self.model, key, self._ask), f"end {key}")
+            ask = partial(self._ask_about, self.model.fleet.guests[key.guest])
+            start(self, partial(guests.end_session, self.model, key, ask), f"end {key}")
 
     def action_stop(self) -> None:
         """Stop the selected guest, or cancel its start."""
         subject = self._subject()
         if subject.guest is not None:
-            work = partial(guests.stop_guest, self.model, subject.guest, self._ask, self._notify_briefly)
+            ask = partial(self._ask_about, subject.guest)
+            work = partial(guests.stop_guest, self.model, subject.guest, ask, self._notify_briefly)
             start(self, work, f"stop {subject.guest.name}")
         else:
             self.model.starts.cancel(subject.project)
@@ -435,12 +425,7 @@ class MainScreen(Screen[None]):
         """Give the host terminal to the selected session until it detaches."""
         key = self._subject().session or self.model.selection.current
         if key is not None and self.main_area.ended_pane is None:
-            start(self, partial(self._zoom, key), "zoom", exclusive=True)
-
-    def action_logs(self) -> None:
-        """Show the logs of the selected guest."""
-        if (guest := self._subject().guest) is not None:
-            self.app.push_screen(Logs(guest))
+            start(self, partial(zoom, self, self.model.fleet, key, self.open_session), "zoom", exclusive=True)
 
     def action_settings(self) -> None:
         """Show the settings of the selected project."""

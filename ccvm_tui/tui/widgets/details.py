@@ -31,6 +31,13 @@ def sparkline(values: Sequence[float], width: int, top: float) -> str:
     return bars.rjust(width)
 
 
+def _ports_text(info: GuestInfo) -> str:
+    """Return the ports on which programs listen, and from where they are forwarded."""
+    hosts = {forward.guest: forward.host for forward in info.forwards}
+    ports = sorted({*info.usage.ports, *hosts})
+    return plain(", ".join(f"{port} ← :{hosts[port]}" if port in hosts else str(port) for port in ports), 200)
+
+
 class Details(VerticalScroll, can_focus=False):
     """Details about the selected guest and the current session."""
 
@@ -94,7 +101,13 @@ class Details(VerticalScroll, can_focus=False):
         writer.pair("project", "read only" if info.read_only else "read and write")
         if info.local_dirs:
             writer.pair("local dirs", plain(", ".join(info.local_dirs), 200))
-        writer.pair("network", "outgoing" if info.network == "user" else info.network)
+        writer.pair("egress", plain(info.egress.mode, 20))
+        if not info.egress.connected:
+            writer.line("⚠ the guest has no way out: its proxy or the gate in it does not run", "warning")
+        if info.egress.refused:
+            writer.line(f"  {info.egress.refused} connections were refused", "muted")
+        if ports := _ports_text(info):
+            writer.pair("ports", ports)
         writer.pair("agent", plain(info.agent, 40) or "none")
         writer.pair("image", info.image[:12] or "none")
         for warning in info.warnings:

@@ -26,6 +26,7 @@ from ccvm_tui.tui.model.scrollback import Intent
 from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey, closing_notice, last_screen
 from ccvm_tui.tui.terminal_io.app import host_of, inks_of
+from ccvm_tui.tui.terminal_io.style_book import safe_link
 from ccvm_tui.tui.widgets.controls import run_in_background, start
 from ccvm_tui.tui.widgets.page import Page, page_content
 from ccvm_tui.tui.widgets.session_pane import SessionPane
@@ -325,6 +326,13 @@ class MainArea(Container):
     async def _save(self, terminal: Terminal) -> None:
         path = await sessions.save_scrollback(self._model.fleet, terminal.key, terminal.grid)
         self.notify(f"Saved to {path}", timeout=6, markup=False)
+
+    @on(Terminal.LinkClicked)
+    def _link_clicked(self, event: Terminal.LinkClicked) -> None:
+        event.stop()
+        if address := safe_link(event.address):
+            self.notify(f"Opening {plain(address, 150)}", timeout=3, markup=False)
+            self.app.open_url(address)
 
     @on(Terminal.LinesNeeded)
     def _lines_needed(self, event: Terminal.LinesNeeded) -> None:

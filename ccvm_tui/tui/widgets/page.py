@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
+from ccvm_tui.boot import egress
 from ccvm_tui.config import Settings
 from ccvm_tui.errors import ConfigError
 from ccvm_tui.guest import GuestInfo, GuestState
@@ -187,7 +188,7 @@ def _project(inks: Inks, entry: ProjectEntry, settings: Settings | None, error: 
         lower.pair("accelerator", settings.accel)
         lower.pair("agent", settings.agent if settings.agent != "none" else "none, a shell")
         lower.pair("project", "read and write" if settings.writable_cwd else "read only, edits are discarded")
-        lower.pair("network", "outgoing connections" if settings.network == "user" else "none")
+        lower.pair("egress", egress.mode(settings))
         lower.pair("last session", "the guest keeps running" if settings.linger else "the guest stops with it")
     if entry.last:
         reason = entry.end.reason if entry.end is not None and death is None else ""

@@ -1,4 +1,4 @@
-"""The named pipe for reports of hooks: lines of ``STATE SESSION TEXT``, written by /usr/lib/ccvm/notify."""
+"""The named pipe for reports of programs: lines of ``STATE SESSION TEXT``, written by /usr/lib/ccvm/notify."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ PIPE = "/run/ccvm/notify"
 STATES = ("waiting", "done", "working")
 """The states that hooks can report."""
 
+OPEN = "open"
+"""The state with which ``xdg-open`` offers the address of a web page."""
+
 _TEXT_MAX = 500
+_ADDRESS_MAX = 2900
 
 
 def open_pipe(gid: int) -> int:
@@ -31,6 +35,8 @@ def parse(line: str) -> dict[str, object] | None:
     """Return the event that a line reports, or None if the line is not valid."""
     state, _, rest = line.strip().partition(" ")
     session, _, text = rest.partition(" ")
+    if state == OPEN:
+        return {"type": "event", "kind": "link", "session": session[:100], "address": text[: _ADDRESS_MAX + 1]}
     if state not in STATES:
         return None
     return {

@@ -9,12 +9,18 @@ import binascii
 import os
 import time
 
-from . import account, home_files, login, machine, network, programs, workspace
+from . import account, home_files, login, machine, network, programs, scratch, workspace
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+BRIDGE = "/run/ccvm/bridge"
+"""The directory of the user for sockets that the host listens on, through SSH."""
+
+OPEN_NETWORK, GATE, NO_NETWORK = "user", "gate", "none"
+"""The kinds of networks: a card of QEMU, the gate, or none."""
 
 _PREPARED = "/run/ccvm/prepared"
 _PREPARE_TIMEOUT = 20.0
@@ -48,7 +54,8 @@ class Settings:
         self.entropy = bytes.fromhex(message["entropy"])
         zone = message.get("timezone", {})
         self.timezone = str(zone.get("name", "")), binascii.a2b_base64(zone.get("data", ""))
-        self.network = str(message.get("network", "none"))
+        self.network = str(message.get("network", NO_NETWORK))
+        self.scratch = bool(message.get("scratch", False))
 
 
 def parse(message: dict[str, Any]) -> Settings:
@@ -68,26 +75,31 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     user = settings.user
     machine.seed(settings.entropy)
     machine.set_clock(settings.time_ns)
+    disk = scratch.start(user.owner) if settings.scratch else None
     on_phase("user")
     account.create(user)
     login.write_settings(settings.host_key, settings.authorized_key, user.name, user.uid)
     on_phase("sshd")
     start_login()
+    if settings.network == GATE:
+        from . import gate, servers
+
+        servers.ensure_running(gate.RECORD, gate.start)  # it starts meanwhile
     machine.name(settings.hostname)
     machine.set_timezone(*settings.timezone)
     machine.harden()
     _await_preparation()
     account.prepare_home(user)
     os.chown("/run/ccvm/sessions", *user.owner)
+    os.mkdir(BRIDGE, 0o700)
+    os.chown(BRIDGE, *user.owner)
     on_phase("mounts")
     _mount_workspace(settings)
     on_phase("network")
-    network.raise_loopback()
-    if settings.network != "none":
-        try:
-            network.configure()
-        except OSError as error:
-            raise CannotConfigure(f"the guest's network could not be set up: {error}") from error
+    try:
+        _set_up_network(settings.network)
+    except OSError as error:
+        raise CannotConfigure(f"the guest's network could not be set up: {error}") from error
     try:
         home_files.place(settings.files, user)
     except (KeyError, ValueError, OSError) as error:
@@ -99,6 +111,21 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
             raise CannotConfigure(f"{share.get('path')} could not be mounted: {error}") from error
     directory = str(settings.workspace["path"]) if settings.workspace else account.HOME
     programs.configure(user, settings.guest, directory)
+    if disk is not None and (problem := scratch.problem(disk)):
+        raise CannotConfigure(f"the scratch disk could not be set up: {problem}")
+
+
+def _set_up_network(kind: str) -> None:
+    """Set up the network. Raises OSError if that fails."""
+    network.raise_loopback()
+    if kind == OPEN_NETWORK:
+        network.configure()
+    elif kind == GATE:
+        from . import gate, redirect
+
+        network.configure_dummy()
+        gate.await_ready()
+        redirect.route()
 
 
 def _mount_workspace(settings: Settings) -> None:

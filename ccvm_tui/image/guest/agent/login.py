@@ -36,6 +36,7 @@ KexAlgorithms curve25519-sha256
 Compression no
 AllowTcpForwarding yes
 AllowStreamLocalForwarding yes
+StreamLocalBindUnlink yes
 GatewayPorts no
 X11Forwarding no
 AllowAgentForwarding no

@@ -137,6 +137,10 @@ class Agent:
         self._keep_running(programs.RECORD, programs.start)
         if refresh.is_needed():
             self._keep_running(refresh.RECORD, refresh.start)
+        if ports.find(ports.EGRESS) is not None:
+            from . import gate
+
+            self._keep_running(gate.RECORD, gate.start)
 
     def _keep_running(self, record: str, start: Callable[[], int]) -> None:
         """Start a server unless it runs, and restart it whenever it exits."""

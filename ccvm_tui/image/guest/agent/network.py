@@ -1,4 +1,8 @@
-"""Configuration of the network card with the fixed addresses of QEMU's user network (slirp), without DHCP."""
+"""Configuration of the network card, without DHCP.
+
+With an open network it is QEMU's, with the fixed addresses of its user network (slirp). Otherwise it is one of the
+module ``dummy`` with the same address, so that programs see a network; the gate receives their connections.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,16 @@ from _socket import AF_INET, SOCK_DGRAM, inet_aton, socket
 
 from .files import write
 
+DUMMY = "dummy0"
+"""The card that the module ``dummy`` creates."""
+
 ADDRESS, NETMASK, GATEWAY, NAMESERVER = "10.0.2.15", "255.255.255.0", "10.0.2.2", "10.0.2.3"
+
+PROXY = ("127.0.0.1", 3128)
+"""The address of the gate's proxy, for programs that are configured to use one."""
+
+GATE_RECORD = "/run/ccvm/gate.pid"
+"""The file with the pid of the gate, if there is one."""
 
 # netdevice(7) and rtentry(7); numbers from linux/sockios.h
 _SIOCADDRT = 0x890B
@@ -33,18 +46,29 @@ def raise_loopback() -> None:
 
 def configure() -> None:
     """Set up the card's address, the default route and the name server. Raises OSError if there is no card."""
-    card = next((name for name in sorted(os.listdir("/sys/class/net")) if name != "lo"), None)
+    card = next((name for name in sorted(os.listdir("/sys/class/net")) if name not in ("lo", DUMMY)), None)
     if card is None:
         raise OSError("the host gave this guest no network card")
-    control = socket(AF_INET, SOCK_DGRAM, 0)
-    fcntl.ioctl(control.fileno(), _SIOCSIFADDR, _request(card, _address(ADDRESS)))
-    fcntl.ioctl(control.fileno(), _SIOCSIFNETMASK, _request(card, _address(NETMASK)))
-    _up(control, card)
+    control = _set_address(card, NETMASK)
     default, gateway = _address("0.0.0.0"), _address(GATEWAY)
     route = struct.pack(_RTENTRY, 0, default, gateway, default, _RTF_UP_GATEWAY, 0, 0, 0, 0, 0, 0, 0, 0)
     fcntl.ioctl(control.fileno(), _SIOCADDRT, route)
     control.close()
     write("/etc/resolv.conf", f"nameserver {NAMESERVER}\n")
+
+
+def configure_dummy() -> None:
+    """Set up the address of the dummy card and the name server. Raises OSError if there is no such card."""
+    _set_address(DUMMY, "255.255.255.255").close()
+    write("/etc/resolv.conf", f"nameserver {NAMESERVER}\n")
+
+
+def _set_address(card: str, netmask: str) -> socket:
+    control = socket(AF_INET, SOCK_DGRAM, 0)
+    fcntl.ioctl(control.fileno(), _SIOCSIFADDR, _request(card, _address(ADDRESS)))
+    fcntl.ioctl(control.fileno(), _SIOCSIFNETMASK, _request(card, _address(netmask)))
+    _up(control, card)
+    return control
 
 
 def _up(control: socket, card: str) -> None:

@@ -11,6 +11,9 @@ CONTROL = "ccvm.control"
 SSH = "ccvm.ssh"
 """The name of the SSH port."""
 
+EGRESS = "ccvm.egress"
+"""The name of the port of the gate, which only guests with restricted egress have."""
+
 _SYSFS = "/sys/class/virtio-ports"
 _TIMEOUT = 10.0
 
@@ -28,7 +31,7 @@ def open_port(name: str, sysfs: str = _SYSFS) -> int:
     return os.open(f"/dev/{device}", os.O_RDWR | os.O_CLOEXEC)
 
 
-def find(name: str, sysfs: str) -> str | None:
+def find(name: str, sysfs: str = _SYSFS) -> str | None:
     """Return the device of the port ``name``, or None if it does not exist (yet)."""
     try:
         devices = os.listdir(sysfs)

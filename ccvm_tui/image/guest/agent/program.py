@@ -30,6 +30,7 @@ _FILES_HARD, _FILES_SOFT = 1 << 20, 1024
 _FOREGROUND = b"/usr/lib/ccvm/foreground"
 _AGENT = b"/opt/ccvm/agent"
 _SESSIONS = "/run/ccvm/sessions"
+_DEFAULTS = {b"LANG": b"C.UTF-8", b"BROWSER": b"/usr/local/bin/xdg-open"}
 
 
 def command(start: wire.Start) -> list[bytes]:
@@ -188,7 +189,7 @@ def _become(
             break
         except OSError:
             continue
-    env = {b"LANG": b"C.UTF-8", **dict(start.env), **context.env, b"CCVM_SESSION": start.session}
+    env = {**_DEFAULTS, **dict(start.env), **context.env, b"CCVM_SESSION": start.session}
     error = _execute(argv, env)
     os.write(2, b"ccvm: " + argv[0][:_CHUNK] + b": " + os.strerror(error).encode() + b"\n")
     os._exit(_NOT_FOUND if error == errno.ENOENT else _NOT_RUN)

@@ -57,7 +57,7 @@ def configure(user: User, guest: str, workspace: str) -> None:
 
 def start() -> int:
     """Start the program server and return its pid."""
-    context = _load_context()
+    context = load_context()
     listener = _listen(context)  # before the agent reports that the guest is ready
     pid = os.fork()
     if pid == 0:
@@ -73,7 +73,8 @@ def start() -> int:
     return pid
 
 
-def _load_context() -> ProgramContext:
+def load_context() -> ProgramContext:
+    """Return the program context of a configured guest."""
     with open(_SETTINGS) as file:
         return ProgramContext(*loads(file.read()))  # type: ignore[misc]  # written by ``configure``
 

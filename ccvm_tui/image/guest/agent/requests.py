@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import machine, processes, terminfo
+import os
+
+from . import editor, listening, machine, network, processes, terminfo
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -26,7 +28,17 @@ def answer(request: Request) -> Answer:
 
 
 def _stats(_: Request) -> Answer:
-    return processes.stats()
+    return {**processes.stats(), "ports": _ports_of_programs()}
+
+
+def _ports(_: Request) -> Answer:
+    return {"ports": _ports_of_programs()}
+
+
+def _ports_of_programs() -> list[int]:
+    """Return the ports on which programs listen, without that of the gate."""
+    gate = network.PROXY[1] if os.path.exists(network.GATE_RECORD) else None
+    return [port for port in listening.ports() if port != gate]
 
 
 def _time(request: Request) -> Answer:
@@ -49,8 +61,15 @@ def _processes(request: Request) -> Answer:
     return processes.of_session(str(request["session"]))
 
 
+def _editor(request: Request) -> Answer:
+    editor.install(str(request["host_key"]), str(request["authorized_key"]))
+    return {"command": editor.COMMAND}
+
+
 _OPERATIONS: dict[str, Callable[[Request], Answer]] = {
     "stats": _stats,
+    "ports": _ports,
+    "editor": _editor,
     "time": _time,
     "terminfo": _terminfo,
     "signal": _signal,

@@ -1,0 +1,79 @@
+"""The messages of the protocol about a guest's connections to other hosts.
+
+They are part of ``ccvm_tui.protocol``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ccvm_tui.packing import Message
+
+
+class Egress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The guest's way to the network; see the settings ``egress`` and those that begin with it.
+
+    ``mode`` is the value of the setting. ``allow`` and ``deny`` are rules (``ccvm_tui.egress.policy``), ``ports`` those
+    of rules without a port.
+    """
+
+    mode: str = "public"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    ports: tuple[int, ...] = (443,)
+
+
+class GetEgress(Message, frozen=True):
+    """Return the rules of the guest's egress and the attempts that have changed after ``version``, as EgressReport."""
+
+    version: int = 0
+
+
+class ChangeEgress(Message, frozen=True):
+    """Add a rule, which takes effect at once, or remove it. ``effect`` is allow, deny or forget."""
+
+    effect: str
+    rule: str
+
+
+class AnswerEgress(Message, frozen=True):
+    """Answer one of the questions in ``EgressInfo``, for the held connections or, unless ``once``, for the guest."""
+
+    question: str
+    allow: bool
+    once: bool
+
+
+class EgressAttempt(Message, frozen=True):
+    """An attempt of the guest to reach a host; see ``ccvm_tui.egress.record.Attempt``."""
+
+    number: int
+    time: float
+    via: str
+    host: str
+    port: int
+    outcome: str
+    rule: str = ""
+    reason: str = ""
+    address: str = ""
+    session: str = ""
+    sent: int = 0
+    received: int = 0
+
+
+class EgressReport(Message, frozen=True):
+    """The rules of the guest's egress, in the order of their precedence, and attempts.
+
+    ``learned`` are the rules, of hosts that are allowed, that were added while the guest ran. ``version`` is for the
+    next GetEgress.
+    """
+
+    version: int
+    attempts: tuple[EgressAttempt, ...] = ()
+    allowed: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    learned: tuple[str, ...] = ()
+
+
+Request = GetEgress | ChangeEgress | AnswerEgress
+"""The part of ``protocol.Request``."""
