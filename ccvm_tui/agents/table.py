@@ -100,7 +100,8 @@ class Agent:
     are the variables with the agent's API keys. ``hosts`` are the hosts that it needs, which are always reachable.
     ``instructions`` is the file with the user's instructions, to which the text about the guest is appended.
     ``additions`` are files to which the hooks for attention are added; they and ``instructions`` are below the agent's
-    directory. ``history`` is the directory below it with conversations, for guests that share it. ``signs`` are texts
+    directory. ``variables`` are set in the guest's sessions, for instance to stop updates.
+    ``history`` is the directory below it with conversations, for guests that share it. ``signs`` are texts
     on the screen for what has no hook; the first one that matches counts.
     """
 
@@ -115,6 +116,7 @@ class Agent:
     keys: tuple[str, ...]
     additions: Mapping[str, Additions]
     hosts: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
     history: str = ""
     signs: tuple[Sign, ...] = ()
 
@@ -158,6 +160,7 @@ CLAUDE = Agent(
         *("api.anthropic.com", "claude.ai", "claude.com", "platform.claude.com", "console.anthropic.com"),
         "mcp-proxy.anthropic.com",
     ),
+    variables={"DISABLE_AUTOUPDATER": "1"},
     history="projects",
     signs=(
         Sign(r"(Do you want|Would you like) to (proceed|make this edit|create)\b", Activity.WAITING, "question"),
@@ -222,6 +225,7 @@ GEMINI = Agent(
         *("generativelanguage.googleapis.com", "cloudcode-pa.googleapis.com", "oauth2.googleapis.com"),
         *("accounts.google.com", "www.googleapis.com"),
     ),
+    variables={"GEMINI_CLI_NO_RELAUNCH": "true"},  # it starts itself again for a larger heap, which doubles the start
     signs=(Sign(r"Request cancelled\.", Activity.IDLE),),
 )
 
@@ -248,6 +252,7 @@ OPENCODE = Agent(
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_API_KEY"),
     additions={"plugin/ccvm.js": hooks.opencode},
     hosts=("opencode.ai", "models.dev", "api.anthropic.com", "api.openai.com", "openrouter.ai"),
+    variables={"OPENCODE_DISABLE_AUTOUPDATE": "1"},
 )
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, GEMINI, OPENCODE)}

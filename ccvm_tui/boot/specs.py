@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ccvm_tui.agents import AGENTS
 from ccvm_tui.boot import terminfo
 from ccvm_tui.boot.egress import egress
 from ccvm_tui.boot.sharing import key_variables, sharing
@@ -61,15 +62,19 @@ def session_spec(
     name: str = "",
     detached: bool = False,
 ) -> SessionSpec:
-    """Return the parameters of a session for a terminal of ``size``, with the user's API keys in its environment."""
+    """Return the parameters of a session for a terminal of ``size``.
+
+    Its environment has the variables of the guest's agent, and the user's API keys.
+    """
     forwarded = (*_FORWARDED, *key_variables(settings))
+    own = AGENTS[settings.agent].variables if settings.agent in AGENTS else {}
     term = environ.get("TERM", "") or "xterm-256color"
     if detached and not size.width:  # the emulator reports this size to programs
         size = size.with_cell(DEFAULT_CELL)
     return SessionSpec(
         kind=kind,
         argv=argv,
-        env={variable: environ[variable] for variable in forwarded if environ.get(variable)},
+        env={**own, **{variable: environ[variable] for variable in forwarded if environ.get(variable)}},
         term=term,
         terminfo=terminfo.compiled_entry(term, environ),
         size=size,
