@@ -80,7 +80,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A text on the screen of an agent that tells what it is doing, for states that no hook reports.
+    """A text on the screen of an agent that shows its state, for states that no hook reports.
 
     ``pattern`` is a regular expression for a line. ``activity`` is the state, and ``text`` the reason why the user is
     needed, or empty. The screen is only examined when an agent that reports to be working prints nothing.

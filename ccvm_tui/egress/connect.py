@@ -62,7 +62,7 @@ its TLS, if any, begins with the first bytes of the stream.
 """
 
 Reply = Callable[[str], Awaitable[None]]
-"""A function that tells the program, in the protocol that it speaks, why it is not connected."""
+"""A function that reports to the program, in its protocol, why it is not connected."""
 
 ServeHttp = Callable[[Stream, Upstream], Awaitable[None]]
 """A function that serves the requests of a program that is connected, each of which must be examined."""

@@ -40,7 +40,7 @@ class Mode(StrEnum):
 
 
 class Effect(StrEnum):
-    """What happens with a connection."""
+    """The decision about a connection."""
 
     ALLOW = "allow"
     ASK = "ask"

@@ -27,7 +27,7 @@ _PREPARE_TIMEOUT = 20.0
 
 
 class CannotConfigure(Exception):
-    """The configuration failed. ``hint`` tells the user how to fix it, and may be empty."""
+    """The configuration failed. ``hint`` explains how to fix it, and may be empty."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
