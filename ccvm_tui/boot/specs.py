@@ -36,6 +36,7 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         egress=egress(settings),
         seccomp=settings.seccomp,
         confine=settings.confine,
+        require_confinement=settings.require_confinement,
         guard=settings.guard,
         sudo=settings.agent_sudo,
         scratch_gib=settings.vm_disk_size,

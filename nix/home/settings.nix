@@ -99,10 +99,15 @@ in
     scrollback =
       row "scrollback" (types.ints.between 0 1000000) 10000
         "number of scrollback lines kept for each session";
-    seccomp = row "seccomp" types.bool true "whether QEMU runs with its system call filter";
+    seccomp =
+      row "seccomp" types.bool true
+        "whether QEMU and the file server run with system call filters";
     confine =
       row "confine" types.bool true
         "whether Landlock confines QEMU to the image, and the file server to the project";
+    requireConfinement =
+      row "require_confinement" types.bool false
+        "whether a guest is refused if Landlock or system call filters are missing or off";
     guard =
       row "guard"
         (types.enum [
