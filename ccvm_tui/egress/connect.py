@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -123,7 +124,11 @@ class Connector:
         except LookupFailed:
             reason = f"the name {hosts.text(host)} cannot be resolved at the moment"
         except OSError as error:
-            reason = f"{hosts.text(host, port)} cannot be reached: {error.strerror or error}"
+            target = hosts.text(host, port)
+            self._record.fail(attempt, f"{target} cannot be reached: {error.strerror or error}")
+            # without the address, which may be of the host's network
+            told = os.strerror(error.errno) if error.errno else "it does not answer"
+            raise Unreachable(f"{target} cannot be reached: {told}\n") from error
         else:
             address = hosts.parse(writer.get_extra_info("peername")[0])
             assert not isinstance(address, str)
