@@ -116,7 +116,7 @@ class Guest:
     @staticmethod
     def _ccvm_tui(*args: str, **settings: str) -> str:
         environment = {**os.environ, **settings}
-        return subprocess.run([*COMMAND, *args], check=True, capture_output=True, text=True, env=environment).stdout
+        return subprocess.run([*COMMAND, *args], check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
 
     def run(self, *argv: str, stdin: BinaryIO | None = None) -> str:
         """Run a program in the guest, and return its output. Raises CalledProcessError if it fails."""
@@ -184,7 +184,7 @@ class Measurement:
             file.truncate(self._size * MIB)
             file.seek(0)
             began = time.perf_counter()
-            self._proxied.run("sh", "-c", "cat >/dev/null", stdin=file)  # type: ignore[arg-type]
+            self._proxied.run("sh", "-c", "cat >/dev/null", stdin=file)
             return time.perf_counter() - began
 
     def crowd(self) -> None:
@@ -227,10 +227,14 @@ def packages(guest: Guest, repository: str) -> Iterator[tuple[str, float]]:
 
 @contextlib.contextmanager
 def served_repository(directory: Path) -> Iterator[int]:
-    """Serve a bare clone of this checkout by HTTP, as plain files, and yield the port."""
+    """Serve a repository with this checkout's files by HTTP, as plain files, and yield the port."""
+    tree = directory / "tree"
+    shutil.copytree(Path(__file__).resolve().parents[1] / "ccvm_tui", tree)
+    author = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"]
+    for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "files"]):
+        subprocess.run(["git", *command], cwd=tree, check=True)
     bare = directory / "repository.git"
-    checkout = Path(__file__).resolve().parents[1]
-    subprocess.run(["git", "clone", "-q", "--bare", "--depth", "50", checkout.as_uri(), bare], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", tree, bare], check=True)
     subprocess.run(["git", "-C", bare, "update-server-info"], check=True)
     with socket.create_server(("0.0.0.0", 0)) as free:
         port = free.getsockname()[1]
@@ -253,7 +257,7 @@ def measure(options: argparse.Namespace, directory: Path) -> Figures:
     with contextlib.ExitStack() as running:
         running.callback(sink.terminate)
         port = running.enter_context(served_repository(directory)) if options.packages else 0
-        allowed = " ".join(f"{target[0]}:{number}" for number in (target[1], port) if number)
+        allowed = ",".join(f"{target[0]}:{number}" for number in (target[1], port) if number)
         proxied = Guest(directory / "proxied", CCVM_EGRESS="public", CCVM_EGRESS_ALLOWLIST=allowed)
         running.callback(proxied.stop)
         user = Guest(directory / "user", CCVM_EGRESS="open")

@@ -91,9 +91,9 @@ class Connector:
         """The current policy."""
         return self._decider.policy
 
-    async def admit(self, via: str, host: Host, port: int) -> Attempt:
-        """Return the attempt to connect to a host, which is recorded. Raises Refused."""
-        attempt = self._record.begin(via, host, port)
+    async def admit(self, via: str, host: Host, port: int, session: str) -> Attempt:
+        """Return the attempt of a ``session`` to connect to a host, which is recorded. Raises Refused."""
+        attempt = self._record.begin(via, host, port, session)
         verdict = await self._decider.for_host(host, port, lambda: self._record.hold(attempt))
         self.judge(attempt, host, port, verdict)
         return attempt
@@ -104,10 +104,10 @@ class Connector:
         if not verdict.allowed:
             raise Refused(refusal.explain(self._guest, host, port, verdict))
 
-    def refuse(self, via: str, host: Host, port: int, reason: str) -> NoReturn:
+    def refuse(self, via: str, host: Host, port: int, reason: str, session: str) -> NoReturn:
         """Record a request for another host than ``host``, for which the connection is. Raises Refused."""
         verdict = Verdict(Effect.DENY, "name", reason)
-        self._record.decide(self._record.begin(via, host, port), verdict)
+        self._record.decide(self._record.begin(via, host, port, session), verdict)
         raise Refused(refusal.explain(self._guest, host, port, verdict))
 
     async def dial(self, attempt: Attempt, host: Host, port: int) -> Upstream:
@@ -178,7 +178,7 @@ class Connector:
         ``accept`` is sent to the program once the connection is made.
         """
         try:
-            attempt = await self.admit(via, host, port)
+            attempt = await self.admit(via, host, port, stream.destination.session)
             if (serve := self.intercept(host, port)) is not None:
                 await stream.write(accept)
                 await serve(stream, str(host), port, lambda: self.dial(attempt, host, port))

@@ -158,7 +158,8 @@ class _Requests:
 
     def _refuse_name(self, allowed: tuple[Host, int], header: str) -> NoReturn:
         """Refuse a request whose header names another host than the connection or the URL. Raises Refused."""
-        self._connector.refuse("http", *allowed, f"the host in its request is {header[: hosts.NAME_MAX]}")
+        reason = f"the host in its request is {header[: hosts.NAME_MAX]}"
+        self._connector.refuse("http", *allowed, reason, self._stream.destination.session)
 
     # --- the connection to the host -----------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class _Requests:
                 return
         await self._stack.aclose()
         self._upstream = None
-        attempt = await self._connector.admit("http", target.host, target.port)
+        attempt = await self._connector.admit("http", target.host, target.port, self._stream.destination.session)
         self._use(await self._connector.dial(attempt, target.host, target.port))
         assert self._upstream is not None
         await self._stack.enter_async_context(self._connector.using(self._stream, self._upstream))
