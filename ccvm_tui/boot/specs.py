@@ -33,7 +33,7 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         read_only=not settings.writable_cwd,
         local_dirs=settings.local_dirs,
         network=settings.network,
-        egress=egress(settings),
+        egress=egress(settings, environ),
         seccomp=settings.seccomp,
         confine=settings.confine,
         require_confinement=settings.require_confinement,

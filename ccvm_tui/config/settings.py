@@ -217,6 +217,12 @@ class Settings:
         "hosts, addresses and presets that the guest can reach; those of its agent are always reachable",
         variable="CCVM_EGRESS_ALLOWLIST",
     )
+    egress_proxy: str = setting(
+        "auto",
+        kinds.choice("auto", "none"),
+        "whether connections of guests go through the proxy that http_proxy, https_proxy and no_proxy name",
+        variable="CCVM_EGRESS_PROXY",
+    )
     egress_denylist: tuple[str, ...] = setting(
         (), kinds.HOSTS, "hosts and addresses that the guest cannot reach", variable="CCVM_EGRESS_DENYLIST"
     )

@@ -84,6 +84,12 @@ in
     egressAllowlist =
       row "egress_allowlist" (types.listOf host) [ ]
         "hosts, addresses and presets that the guest can reach; those of its agent are always reachable";
+    egressProxy =
+      row "egress_proxy"
+        (types.enum [
+          "auto"
+          "none"
+        ]) "auto" "whether connections of guests go through the proxy that http_proxy, https_proxy and no_proxy name";
     egressDenylist =
       row "egress_denylist" (types.listOf host) [ ]
         "hosts and addresses that the guest cannot reach";
