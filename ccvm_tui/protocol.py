@@ -121,6 +121,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     egress: outbound.Egress = outbound.Egress()
     seccomp: bool = True
     confine: bool = True
+    require_confinement: bool = False
     guard: str = "block"
     sudo: bool = True
     scratch_gib: int = 0

@@ -29,7 +29,7 @@ from ccvm_tui.keeper.guests import Facts, GuestOwner
 from ccvm_tui.keeper.login import Login
 from ccvm_tui.keeper.shares import Shares, remember_start
 from ccvm_tui.keeper.staging import Staged, messages, stage
-from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits
+from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits, protection
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
@@ -149,6 +149,8 @@ class VmGuest:
     async def _start_machine(self, image: Image, runtime: Runtime | None) -> None:
         self._owner.begin_phase("accelerator")
         spec = self._spec
+        for gap in protection.check(landlock=spec.confine, filters=spec.seccomp, required=spec.require_confinement):
+            self._owner.warn(gap)
         image.quick_check(spec.layer)
         sized = limits.clamp(spec.memory_mib, spec.cores, limits.Host.here())
         for warning in sized.warnings:

@@ -84,6 +84,12 @@ in
     egressAllowlist =
       row "egress_allowlist" (types.listOf host) [ ]
         "hosts, addresses and presets that the guest can reach; those of its agent are always reachable";
+    egressProxy =
+      row "egress_proxy"
+        (types.enum [
+          "auto"
+          "none"
+        ]) "auto" "whether connections of guests go through the proxy that http_proxy, https_proxy and no_proxy name";
     egressDenylist =
       row "egress_denylist" (types.listOf host) [ ]
         "hosts and addresses that the guest cannot reach";
@@ -99,10 +105,15 @@ in
     scrollback =
       row "scrollback" (types.ints.between 0 1000000) 10000
         "number of scrollback lines kept for each session";
-    seccomp = row "seccomp" types.bool true "whether QEMU runs with its system call filter";
+    seccomp =
+      row "seccomp" types.bool true
+        "whether QEMU and the file server run with system call filters";
     confine =
       row "confine" types.bool true
         "whether Landlock confines QEMU to the image, and the file server to the project";
+    requireConfinement =
+      row "require_confinement" types.bool false
+        "whether a guest is refused if Landlock or system call filters are missing or off";
     guard =
       row "guard"
         (types.enum [
