@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ccvm_tui import claim, paths
+from ccvm_tui.attempt.spec import AttemptSpec
 from ccvm_tui.boot.specs import launch_spec, session_spec
 from ccvm_tui.boot.start import ConsoleOutput, Ready, Request, start
 from ccvm_tui.cli.attach import Ending, attach, report_outcome
@@ -39,6 +40,7 @@ T = TypeVar("T")
 class NewSession:
     """A session to open.
 
+    ``attempt`` are the parameters of an attempt, None for a session in the project's own guest.
     With ``detach`` the session is started, but not attached. With ``destroy``, ``open_session`` returns only after the
     guest has stopped, unless the user has detached or the guest has other sessions. With ``debug`` the guest's console
     is shown while it boots, and stored in a file.
@@ -53,6 +55,7 @@ class NewSession:
     detach: bool = False
     destroy: bool = False
     debug: bool = False
+    attempt: AttemptSpec | None = None
 
 
 def open_session(wanted: NewSession) -> int:
@@ -106,12 +109,12 @@ async def _run_in_pipes(wanted: NewSession) -> int:
 
 async def _start(wanted: NewSession, session: SessionSpec | None) -> Ready:
     """Start the guest and the session. Raises UserError if that fails, _Signalled if a signal interrupts it."""
-    spec = launch_spec(wanted.project, wanted.guest, wanted.settings, os.environ)
+    spec = launch_spec(wanted.project, wanted.guest, wanted.settings, os.environ, wanted.attempt)
     request = Request(spec, wanted.settings, session, agent_wanted=wanted.kind is SessionKind.AGENT)
     with _console(wanted) as console:
         ready = await _interruptible(_show_start(request, console))
     with contextlib.suppress(OSError):  # the history is a convenience
-        History().remember(str(wanted.project.path), wanted.guest)
+        History().remember(str(wanted.project.path), wanted.guest if wanted.attempt is None else wanted.project.name)
     return ready
 
 

@@ -14,9 +14,12 @@ from typing import Protocol
 from ccvm_tui import __version__
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.aio import Background
+from ccvm_tui.attempt.script import Places
+from ccvm_tui.attempt.spec import PROJECT
 from ccvm_tui.bridging import ClipboardWanted, Notice
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
 from ccvm_tui.guest import TRANSITIONS, Activity, EgressInfo, Forward, GuestInfo, GuestState, Phase, SessionInfo, Usage
+from ccvm_tui.keeper.attempt import Attempt
 from ccvm_tui.keeper.clipboard import ClipboardImages
 from ccvm_tui.keeper.forwards import Forwards
 from ccvm_tui.keeper.guests import Guest, LocalGuest
@@ -89,16 +92,24 @@ class Keeper:
         self.stopped = asyncio.Event()
         self.screen = ScreenLink(on_reply=self._reply, on_event=self._screen_event, on_lost=self._screen_lost)
         self.guest: Guest = self._make_guest()
+        self.attempt = self._make_attempt()
         self.forwards = Forwards(self.guest.connect, self.mark_changed)
         self.links = Links()
         self.clipboard = ClipboardImages(self._ask_client, self.record_event)
 
     def _make_guest(self) -> Guest:
         if not self.spec.image:
-            return LocalGuest(self.spec)
+            return LocalGuest(self.spec, self.paths)
         from ccvm_tui.keeper.vm import VmGuest
 
         return VmGuest(self.spec, self.paths, self)
+
+    def _make_attempt(self) -> Attempt | None:
+        spec = self.spec
+        if spec.attempt is None:
+            return None
+        places = Places(PROJECT, spec.project) if spec.image else Places(spec.project, str(self.paths.local_clone))
+        return Attempt(spec.attempt, spec.project, places, self.warn)
 
     # --- boot and end -------------------------------------------------------------------------------------
 
@@ -143,6 +154,9 @@ class Keeper:
 
     async def _boot(self) -> None:
         transport, _ = await asyncio.gather(self.guest.boot(), self.screen.start())
+        if self.attempt is not None:
+            self.begin_phase("clone")
+            await self.attempt.create(transport)
         self.begin_phase("session")
         if self.spec.session is not None:
             await self._open(self.spec.session, transport)
@@ -403,6 +417,7 @@ class Keeper:
             forwards=self.forwards.all(),
             links=self.links.all(),
             egress=self._egress_info(),
+            attempt=self.attempt.info() if self.attempt is not None else None,
         )
 
     def _egress_info(self) -> EgressInfo:
