@@ -19,7 +19,7 @@ from __future__ import annotations
 import msgspec
 
 from ccvm_tui import bridging, edits, outbound, packing
-from ccvm_tui.attempt.spec import AttemptSpec
+from ccvm_tui.attempt.spec import AttemptSpec, CheckAttempt
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.framing import frame
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
@@ -358,6 +358,7 @@ Request = (
     | AllowGuarded
     | Seen
     | Mute
+    | CheckAttempt
     | bridging.Request
     | edits.Request
     | outbound.Request

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ccvm_tui.packing import Message
+
 PROJECT = "/mnt/project"
 """The directory in the guest at which the host's checkout is mounted, read-only."""
 
@@ -24,3 +26,9 @@ class AttemptSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     removed: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     with_changes: bool = False
+
+
+class CheckAttempt(Message, frozen=True):
+    """Ask the guest for the state of its attempt, and return it as Info, without ``wait`` before the guest replies."""
+
+    wait: bool = True

@@ -18,6 +18,7 @@ from ccvm_tui.boot.specs import launch_spec, session_spec
 from ccvm_tui.boot.start import ConsoleOutput, Ready, Request, start
 from ccvm_tui.cli.attach import Ending, attach, report_outcome
 from ccvm_tui.cli.boot_line import BootLine
+from ccvm_tui.cli.kept_attempt import report_kept
 from ccvm_tui.cli.standard_streams import execute
 from ccvm_tui.cli.tty import has_terminal, require_terminal, size
 from ccvm_tui.client import listing
@@ -88,6 +89,8 @@ async def _run_on_terminal(wanted: NewSession) -> int:
         print(f"{wanted.guest}/{session}")
         return 0
     outcome = await attach(wanted.guest, session, wanted.settings)
+    if wanted.attempt is not None and outcome.ending is Ending.EXITED and not wanted.settings.linger:
+        await report_kept(wanted.guest)
     if wanted.destroy and outcome.ending is Ending.EXITED:
         await _wait_for_end(wanted.guest)
     return report_outcome(wanted.guest, session, outcome)
@@ -103,7 +106,8 @@ async def _run_in_pipes(wanted: NewSession) -> int:
     try:
         return await execute(wanted.guest, argv, env)
     finally:
-        if ready.started and not wanted.settings.linger:
+        kept = wanted.attempt is not None and await report_kept(wanted.guest)
+        if ready.started and not wanted.settings.linger and not kept:
             await asyncio.to_thread(_stop_if_unused, wanted.guest)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable
 
 from ccvm_tui.attempt import host, script
+from ccvm_tui.attempt.losses import lost
 from ccvm_tui.attempt.script import Places, State
-from ccvm_tui.attempt.spec import AttemptSpec
+from ccvm_tui.attempt.spec import PROJECT, AttemptSpec
 from ccvm_tui.errors import BootError, UserError
 from ccvm_tui.guest import AttemptInfo, SessionKind
-from ccvm_tui.protocol import SessionSpec
+from ccvm_tui.paths import GuestPaths
+from ccvm_tui.protocol import LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Channel, Transport
 
 log = logging.getLogger(__name__)
@@ -22,6 +26,12 @@ START_TIMEOUT = 600.0
 
 STATE_TIMEOUT = 60.0
 """Seconds within which the guest must report the state of its attempt."""
+
+INTERVAL = 5.0
+"""Minimum seconds between two requests for the state."""
+
+PAUSE_FACTOR = 20
+"""The multiple of the duration of a request for the state that passes until the next one."""
 
 OUTPUT_MAX = 1 << 20
 """Maximum length of the output of a command, in bytes."""
@@ -54,13 +64,25 @@ class _Command:
 
 
 class Attempt:
-    """The attempt ``spec`` of a guest that shares ``project``. ``warn`` receives warnings for the user."""
+    """The attempt ``spec`` of a guest that shares ``project``.
 
-    def __init__(self, spec: AttemptSpec, project: str, places: Places, warn: Callable[[str], None]) -> None:
+    ``warn`` receives warnings for the user, and ``changed`` is called after each new state.
+    """
+
+    def __init__(
+        self,
+        spec: AttemptSpec,
+        project: str,
+        places: Places,
+        warn: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
         self._spec = spec
         self._project = project
         self._places = places
         self._warn = warn
+        self._changed = changed
+        self._soon = asyncio.Event()
         self._state = State(branch=spec.name)
 
     def info(self) -> AttemptInfo:
@@ -103,7 +125,37 @@ class Attempt:
             raise UserError(
                 "the guest does not report the state of its attempt", "it may be paused or very busy"
             ) from error
+        self._changed()
         return self.info()
+
+    async def loss(self, transport: Transport) -> str:
+        """Return what would be lost if the guest stopped, for the user, or an empty string."""
+        try:
+            return lost(await self.refresh(transport))
+        except UserError as error:
+            return error.message
+
+    async def follow(self, transport: Transport, last_use: Callable[[], float]) -> None:
+        """Ask for the state after programs were used, until cancelled.
+
+        ``last_use`` returns when that was, in seconds since 1970. The more time a request takes in the guest, the less
+        often it happens.
+        """
+        asked, interval = 0.0, INTERVAL
+        while True:
+            if last_use() >= asked or self._soon.is_set():
+                self._soon.clear()
+                asked = time.time()
+                with contextlib.suppress(UserError):
+                    await self.refresh(transport)
+                interval = max(INTERVAL, PAUSE_FACTOR * (time.time() - asked))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    await self._soon.wait()
+
+    def refresh_soon(self) -> None:
+        """Let ``follow`` ask for the state now."""
+        self._soon.set()
 
     async def _run(self, transport: Transport, operation: str, *arguments: str, data: bytes = b"") -> bytes:
         """Run an operation of the script and return its output. Raises UserError with its errors if it fails."""
@@ -123,6 +175,16 @@ class Attempt:
             log.warning("%s of the attempt failed with status %s: %s", operation, status, "; ".join(lines) or reason)
             raise UserError(_last(lines) or reason or f"Git ended with status {status}")
         return bytes(command.printed[1])
+
+
+def attempt_of(
+    spec: LaunchSpec, paths: GuestPaths, warn: Callable[[str], None], changed: Callable[[], None]
+) -> Attempt | None:
+    """Return the attempt of a guest, or None if it works on the project itself; see ``Attempt``."""
+    if spec.attempt is None:
+        return None
+    places = Places(PROJECT, spec.project) if spec.image else Places(spec.project, str(paths.local_clone))
+    return Attempt(spec.attempt, spec.project, places, warn, changed)
 
 
 def _terminated(paths: Iterable[str]) -> bytes:

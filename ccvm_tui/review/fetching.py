@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ccvm_tui.attempt import host, install, names
+from ccvm_tui.client import connection
 from ccvm_tui.errors import UserError
 from ccvm_tui.project.git import PrivateRepository
 from ccvm_tui.review.received import Received, receive
@@ -46,7 +47,10 @@ class Result:
 async def fetch(guest: str) -> Result:
     """Fetch the commits of a running guest's attempt. Raises UserError if that fails; then no reference is changed."""
     received = await receive(guest)
-    return await asyncio.to_thread(_fetch, received)
+    result = await asyncio.to_thread(_fetch, received)
+    async with await connection.connect(guest) as keeper:
+        await keeper.check_attempt(wait=False)  # so that its lists no longer show what was fetched
+    return result
 
 
 def _fetch(received: Received) -> Result:
