@@ -26,7 +26,7 @@ async def losses(fleet: Fleet, guest: Guest) -> list[str]:
     except (TimeoutError, CcvmError):
         return ["The guest did not report whether its commits were fetched."]
     found = attempt_losses.losses(attempt) if attempt is not None else []
-    return [*(plain(line, 200) for line in found), *(["F fetches the commits."] if found else [])]
+    return [*(plain(line, 200) for line in found), *(["F in the tree fetches the commits."] if found else [])]
 
 
 async def fetch(guest: str) -> str:

@@ -43,6 +43,7 @@ class ComparisonScreen(ModalScreen[None]):
     ComparisonScreen OptionList { height: auto; max-height: 40%; border: none; background: $surface; padding: 0;
         scrollbar-size-vertical: 1; }
     ComparisonScreen OptionList > .option-list--option-highlighted { background: $cursor-row; text-style: none; }
+    ComparisonScreen OptionList:focus { border: none; }
     ComparisonScreen VerticalScroll { height: 1fr; background: $background; scrollbar-size-vertical: 1; }
     ComparisonScreen VerticalScroll Static { width: 1fr; height: auto; }
     """
