@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccvm_tui.agents import AGENTS
+from ccvm_tui.attempt.spec import AttemptSpec
 from ccvm_tui.boot import terminfo
 from ccvm_tui.boot.egress import egress
 from ccvm_tui.boot.sharing import key_variables, sharing
@@ -12,6 +13,7 @@ from ccvm_tui.boot.timezone import timezone
 from ccvm_tui.config import Settings
 from ccvm_tui.guest import DEFAULT_CELL, SessionKind, TermSize
 from ccvm_tui.project import Project
+from ccvm_tui.project.directory import slug
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
 ALLOW_TMPFS = "CCVM_SCRATCH_ALLOW_TMPFS"
@@ -21,8 +23,18 @@ _FORWARDED = ("COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION")
 """Variables that describe the terminal to programs. LANG is not forwarded, because the guest has other locales."""
 
 
-def launch_spec(project: Project, name: str, settings: Settings, environ: Mapping[str, str]) -> LaunchSpec:
-    """Return the parameters of a guest. ``images.provide`` adds the image, which only a guest that is started needs."""
+def launch_spec(
+    project: Project,
+    name: str,
+    settings: Settings,
+    environ: Mapping[str, str],
+    attempt: AttemptSpec | None = None,
+) -> LaunchSpec:
+    """Return the parameters of a guest, which works on a clone of the project if it is an ``attempt``.
+
+    ``images.provide`` adds the image, and ``attempts.planned`` the details of an attempt, which only a guest that is
+    started needs.
+    """
     return LaunchSpec(
         name=name,
         project=str(project.path),
@@ -31,8 +43,8 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         accel=settings.accel,
         memory_mib=settings.memory,
         cores=settings.cores,
-        read_only=not settings.writable_cwd,
-        local_dirs=settings.local_dirs,
+        read_only=attempt is not None or not settings.writable_cwd,
+        local_dirs=() if attempt is not None else settings.local_dirs,
         network=settings.network,
         egress=egress(settings, environ),
         seccomp=settings.seccomp,
@@ -47,9 +59,10 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         linger=settings.linger,
         scrollback=settings.scrollback,
         waiting_titles=settings.waiting_titles,
-        hostname=project.hostname,
+        hostname=project.hostname if attempt is None else slug(f"{project.hostname}-{attempt.name}"),
         timezone=timezone(environ),
-        sharing=sharing(str(project.path), settings, environ),
+        sharing=sharing(str(project.path), settings, environ, attempt.name if attempt is not None else ""),
+        attempt=attempt,
     )
 
 

@@ -165,6 +165,13 @@ class Settings:
         "directories below the project that are kept in the guest's memory instead of being shared",
         variable="CCVM_LOCAL_DIRS",
     )
+    attempt_include: tuple[str, ...] = setting(
+        (),
+        kinds.FILE_PATTERNS,
+        "untracked files that attempts receive, as patterns like those of .gitignore, besides those in the project's "
+        ".worktreeinclude",
+        variable="CCVM_ATTEMPT_INCLUDE",
+    )
     agent: str = setting("claude", kinds.WORD, 'agent layer of the image, or "none" for a shell', variable="CCVM_AGENT")
     agent_sudo: bool = setting(
         True, kinds.BOOLEAN, "whether sudo works without a password in the guest", variable="CCVM_AGENT_SUDO"

@@ -114,7 +114,7 @@ class Shares:
 
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
         """Report to the file server that edits were applied to the host, or are about to be undone."""
-        if self._spec.read_only and self._servers:
+        if self._spec.read_only and self._spec.attempt is None and self._servers:
             await self._servers[0].accept_edits(paths, undoing=undoing)
 
     async def trust(self, path: str, problems: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ccvm_tui.aio import Background
+from ccvm_tui.attempt.spec import PROJECT
 from ccvm_tui.edits import Edits
 from ccvm_tui.egress.policy import Mode
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
@@ -293,7 +294,7 @@ class VmGuest:
             "guest": spec.name,
             "user": {"name": USER, "uid": os.getuid(), "gid": os.getgid(), "sudo": spec.sudo},
             "ssh": {"host_key": keys.host_private, "authorized_key": keys.authorized},
-            "workspace": {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)},
+            "workspace": self._workspace(),
             "mounts": self._shares.mounts,
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
@@ -301,6 +302,13 @@ class VmGuest:
             "network": "gate" if self.egress is not None else "user" if self._mode is Mode.OPEN else "none",
             "scratch": self._scratch is not None,
         }
+
+    def _workspace(self) -> Message:
+        """Return the mounts of the project, which is mounted elsewhere if the guest works on a clone of it."""
+        spec = self._spec
+        if spec.attempt is not None:
+            return {"tag": WORKSPACE_TAG, "path": PROJECT, "clone": spec.project}
+        return {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)}
 
     # --- the running guest --------------------------------------------------------------------------------
 

@@ -49,6 +49,9 @@ in
     localDirs =
       row "local_dirs" (types.listOf directory) [ ]
         "directories below the project that are kept in the guest's memory instead of being shared";
+    attemptInclude =
+      row "attempt_include" (types.listOf (types.strMatching "[^[:cntrl:]]+")) [ ]
+        "untracked files that attempts receive, as patterns like those of .gitignore, besides those in the project's .worktreeinclude";
     agent = row "agent" word "claude" "agent layer of the image, or \"none\" for a shell";
     agentSudo =
       row "agent_sudo" types.bool true
