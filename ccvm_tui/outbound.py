@@ -23,6 +23,19 @@ class Egress(msgspec.Struct, frozen=True, omit_defaults=True):
     ports: tuple[int, ...] = (443,)
 
 
+class Logins(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The way in which a guest gets the user's logins; see the settings in the group ``login``.
+
+    ``mode`` is broker, key or none. ``credentials`` is the path of the agent's credentials file on the host, ``bases``
+    the URLs that the user wants in place of the agent's own. With ``keep``, a login in the guest is stored in the file.
+    """
+
+    mode: str = "key"
+    credentials: str = ""
+    bases: tuple[str, ...] = ()
+    keep: bool = False
+
+
 class GetEgress(Message, frozen=True):
     """Return the rules of the guest's egress and the attempts that have changed after ``version``, as EgressReport."""
 

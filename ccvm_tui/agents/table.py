@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ccvm_tui.agents import hooks, sanitize
+from ccvm_tui.agents import hooks, logins, sanitize
+from ccvm_tui.agents.logins import Login
 from ccvm_tui.agents.sanitize import HOME, Sanitizer
 from ccvm_tui.guest import Activity
 
@@ -101,7 +102,8 @@ class Agent:
     ``instructions`` is the file with the user's instructions, to which the text about the guest is appended.
     ``additions`` are files to which the hooks for attention are added; they and ``instructions`` are below the agent's
     directory. ``history`` is the directory below it with conversations, for guests that share it. ``signs`` are texts
-    on the screen for what has no hook; the first one that matches counts.
+    on the screen for what has no hook; the first one that matches counts. ``login`` describes the credentials that the
+    keeper can hold for it.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Agent:
     hosts: tuple[str, ...]
     history: str = ""
     signs: tuple[Sign, ...] = ()
+    login: Login = field(default_factory=lambda: Login(()))
 
 
 _MCP = {".mcp.json": sanitize.json_file}
@@ -165,6 +168,7 @@ CLAUDE = Agent(
         # which leaves no text if there was no answer yet.
         Sign(r"^❯", Activity.IDLE),
     ),
+    login=logins.CLAUDE,
 )
 
 CODEX = Agent(
@@ -191,6 +195,7 @@ CODEX = Agent(
         Sign(r"Conversation interrupted", Activity.IDLE),
         Sign(r"Would you like to (run the following|make the following)", Activity.WAITING, "question"),
     ),
+    login=logins.CODEX,
 )
 
 GEMINI = Agent(
@@ -223,6 +228,7 @@ GEMINI = Agent(
         *("accounts.google.com", "www.googleapis.com"),
     ),
     signs=(Sign(r"Request cancelled\.", Activity.IDLE),),
+    login=logins.GEMINI,
 )
 
 OPENCODE = Agent(
@@ -248,6 +254,7 @@ OPENCODE = Agent(
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_API_KEY"),
     additions={"plugin/ccvm.js": hooks.opencode},
     hosts=("opencode.ai", "models.dev", "api.anthropic.com", "api.openai.com", "openrouter.ai"),
+    login=logins.OPENCODE,
 )
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, GEMINI, OPENCODE)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ccvm_tui.boot import terminfo
+from ccvm_tui.boot import logins, terminfo
 from ccvm_tui.boot.egress import egress
 from ccvm_tui.boot.sharing import key_variables, sharing
 from ccvm_tui.boot.timezone import timezone
@@ -22,6 +22,7 @@ _FORWARDED = ("COLORTERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION")
 
 def launch_spec(project: Project, name: str, settings: Settings, environ: Mapping[str, str]) -> LaunchSpec:
     """Return the parameters of a guest. ``images.provide`` adds the image, which only a guest that is started needs."""
+    way = logins.logins(settings, environ)
     return LaunchSpec(
         name=name,
         project=str(project.path),
@@ -33,7 +34,8 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
         read_only=not settings.writable_cwd,
         local_dirs=settings.local_dirs,
         network=settings.network,
-        egress=egress(settings),
+        egress=egress(settings, logins.base_rules(settings, environ) if way.mode == logins.BROKER else ()),
+        logins=way,
         seccomp=settings.seccomp,
         confine=settings.confine,
         guard=settings.guard,
@@ -51,6 +53,17 @@ def launch_spec(project: Project, name: str, settings: Settings, environ: Mappin
     )
 
 
+def _login_variables(settings: Settings) -> tuple[str, ...]:
+    """Return the variables about logins that sessions receive. The keeper replaces the keys if it holds the logins."""
+    match logins.mode(settings):
+        case logins.NONE:
+            return ()
+        case logins.BROKER:
+            return (*key_variables(settings), *logins.base_variables(settings))
+        case _:
+            return key_variables(settings)
+
+
 def session_spec(
     kind: SessionKind,
     argv: tuple[str, ...],
@@ -61,8 +74,11 @@ def session_spec(
     name: str = "",
     detached: bool = False,
 ) -> SessionSpec:
-    """Return the parameters of a session for a terminal of ``size``, with the user's API keys in its environment."""
-    forwarded = (*_FORWARDED, *key_variables(settings))
+    """Return the parameters of a session for a terminal of ``size``, with the user's API keys in its environment.
+
+    Raises ConfigError if settings contradict each other.
+    """
+    forwarded = (*_FORWARDED, *_login_variables(settings))
     term = environ.get("TERM", "") or "xterm-256color"
     if detached and not size.width:  # the emulator reports this size to programs
         size = size.with_cell(DEFAULT_CELL)

@@ -175,6 +175,19 @@ class Settings:
         "environment variables that are passed to the guest's sessions, over SSH only; other agents than claude have "
         "their own by default",
     )
+    login: str = setting(
+        "auto",
+        kinds.choice("auto", "broker", "key", "none"),
+        "use of your logins in the guest: broker (the keeper holds them, the guest has placeholders), key (sessions "
+        "receive API keys) or none; auto is broker unless egress is open",
+        variable="CCVM_LOGIN",
+    )
+    login_keep: bool = setting(
+        False,
+        kinds.BOOLEAN,
+        "whether a login made in a guest with the broker is stored on the host, in the agent's own credentials file",
+        variable="CCVM_LOGIN_KEEP",
+    )
     extra_claude_md: str = setting(
         BUILT_IN,
         kinds.TEXT_OR_FILE,

@@ -50,7 +50,9 @@ class EgressService:
         self.decider = Decider(policy(spec), can_ask, on_change)
         self.record = Record(log, on_attempt)
         self._resolver = resolver or Resolver()
-        connector = Connector(guest, self.decider, self.record, self._resolver, intercepts or {})
+        connector = Connector(
+            guest, self.decider, self.record, self._resolver, {} if intercepts is None else intercepts
+        )
         self._proxy = Proxy(connector, self._resolver)
         self._link: Link | None = None
 
