@@ -178,8 +178,8 @@ class Settings:
     login: str = setting(
         "auto",
         kinds.choice("auto", "broker", "key", "none"),
-        "use of your logins in the guest: broker (the keeper holds them, the guest has placeholders), key (sessions "
-        "receive API keys) or none; auto is broker unless egress is open",
+        "use of your logins in the guest: broker (the keeper holds them), key (sessions receive API keys) or none; "
+        "auto is broker unless egress is open",
         variable="CCVM_LOGIN",
     )
     login_keep: bool = setting(

@@ -57,6 +57,15 @@ in
       "ANTHROPIC_API_KEY"
       "CLAUDE_CODE_OAUTH_TOKEN"
     ] "environment variables that are passed to the guest's sessions, over SSH only; other agents than claude have their own by default";
+    login = row "login" (types.enum [
+      "auto"
+      "broker"
+      "key"
+      "none"
+    ]) "auto" "use of your logins in the guest: broker (the keeper holds them), key (sessions receive API keys) or none; auto is broker unless egress is open";
+    loginKeep =
+      row "login_keep" types.bool false
+        "whether a login made in a guest with the broker is stored on the host, in the agent's own credentials file";
     extraClaudeMd =
       row "extra_claude_md" types.str "built-in"
         "text for the agent about working in a guest, appended to the user's instructions; empty for none; the variable is the path of a file";

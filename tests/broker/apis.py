@@ -77,6 +77,27 @@ class Api:
         return [(headers, body) for asked, headers, body in self.received if asked.split("?")[0] == path]
 
 
+ANSWER = "the answer of the model"
+
+
+def events() -> Iterator[bytes]:
+    """The events of a message, in the form of Anthropic's API."""
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    message: dict[str, Any] = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None,
+        "stop_sequence": None, "usage": usage,
+    }  # fmt: skip
+    for kind, content in (
+        ("message_start", {"message": message}),
+        ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
+        ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": ANSWER}}),
+        ("content_block_stop", {"index": 0}),
+        ("message_delta", {"delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage}),
+        ("message_stop", {}),
+    ):
+        yield f"event: {kind}\ndata: {json.dumps({'type': kind, **content})}\n\n".encode()
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -102,7 +123,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/api/oauth/claude_cli/create_api_key":
             self.reply(200, json.dumps({"raw_key": KEY}).encode())
         elif b'"stream"' in body:
-            self.stream()
+            self.stream(body)
         else:
             echo = {"you_sent": self.headers.get("Authorization") or self.headers.get("x-api-key")}
             self.reply(200, json.dumps({**echo, "length": len(body)}).encode(), {"X-Echo": str(echo["you_sent"])})
@@ -131,13 +152,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 api.hold.wait(20)
         self.reply(200, answer)
 
-    def stream(self) -> None:
+    def stream(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for number in range(3):
-            event = f"data: {number}\n\n".encode()
+        for event in events() if b'"messages"' in body else [f"data: {number}\n\n".encode() for number in range(3)]:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
             self.wfile.flush()
             self.api.hold.wait(20)

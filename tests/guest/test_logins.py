@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccvm_tui.paths import cache_dir
-from tests.broker.apis import serving, write_login
+from tests.broker.apis import ANSWER, serving, write_login
 from tests.conftest import XDG
 from tests.guest.conftest import Starter, ccvm_tui
 from tests.guest.test_secrets import Watch, files_with
@@ -19,13 +19,11 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.unmeasured
 
-PYTHON = """
-import json, os, pathlib, sys, urllib.request
-os.environ["https_proxy"] = "http://127.0.0.1:3128"
-tokens = json.loads(pathlib.Path("~/.claude/.credentials.json").expanduser().read_text())["claudeAiOauth"]
-request = urllib.request.Request(sys.argv[1], b"{}", {"Authorization": "Bearer " + tokens["accessToken"]})
-print(tokens["subscriptionType"], json.load(urllib.request.urlopen(request))["length"])
-"""
+CLAUDE = (
+    "env", "HTTPS_PROXY=http://127.0.0.1:3128", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "timeout", "240",
+    "/opt/ccvm/agent", "-p", "a question",
+)  # fmt: skip
+"""Claude Code, which finds a host with the name localhost only through the proxy."""
 
 
 async def test_no_login_enters_the_guest_and_its_programs_are_logged_in(
@@ -62,9 +60,9 @@ async def test_no_login_enters_the_guest_and_its_programs_are_logged_in(
             )
             await terminal.until(" status 0")
             await terminal.until("sk-ant-api03-ccvm-placeholder")
-        # a program with the subscription of the credentials file
-        done = guest.run("python3", "-c", PYTHON, f"{base}/v1/messages")
-        assert done.stdout.decode().split() == ["max", "2"], done.stderr.decode()
+        # Claude Code itself, with the subscription of its credentials file
+        done = guest.run("env", f"ANTHROPIC_BASE_URL={base}", *CLAUDE[1:], within=260)
+        assert ANSWER in done.stdout.decode(), done.stdout.decode() + done.stderr.decode()
         received = [headers for headers, _ in api.requests_to("/gateway/v1/messages")]
         assert received[0]["x-api-key"] == key
         assert received[1]["authorization"] == f"Bearer {tokens['accessToken']}"
@@ -78,7 +76,7 @@ async def test_no_login_enters_the_guest_and_its_programs_are_logged_in(
             " .claudeAiOauth.accessToken ~/.claude/.credentials.json)\" -o /dev/null -w '%{http_code}'"
         )
         assert refused == "403"
-        assert [path for path, *_ in api.received] == ["/gateway/v1/messages"] * 2
+        assert {path.partition("?")[0] for path, *_ in api.received} == {"/gateway/v1/messages"}
 
         real = [key, tokens["accessToken"], tokens["refreshToken"], "another-secret"]
         patterns = "\n".join(real)
