@@ -28,12 +28,17 @@ class Logins(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``mode`` is broker, key or none. ``credentials`` is the path of the agent's credentials file on the host, ``bases``
     the URLs that the user wants in place of the agent's own. With ``keep``, a login in the guest is stored in the file.
+    ``git`` are hosts, optionally with a port and a path, for which Git gets a login of the credential helpers in the
+    files ``git_config``, which run with the home directory ``home``.
     """
 
     mode: str = "key"
     credentials: str = ""
     bases: tuple[str, ...] = ()
     keep: bool = False
+    git: tuple[str, ...] = ()
+    git_config: tuple[str, ...] = ()
+    home: str = ""
 
 
 class GetEgress(Message, frozen=True):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.boot import egress
+from ccvm_tui.boot.git_files import git_files
 from ccvm_tui.config import Settings
 from ccvm_tui.egress import hosts
 from ccvm_tui.egress.policy import Mode
@@ -36,7 +37,16 @@ def logins(settings: Settings, environ: Mapping[str, str]) -> Logins:
     """Return the parameters for the keeper. Raises ConfigError if settings contradict each other."""
     if (way := mode(settings)) != BROKER:
         return Logins(way)
-    return Logins(way, str(credentials(settings, environ) or ""), base_urls(settings, environ), settings.login_keep)
+    home = environ.get("HOME") or str(Path.home())
+    return Logins(
+        way,
+        str(credentials(settings, environ) or ""),
+        base_urls(settings, environ),
+        settings.login_keep,
+        settings.login_git,
+        git_files(environ, home) if settings.login_git else (),
+        home,
+    )
 
 
 def credentials(settings: Settings, environ: Mapping[str, str]) -> Path | None:
@@ -60,8 +70,8 @@ def base_urls(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]
 
 
 def base_rules(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return rules that allow the hosts of those URLs. Addresses must be allowed by the user."""
-    rules = []
+    """Return rules that allow the hosts of those URLs, and of Git. Addresses must be allowed by the user."""
+    rules = [name.partition("/")[0] for name in settings.login_git]
     for url in base_urls(settings, environ):
         try:
             parts = urlsplit(url)

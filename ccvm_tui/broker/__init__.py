@@ -7,6 +7,7 @@
 ``scrub``       the removal of credentials from responses, while they are streamed
 ``authority``   a guest's certificate authority, in memory
 ``tls``         TLS with a program in the guest
+``git``         logins for Git, of the user's credential helpers
 ``upstream``    TLS with a host
 ``host_file``   the user's credentials file: its lock, its reading, its replacement
 ``account``     a login by OAuth, of which the keepers are the only refreshers

@@ -17,6 +17,7 @@ from ccvm_tui.broker import serve, upstream
 from ccvm_tui.broker import tokens as oauth
 from ccvm_tui.broker.account import Account
 from ccvm_tui.broker.authority import SUBJECT_HASH, Authority
+from ccvm_tui.broker.git import GitLogins, GitPlace
 from ccvm_tui.broker.host_file import HostFile, Memory, Tokens
 from ccvm_tui.broker.sentinels import Entry, Fixed, NoCredential, Sentinels
 from ccvm_tui.egress import hosts
@@ -38,7 +39,8 @@ class Broker:
     """The broker of one guest, whose agent is ``agent``.
 
     ``intercepts`` are the hosts that it serves, to which it adds more later. ``on_event`` is called with a text for the
-    user. ``context`` and ``post`` are for connections to hosts.
+    user. ``context`` and ``post`` are for connections to hosts. ``writable`` returns the directories to which guests
+    can write.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Broker:
         *,
         login: Login | None = None,
         context: ssl.SSLContext | None = None,
+        writable: Callable[[], list[str]] = list,
         post: upstream.Post | None = None,
     ) -> None:
         known: Agent | None = AGENTS.get(agent)
@@ -70,10 +73,14 @@ class Broker:
         places = {place for key in self._keys.values() for place in key.places} | set(self._base)
         if self.subscription is not None:
             places |= {*self.subscription.places, *self.subscription.endpoints, self.subscription.minting}
-        self.authority = Authority(place.host for place in places)
+        git_places = [GitPlace.parse(text) for text in spec.git]
+        self.git = GitLogins(git_places, spec.git_config, spec.home, writable) if git_places else None
+        self.authority = Authority({place.host for place in places} | {place.host for place in git_places})
         if self.subscription is not None:
             self._serve_places((*self.subscription.places, *self.subscription.endpoints, self.subscription.minting))
         self._serve_places(self._base)
+        for place in git_places:
+            self._intercepts[place.host, place.port] = self._intercept
         self._host_account = self._open_host_account()
 
     # --- the guest's side ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccvm_tui.agents.logins import BEARER, Subscription
+from ccvm_tui.broker.git import GitLogins, repository_of
 from ccvm_tui.broker.sentinels import Entry, Sentinels, is_placeholder
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -49,6 +50,13 @@ class Inject:
 
 
 @dataclass(frozen=True, slots=True)
+class Git:
+    """The request gets a login for a repository of Git."""
+
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """The request is for tokens: the broker reads it and its response as a whole."""
 
@@ -60,7 +68,7 @@ class Mint:
     inject: Inject | Plain
 
 
-Plan = Plain | Inject | Exchange | Mint
+Plan = Plain | Inject | Git | Exchange | Mint
 
 
 def judge(
@@ -71,6 +79,7 @@ def judge(
     headers: Headers,
     sentinels: Sentinels,
     subscription: Subscription | None = None,
+    git: GitLogins | None = None,
 ) -> Plan:
     """Return what to do with a request to a host. Raises Denied."""
     if method not in METHODS:
@@ -87,7 +96,12 @@ def judge(
             return Exchange()
         if subscription.minting.covers(host, port, lower):
             return Mint(_injection(host, port, path, headers, sentinels, minting=True))
-    return _injection(host, port, path, headers, sentinels)
+    plan = _injection(host, port, path, headers, sentinels)
+    if git is not None and isinstance(plan, Plain) and not any(name == b"authorization" for name, _ in headers):
+        repository = repository_of(target.decode("latin-1"))
+        if repository is not None and git.is_listed(host, port, repository):
+            return Git(repository)
+    return plan
 
 
 def path_of(target: bytes) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,7 +18,8 @@ import h11
 
 from ccvm_tui.agents.logins import Subscription
 from ccvm_tui.broker import tokens as oauth
-from ccvm_tui.broker.judge import Denied, Exchange, Headers, Inject, Mint, Plain, judge, with_credential
+from ccvm_tui.broker.git import GitLogin, GitLogins
+from ccvm_tui.broker.judge import Denied, Exchange, Git, Headers, Inject, Mint, Plain, judge, with_credential
 from ccvm_tui.broker.scrub import Scrubber
 from ccvm_tui.broker.sentinels import NoCredential, Sentinels
 from ccvm_tui.broker.tls import TlsStream
@@ -48,6 +50,7 @@ class Logins(Protocol):
 
     sentinels: Sentinels
     subscription: Subscription | None
+    git: GitLogins | None
     context: ssl.SSLContext
 
     async def refresh(self, sentinel: str) -> bytes:
@@ -80,12 +83,25 @@ class _Body:
             self.pieces.clear()
 
 
-class _Again(Exception):
-    """The request must be sent once more, with another credential if there is one."""
+@dataclass(frozen=True, eq=False)
+class _Use:
+    """The use of a credential in a request.
 
-    def __init__(self, credential: str) -> None:
+    ``headers`` contain it, and ``secrets`` are the texts that the response must not contain. ``replace`` returns the
+    use of another credential after this one was rejected.
+    """
+
+    headers: Headers
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    replace: Callable[[], Awaitable[_Use | None]] | None = None
+
+
+class _Again(Exception):
+    """The request must be sent once more, in this way."""
+
+    def __init__(self, use: _Use) -> None:
         super().__init__("again")
-        self.credential = credential
+        self.use = use
 
 
 async def serve(stream: Stream, host: str, port: int, dial: Dial, context: ssl.SSLContext, logins: Logins) -> None:
@@ -132,7 +148,7 @@ class _Connection:
             headers = list(request.headers)
             plan = judge(
                 self._host, self._port, request.method, request.target, headers,
-                self._logins.sentinels, self._logins.subscription,
+                self._logins.sentinels, self._logins.subscription, self._logins.git,
             )  # fmt: skip
             match plan:
                 case Exchange():
@@ -275,26 +291,47 @@ class _Connection:
 
     # --- other requests -----------------------------------------------------------------------------------
 
-    async def _forward(self, request: h11.Request, headers: Headers, plan: Plain | Inject) -> None:
-        """Forward a request and its response. The request is sent again once if its token was rejected."""
-        credential = await plan.entry.source.current() if isinstance(plan, Inject) else ""
+    async def _forward(self, request: h11.Request, headers: Headers, plan: Plain | Inject | Git) -> None:
+        """Forward a request and its response. The request is sent again once if its credential was rejected."""
+        use = await self._use(headers, plan)
         body = _Body()
         for last in (False, True):
             try:
-                await self._transfer(request, headers, plan, credential, body, last=last)
+                await self._transfer(request, use, body, last=last)
                 return
             except _Again as again:
-                credential = again.credential
+                use = again.use
                 await self._drop()
 
-    async def _transfer(
-        self, request: h11.Request, headers: Headers, plan: Plain | Inject, credential: str, body: _Body, *, last: bool
-    ) -> None:
+    async def _use(self, headers: Headers, plan: Plain | Inject | Git) -> _Use:
+        """Return the headers with the credential of a plan. Raises NoCredential."""
+        match plan:
+            case Inject(entry=entry):
+                return _with_token(headers, plan, await entry.source.current())
+            case Git(repository=repository):
+                assert self._logins.git is not None
+                with contextlib.suppress(NoCredential):  # the repository may be public
+                    return self._with_login(headers, plan, await self._logins.git.get(*self._place, repository))
+        return _Use(headers)
+
+    @property
+    def _place(self) -> tuple[str, int]:
+        return self._host, self._port
+
+    def _with_login(self, headers: Headers, plan: Git, login: GitLogin) -> _Use:
+        async def replace() -> _Use | None:
+            assert self._logins.git is not None
+            other = await self._logins.git.after_rejection(*self._place, plan.repository, login)
+            return self._with_login(headers, plan, other) if other is not None else None
+
+        value = f"Basic {login.encoded}".encode("latin-1")
+        return _Use([*headers, (b"authorization", value)], (login.password, login.encoded), replace)
+
+    async def _transfer(self, request: h11.Request, use: _Use, body: _Body, *, last: bool) -> None:
         used_before = await self._provide()
         assert self._upstream is not None
         upstream, client = self._upstream, self._client
-        sent = with_credential(headers, plan, credential) if isinstance(plan, Inject) else headers
-        kept = _forwarded(sent, identity=bool(credential))
+        kept = _forwarded(use.headers, identity=bool(use.secrets))
         head = h11.Request(method=request.method, target=request.target, headers=kept)
         upstream.writer.write(client.send(head) or b"")
         upload = asyncio.ensure_future(self._upload(client, upstream, body))
@@ -302,15 +339,15 @@ class _Connection:
             event = await self._response(client, upstream)
             if event is None:
                 if used_before and body.replayable and not last:
-                    raise _Again(credential)  # the host had ended an idle connection
+                    raise _Again(use)  # the host had ended an idle connection
                 raise Failed(f"{self._host} ended the connection without a response")
-            if event.status_code == 401 and isinstance(plan, Inject):
-                other = await plan.entry.source.after_rejection(credential)
+            if event.status_code == 401 and use.replace is not None:
+                other = await use.replace()
                 if other is not None and body.replayable and not last:
                     raise _Again(other)
-            if credential and is_encoded(event):
+            if use.secrets and is_encoded(event):
                 raise Failed("the response is compressed, although that was not accepted")
-            scrubber = Scrubber([credential] if credential else [])
+            scrubber = Scrubber(use.secrets)
             await self._send(_response_for_guest(event, scrubber))
             await self._download(client, upstream, scrubber)
             await upload
@@ -368,6 +405,14 @@ class _Connection:
                 return
             else:
                 raise StreamLost("the host ended in the middle of a response")
+
+
+def _with_token(headers: Headers, plan: Inject, credential: str) -> _Use:
+    async def replace() -> _Use | None:
+        other = await plan.entry.source.after_rejection(credential)
+        return _with_token(headers, plan, other) if other is not None else None
+
+    return _Use(with_credential(headers, plan, credential), (credential,), replace)
 
 
 def _forwarded(headers: Headers, *, identity: bool) -> list[tuple[bytes, bytes]]:

@@ -48,6 +48,7 @@ def checks(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     found += _keys(settings, environ, way)
     found += _base(settings, environ, way)
     found += _conflicts(settings, environ)
+    found += _git(settings, way)
     return found
 
 
@@ -110,6 +111,15 @@ def _base(settings: Settings, environ: Mapping[str, str], way: str) -> Iterator[
         host = urlsplit(url).hostname or "?"
         detail = f"set, to {host}; placeholders are replaced only for names with https"
         yield Check(name, Status.WARN, detail, "use a name with https, or set login to key")
+
+
+def _git(settings: Settings, way: str) -> Iterator[Check]:
+    if not settings.login_git:
+        return
+    if way != logins.BROKER:
+        yield Check("git", Status.WARN, "login_git is set, and only used with the broker", "set login to broker")
+    else:
+        yield Check("git", Status.OK, f"logged in over HTTPS for {', '.join(settings.login_git)}")
 
 
 def _conflicts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.keeper.guests import GuestOwner
-from ccvm_tui.keeper.staging import GuestFile
+from ccvm_tui.keeper.staging import GuestFile, writable_roots
 from ccvm_tui.protocol import Happened, LaunchSpec
 
 if TYPE_CHECKING:  # slow to import
@@ -31,7 +32,8 @@ def broker_for(spec: LaunchSpec, intercepts: dict[tuple[str, int], Intercept], o
             reported.add(text)
             owner.record_event(Happened(time.time(), "login", text))
 
-    broker = Broker(spec.logins, spec.sharing.agent, intercepts, report)
+    writable = partial(writable_roots, spec.project)
+    broker = Broker(spec.logins, spec.sharing.agent, intercepts, report, writable=writable)
     if spec.session is not None:
         broker.environment(spec.session.env)  # so that the agent's key has its placeholder before files are sent
     return broker

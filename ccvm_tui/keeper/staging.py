@@ -60,7 +60,7 @@ def stage(sharing: Sharing, project: str, replaced_ending: str = "") -> Staged:
 
     ``replaced_ending`` is the end of the placeholder for API keys; see ``Facts``.
     """
-    writable = _writable(project)
+    writable = writable_roots(project)
     staged = Staged()
     if (agent := AGENTS.get(sharing.agent)) is not None:
         _Agent(agent, sharing, project, writable, staged, replaced_ending).stage()
@@ -103,7 +103,7 @@ def history_directory(sharing: Sharing, project: str) -> str:
         resolved = os.path.realpath(path)
     except OSError as error:
         raise UserError(f"cannot create {path}: {error.strerror}", f"check its permissions, {hint}") from error
-    for root in _writable(project):
+    for root in writable_roots(project):
         if is_below(os.path.realpath(path.parent), root) and not is_below(resolved, root):
             # the guest could write to any directory that a link leads to
             raise UserError(f"{path} leads out of {root}, to which guests can write", f"remove the link, {hint}")
@@ -112,7 +112,7 @@ def history_directory(sharing: Sharing, project: str) -> str:
     return resolved
 
 
-def _writable(project: str) -> list[str]:
+def writable_roots(project: str) -> list[str]:
     """Return the directories to which guests can write: this project, and all others that are known."""
     return [os.path.realpath(path) for path in (project, *(known.path for known in History().list()))]
 

@@ -46,6 +46,12 @@ def test_keys_and_conflicts_are_named() -> None:
     assert rows(Settings(login="key"), ANTHROPIC_API_KEY=SECRET)["ANTHROPIC_API_KEY"].status == "warn"
 
 
+def test_hosts_of_git_are_named() -> None:
+    assert "github.com/me" in rows(Settings(login_git=("github.com/me",)))["git"].detail
+    assert rows(Settings(login_git=("github.com/me",), login="key"))["git"].status == "warn"
+    assert "git" not in rows(Settings())
+
+
 def test_a_base_url_is_named_by_its_host_only() -> None:
     good = rows(Settings(), ANTHROPIC_BASE_URL=f"https://me:{SECRET}@gateway.example/x")["ANTHROPIC_BASE_URL"]
     assert good.status == "ok"
