@@ -31,6 +31,24 @@ class Egress(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"Egress(mode={self.mode!r}, allow={self.allow!r}, deny={self.deny!r}, ports={self.ports!r})"
 
 
+class Logins(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The way in which a guest gets the user's logins; see the settings in the group ``login``.
+
+    ``mode`` is broker, key or none. ``credentials`` is the path of the agent's credentials file on the host, ``bases``
+    the URLs that the user wants in place of the agent's own. With ``keep``, a login in the guest is stored in the file.
+    ``git`` are hosts, optionally with a port and a path, for which Git gets a login of the credential helpers in the
+    files ``git_config``, which run with the home directory ``home``.
+    """
+
+    mode: str = "key"
+    credentials: str = ""
+    bases: tuple[str, ...] = ()
+    keep: bool = False
+    git: tuple[str, ...] = ()
+    git_config: tuple[str, ...] = ()
+    home: str = ""
+
+
 class GetEgress(Message, frozen=True):
     """Return the rules of the guest's egress and the attempts that have changed after ``version``, as EgressReport."""
 

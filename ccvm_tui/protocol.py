@@ -120,6 +120,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     local_dirs: tuple[str, ...] = ()
     network: str = "user"
     egress: outbound.Egress = outbound.Egress()
+    logins: outbound.Logins = outbound.Logins()
     seccomp: bool = True
     confine: bool = True
     require_confinement: bool = False

@@ -47,6 +47,7 @@ TOGETHER = {
     "tests/guest/test_sharing": "agents",
     "tests/guest/test_other_agents": "agents",
     "tests/guest/test_guard": "agents",
+    "tests/guest/test_logins": "agents",
 }
 """The beginnings of files whose tests run in the same process because they share guests, and the name of the group.
 

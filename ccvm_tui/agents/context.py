@@ -18,8 +18,8 @@ builds and experiments cannot damage the user's machine.
 
 Hand over what needs the user's machine or credentials instead of trying it again:
 
-- `git push` and `git fetch` for private or SSH remotes, and signed commits. Commits themselves work; Git knows the \
-user's name unless they have turned that off.
+- `git push` and `git fetch` for other private remotes or over SSH, and signed commits. Commits themselves work; Git \
+knows the user's name unless they have turned that off.
 - Programs that need hardware, a graphical session, or services of the user's machine.
 
 Give the user the exact commands for a terminal on their machine, in one code block, one command per line, without \
@@ -42,8 +42,9 @@ class Run:
     """The facts of one guest that its agent must know.
 
     ``egress`` is the kind of its egress, and ``hosts`` are the listed hosts if that is ``allowlist`` or ``ask``.
-    ``guard`` is the value of that setting, ``scratch_gib`` the size of the scratch disk, 0 without one.
-    ``attempt`` is the name of the attempt, if the guest works on a clone of the project.
+    ``guard`` is the value of that setting, ``scratch_gib`` the size of the scratch disk, 0 without one. ``attempt`` is
+    the name of the attempt, if the guest works on a clone of the project. With ``placeholders``, API keys and logins in
+    the guest are placeholders. ``git_hosts`` are those with a login for Git.
     """
 
     project: str
@@ -56,6 +57,8 @@ class Run:
     guard: str = "block"
     scratch_gib: int = 0
     attempt: str = ""
+    placeholders: bool = False
+    git_hosts: tuple[str, ...] = ()
 
 
 def text(run: Run, extra: str) -> str:
@@ -106,6 +109,13 @@ def _facts(run: Run) -> str:
     ]
     if not run.read_only and not run.attempt and run.guard in _GUARD:
         lines.append(f"- {_GUARD[run.guard]}")
+    if run.placeholders:
+        lines.append(
+            "- API keys and tokens of this agent are placeholders, which the user's machine replaces in requests to "
+            "their own hosts. They are worth nothing anywhere else."
+        )
+    if run.git_hosts:
+        lines.append(f"- `git push` and `git fetch` over HTTPS are logged in for {', '.join(run.git_hosts)}.")
     if run.local_dirs:
         lines.append(f"- These directories of the project are only in this guest: {', '.join(run.local_dirs)}.")
     lines.append(f"- `sudo` {'works without a password' if run.sudo else 'is not available'}.")

@@ -28,13 +28,14 @@ class Facts:
 
     ``project`` is the path of the project, which is the same on both. ``directory`` is the agent's configuration
     directory on the host, ``target`` the one in the guest. ``key_endings`` are the last characters of the API keys that
-    the user's sessions will have.
+    the user's sessions will have, and ``replaced_ending`` those of the placeholder that they have instead, if any.
     """
 
     project: str
     directory: str = ""
     target: str = ""
     key_endings: tuple[str, ...] = ()
+    replaced_ending: str = ""
 
 
 Sanitizer = Callable[[bytes, Facts], bytes]
@@ -77,7 +78,8 @@ def claude_json(data: bytes, facts: Facts) -> bytes:
         # Sessions receive these keys anyway. The end of any other key stays on the host.
         approved = [ending for ending in responses["approved"] if ending in facts.key_endings]
         if approved:
-            kept["customApiKeyResponses"] = {"approved": approved, "rejected": []}
+            known = [facts.replaced_ending] if facts.replaced_ending else approved
+            kept["customApiKeyResponses"] = {"approved": known, "rejected": []}
     return _dump(_relocated(kept, facts))
 
 

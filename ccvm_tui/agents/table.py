@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ccvm_tui.agents import hooks, sanitize
+from ccvm_tui.agents import hooks, logins, sanitize
+from ccvm_tui.agents.logins import Login
 from ccvm_tui.agents.sanitize import HOME, Sanitizer
 from ccvm_tui.guest import Activity
 
@@ -100,9 +101,9 @@ class Agent:
     are the variables with the agent's API keys. ``hosts`` are the hosts that it needs, which are always reachable.
     ``instructions`` is the file with the user's instructions, to which the text about the guest is appended.
     ``additions`` are files to which the hooks for attention are added; they and ``instructions`` are below the agent's
-    directory. ``variables`` are set in the guest's sessions, for instance to stop updates.
-    ``history`` is the directory below it with conversations, for guests that share it. ``signs`` are texts
-    on the screen for what has no hook; the first one that matches counts.
+    directory. ``variables`` are set in the guest's sessions, for instance to stop updates. ``history`` is the directory
+    below it with conversations, for guests that share it. ``signs`` are texts on the screen for what has no hook; the
+    first one that matches counts. ``login`` describes the credentials that the keeper can hold for it.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Agent:
     variables: Mapping[str, str] = field(default_factory=dict)
     history: str = ""
     signs: tuple[Sign, ...] = ()
+    login: Login = field(default_factory=lambda: Login(()))
 
 
 _MCP = {".mcp.json": sanitize.json_file}
@@ -168,6 +170,7 @@ CLAUDE = Agent(
         # which leaves no text if there was no answer yet.
         Sign(r"^❯", Activity.IDLE),
     ),
+    login=logins.CLAUDE,
 )
 
 CODEX = Agent(
@@ -194,6 +197,7 @@ CODEX = Agent(
         Sign(r"Conversation interrupted", Activity.IDLE),
         Sign(r"Would you like to (run the following|make the following)", Activity.WAITING, "question"),
     ),
+    login=logins.CODEX,
 )
 
 GEMINI = Agent(
@@ -227,6 +231,7 @@ GEMINI = Agent(
     ),
     variables={"GEMINI_CLI_NO_RELAUNCH": "true"},  # it starts itself again for a larger heap, which doubles the start
     signs=(Sign(r"Request cancelled\.", Activity.IDLE),),
+    login=logins.GEMINI,
 )
 
 OPENCODE = Agent(
@@ -253,6 +258,7 @@ OPENCODE = Agent(
     additions={"plugin/ccvm.js": hooks.opencode},
     hosts=("opencode.ai", "models.dev", "api.anthropic.com", "api.openai.com", "openrouter.ai"),
     variables={"OPENCODE_DISABLE_AUTOUPDATE": "1"},
+    login=logins.OPENCODE,
 )
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, GEMINI, OPENCODE)}

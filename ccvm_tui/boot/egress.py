@@ -36,11 +36,14 @@ def reachable(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*ALWAYS_REACHABLE, *own, *listed)))
 
 
-def egress(settings: Settings, environ: Mapping[str, str]) -> Egress:
-    """Return the parameters of a guest's egress. Raises ConfigError if a rule is not valid."""
+def egress(settings: Settings, environ: Mapping[str, str], bases: tuple[str, ...] = ()) -> Egress:
+    """Return the parameters of a guest's egress. ``bases`` are further rules, for the hosts of the user's logins.
+
+    Raises ConfigError if a rule is not valid.
+    """
     kind = mode(settings)
     # In the other modes, the list is needed for addresses that are not on the internet.
-    allow = reachable(settings) if kind not in (Mode.OPEN, Mode.NONE) else ()
+    allow = (*reachable(settings), *bases) if kind not in (Mode.OPEN, Mode.NONE) else ()
     for setting, rules in (("egress_allowlist", allow), ("egress_denylist", settings.egress_denylist)):
         for rule in rules:
             _check(setting, rule)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from ccvm_tui.agents import AGENTS, context
 from ccvm_tui.agents.sanitize import KEY_ENDING
+from ccvm_tui.boot import logins
 from ccvm_tui.boot.egress import mode, reachable
+from ccvm_tui.boot.git_files import git_files
 from ccvm_tui.config import Settings
 from ccvm_tui.protocol import Sharing
 
@@ -36,7 +38,7 @@ def sharing(project: str, settings: Settings, environ: Mapping[str, str], attemp
         key_endings=tuple(
             key[-KEY_ENDING:] for name in key_variables(settings) if len(key := environ.get(name, "")) > KEY_ENDING
         ),
-        git=_git_files(environ, home, config_home) if git else (),
+        git=git_files(environ, home) if git else (),
         git_ignore=f"{config_home}/git/ignore" if git else "",
         git_attributes=f"{config_home}/git/attributes" if git else "",
     )
@@ -47,13 +49,6 @@ def key_variables(settings: Settings) -> tuple[str, ...]:
     agent = AGENTS.get(settings.agent)
     chosen = settings.api_key_variables != Settings().api_key_variables
     return settings.api_key_variables if chosen or agent is None else agent.keys
-
-
-def _git_files(environ: Mapping[str, str], home: str, config_home: str) -> tuple[str, ...]:
-    """Return the files of the global configuration in the order in which Git reads them (git-config(1), "FILES")."""
-    if (chosen := environ.get("GIT_CONFIG_GLOBAL")) is not None:
-        return (posixpath.join(home, chosen),) if chosen else ()
-    return f"{config_home}/git/config", f"{home}/.gitconfig"
 
 
 def _context(project: str, settings: Settings, attempt: str, *, history_kept: bool) -> str:
@@ -68,5 +63,7 @@ def _context(project: str, settings: Settings, attempt: str, *, history_kept: bo
         guard=settings.guard,
         scratch_gib=settings.vm_disk_size,
         attempt=attempt,
+        placeholders=logins.mode(settings) == logins.BROKER,
+        git_hosts=settings.login_git if logins.mode(settings) == logins.BROKER else (),
     )
     return context.text(run, settings.extra_claude_md)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.attempt.spec import AttemptSpec
-from ccvm_tui.boot import terminfo
+from ccvm_tui.boot import logins, terminfo
 from ccvm_tui.boot.egress import egress
 from ccvm_tui.boot.sharing import key_variables, sharing
 from ccvm_tui.boot.timezone import timezone
@@ -35,6 +35,8 @@ def launch_spec(
     ``images.provide`` adds the image, and ``attempts.planned`` the details of an attempt, which only a guest that is
     started needs.
     """
+    way = logins.logins(settings, environ)
+    bases = logins.base_rules(settings, environ) if way.mode == logins.BROKER else ()
     return LaunchSpec(
         name=name,
         project=str(project.path),
@@ -46,7 +48,8 @@ def launch_spec(
         read_only=attempt is not None or not settings.writable_cwd,
         local_dirs=() if attempt is not None else settings.local_dirs,
         network=settings.network,
-        egress=egress(settings, environ),
+        egress=egress(settings, environ, bases),
+        logins=way,
         seccomp=settings.seccomp,
         confine=settings.confine,
         require_confinement=settings.require_confinement,
@@ -66,6 +69,17 @@ def launch_spec(
     )
 
 
+def _login_variables(settings: Settings) -> tuple[str, ...]:
+    """Return the variables about logins that sessions receive. The keeper replaces the keys if it holds the logins."""
+    match logins.mode(settings):
+        case logins.NONE:
+            return ()
+        case logins.BROKER:
+            return (*key_variables(settings), *logins.base_variables(settings))
+        case _:
+            return key_variables(settings)
+
+
 def session_spec(
     kind: SessionKind,
     argv: tuple[str, ...],
@@ -78,9 +92,10 @@ def session_spec(
 ) -> SessionSpec:
     """Return the parameters of a session for a terminal of ``size``.
 
-    Its environment has the variables of the guest's agent, and the user's API keys.
+    Its environment has the variables of the guest's agent, and the user's API keys. Raises ConfigError if settings
+    contradict each other.
     """
-    forwarded = (*_FORWARDED, *key_variables(settings))
+    forwarded = (*_FORWARDED, *_login_variables(settings))
     own = AGENTS[settings.agent].variables if settings.agent in AGENTS else {}
     term = environ.get("TERM", "") or "xterm-256color"
     if detached and not size.width:  # the emulator reports this size to programs

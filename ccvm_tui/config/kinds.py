@@ -15,6 +15,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_REPOSITORY = re.compile(r"[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9_.~-]+)*")
 _HOST = re.compile(r"[^\s/@]+(/[0-9]{1,3})?(:[0-9]{1,5})?")
 _KEY = re.compile(r"(ctrl-|alt-)?([!-~]|space|tab|enter|esc|backspace|up|down|left|right|f[1-9]|f1[0-2])")
 
@@ -116,6 +117,19 @@ def _hosts() -> Kind:
         if not isinstance(value, list | tuple):
             raise ValueError(requirement)
         if not all(isinstance(host, str) and _HOST.fullmatch(host) for host in value):
+            raise ValueError(requirement)
+        return tuple(dict.fromkeys(value))
+
+    return Kind(requirement, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
+
+
+def _repositories() -> Kind:
+    requirement = 'a list of Git hosts or repositories, such as "github.com" or "github.com/me/project"'
+
+    def check(value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise ValueError(requirement)
+        if not all(isinstance(name, str) and _REPOSITORY.fullmatch(name) for name in value):
             raise ValueError(requirement)
         return tuple(dict.fromkeys(value))
 
@@ -242,6 +256,9 @@ FILE_PATTERNS = _file_patterns()
 
 HOSTS = _hosts()
 """A list of hosts, wildcards, addresses and networks, in text separated by commas. Duplicates are removed."""
+
+REPOSITORIES = _repositories()
+"""A list of Git hosts, each optionally with a port and a path, in text separated by commas."""
 
 PORTS = _ports()
 """A list of TCP ports, in text separated by commas."""

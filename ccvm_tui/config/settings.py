@@ -182,6 +182,25 @@ class Settings:
         "environment variables that are passed to the guest's sessions, over SSH only; other agents than claude have "
         "their own by default",
     )
+    login: str = setting(
+        "auto",
+        kinds.choice("auto", "broker", "key", "none"),
+        "use of your logins: broker (the keeper holds them), key (sessions receive API keys) or none; "
+        "auto is broker unless egress is open",
+        variable="CCVM_LOGIN",
+    )
+    login_keep: bool = setting(
+        False,
+        kinds.BOOLEAN,
+        "whether a login made in a guest with the broker is stored on the host, in the agent's own credentials file",
+        variable="CCVM_LOGIN_KEEP",
+    )
+    login_git: tuple[str, ...] = setting(
+        (),
+        kinds.REPOSITORIES,
+        "Git hosts, or repositories on them, that the guest uses over HTTPS with the login of your credential helper",
+        variable="CCVM_LOGIN_GIT",
+    )
     extra_claude_md: str = setting(
         BUILT_IN,
         kinds.TEXT_OR_FILE,

@@ -17,7 +17,7 @@ from ccvm_tui.egress.hosts import Address, Host
 from ccvm_tui.egress.link import Stream, StreamLost
 from ccvm_tui.egress.outer import Outer, OuterProxy, OuterRefused
 from ccvm_tui.egress.policy import HTTP, HTTPS, Effect, Policy, Verdict
-from ccvm_tui.egress.record import Attempt, Record
+from ccvm_tui.egress.record import Attempt, Outcome, Record
 from ccvm_tui.egress.resolve import LookupFailed, NoSuchName, Resolver
 
 CHUNK = 1 << 17
@@ -62,14 +62,14 @@ class Upstream:
     received: int = 0
 
 
-Dial = Callable[[], Awaitable[Upstream]]
-"""A function that connects to the host of an allowed attempt. Raises Refused or Unreachable."""
+Dial = Callable[[], contextlib.AbstractAsyncContextManager[Upstream]]
+"""A function that connects to the host of an allowed attempt, until its context ends. Raises Refused or Unreachable."""
 
 Intercept = Callable[[Stream, str, int, Dial], Awaitable[None]]
 """A function that serves the connections to one host in place of that host.
 
-It receives the stream, the name, the port, and a function that connects to the host itself. The connection is allowed;
-its TLS, if any, begins with the first bytes of the stream.
+It receives the stream, the name, the port, and a function that connects to the host itself, which it may call several
+times or not at all. The connection is allowed; its TLS, if any, begins with the first bytes of the stream.
 """
 
 Reply = Callable[[str], Awaitable[None]]
@@ -193,9 +193,13 @@ class Connector:
         return self._intercepts.get((host, port)) if isinstance(host, str) else None
 
     @contextlib.asynccontextmanager
-    async def using(self, stream: Stream, upstream: Upstream) -> AsyncIterator[None]:
-        """While the block runs, reset the stream if the policy comes to deny it. Then close the connection."""
-        upstream.sent, upstream.received = stream.sent, stream.received
+    async def using(self, stream: Stream, upstream: Upstream, *, whole: bool = False) -> AsyncIterator[None]:
+        """While the block runs, reset the stream if the policy comes to deny it. Then close the connection.
+
+        The bytes of the stream from now on are recorded or, if it serves one host only, the ``whole`` stream.
+        """
+        if not whole:
+            upstream.sent, upstream.received = stream.sent, stream.received
         try:
             with self._decider.connected(Connection(upstream.host, upstream.port, upstream.address, stream.reset)):
                 yield
@@ -223,7 +227,7 @@ class Connector:
             attempt = await self.admit(via, host, port, stream.destination.session)
             if (serve := self.intercept(host, port)) is not None:
                 await stream.write(accept)
-                await serve(stream, str(host), port, lambda: self.dial(attempt, host, port))
+                await self._serve_instead(serve, stream, attempt, host, port)
                 return
             upstream = await self.dial(attempt, host, port)
         except Refused as error:
@@ -254,6 +258,22 @@ class Connector:
                 pass
             finally:
                 download.cancel()
+
+    async def _serve_instead(self, serve: Intercept, stream: Stream, attempt: Attempt, host: Host, port: int) -> None:
+        """Let a function serve the stream, and record the connection."""
+
+        @contextlib.asynccontextmanager
+        async def dial() -> AsyncIterator[Upstream]:
+            upstream = await self.dial(attempt, host, port)
+            async with self.using(stream, upstream, whole=True):
+                yield upstream
+
+        try:
+            await serve(stream, str(host), port, dial)
+        finally:
+            if attempt.outcome is Outcome.HELD:  # served without the host
+                self._record.open(attempt, "")
+            self._record.end(attempt, stream.received, stream.sent)
 
     async def _refuse_late(self, stream: Stream, upstream: Upstream, first: First, reason: str) -> None:
         """Refuse a connection because of its first bytes."""

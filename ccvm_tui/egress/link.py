@@ -49,6 +49,8 @@ class Stream:
         self._ended = self._sent_end = False
         self.lost = asyncio.Event()
         """An event that is set when the stream has ended in both directions."""
+        self.ended = asyncio.Event()
+        """An event that is set when the direction from the guest has ended, even if bytes were not read yet."""
         self._credit = tunnel.WINDOW_IN
         self._readable, self._writable, self.link_writable = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -123,6 +125,7 @@ class Stream:
     def feed_eof(self) -> None:
         """Handle the end of the direction from the guest."""
         self._ended = True
+        self.ended.set()
         self._readable.set()
 
     def grant(self, count: int) -> None:
@@ -135,6 +138,7 @@ class Stream:
     def lose(self) -> None:
         """Handle the end of the stream in both directions."""
         self.lost.set()
+        self.ended.set()
         self._readable.set()
         self._writable.set()
         self.link_writable.set()

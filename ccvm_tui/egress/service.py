@@ -52,7 +52,8 @@ class EgressService:
         self.record = Record(log, on_attempt)
         self._resolver = resolver or Resolver()
         proxies = Outer.parse(spec.http_proxy, spec.https_proxy, spec.no_proxy)
-        connector = Connector(guest, self.decider, self.record, self._resolver, intercepts or {}, proxies)
+        own = {} if intercepts is None else intercepts
+        connector = Connector(guest, self.decider, self.record, self._resolver, own, proxies)
         self._proxy = Proxy(connector, self._resolver)
         self._link: Link | None = None
 

@@ -12,8 +12,9 @@ import contextlib
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,16 @@ _OPTIONS: Final = (
 )  # fmt: skip
 """Settings for each command. They repeat what an empty configuration means, in case a later version of Git differs."""
 
+
+_OF_SESSION: Final = (
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "USER",
+    "LOGNAME",
+)
+"""Variables by which credential helpers find keyrings."""
 
 _ENTERS_SUBMODULES: Final = ("status", "diff", "diff-files", "diff-index", "commit")
 """Subcommands that run Git in submodules, with their configuration, unless an option says no. ``.gitmodules`` overrides
@@ -54,6 +65,19 @@ def command(*arguments: str, home: str = "/nonexistent") -> Command:
     ``~`` in paths of configuration files means ``home``.
     """
     return Command(("git", *arguments), _environment(home, os.devnull))
+
+
+def credential_command(entries: Sequence[tuple[str, str]], home: str) -> Command:
+    """Return the command that asks credential helpers, with a description as its input (git-credential(1)).
+
+    ``entries`` are the settings that name the helpers; no other ones are used, and the user is asked nothing.
+    """
+    made = command("credential", "fill", home=home)
+    settings = {"GIT_CONFIG_COUNT": str(len(entries)), "GIT_ASKPASS": "false", "SSH_ASKPASS": "false"}
+    for number, (key, value) in enumerate(entries):
+        settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    session = {name: os.environ[name] for name in _OF_SESSION if name in os.environ}
+    return Command(made.argv, {**session, **made.environment, **settings}, home)
 
 
 def command_with(repository: str, worktree: str, *arguments: str, objects: str = "", borrowed: str = "") -> Command:
@@ -197,6 +221,18 @@ def _config(content: bytes | None, worktree: str) -> bytes:
     modes = b"false" if values.get(b"core.filemode", b"true").lower() == b"false" else b"true"
     text = b"[core]\n\trepositoryformatversion = 1\n\tbare = false\n\tfilemode = " + modes + b"\n"
     return text + b"[extensions]\n\tobjectformat = " + hash_name + b"\n"
+
+
+def output(made: Command, timeout: float) -> bytes:
+    """Return the output of a command, which is empty if it fails or takes longer than ``timeout`` seconds. Blocks."""
+    try:
+        done = subprocess.run(
+            made.argv, env=made.environment, cwd=made.directory, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+    return b"" if done.returncode else done.stdout
 
 
 def available() -> bool:

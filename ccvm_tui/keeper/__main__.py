@@ -12,6 +12,7 @@ import json
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 from typing import Any
@@ -32,6 +33,8 @@ LOG_MAX = 1 << 20
 
 def main() -> int:
     """Run a keeper and return its exit status."""
+    # A core file would contain secrets. Unlike 0, the limit 1 also keeps the kernel from piping it to a program.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     try:
         spec = packing.Unpacker(LaunchSpec)(sys.stdin.buffer.read())
         paths = GuestPaths(spec.name)

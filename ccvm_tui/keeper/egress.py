@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from ccvm_tui.egress.connect import Intercept
 from ccvm_tui.egress.policy import Mode
 from ccvm_tui.egress.record import Attempt, Outcome
 from ccvm_tui.egress.service import EgressService
@@ -20,8 +22,13 @@ def mode_of(spec: LaunchSpec) -> Mode:
     return Mode(spec.egress.mode if spec.network == "user" else "none")
 
 
-def service_for(spec: LaunchSpec, log: Path, owner: GuestOwner) -> EgressService | None:
-    """Return the service that all connections of a guest go through, or None if its egress is open or it has none."""
+def service_for(
+    spec: LaunchSpec, log: Path, owner: GuestOwner, intercepts: Mapping[tuple[str, int], Intercept]
+) -> EgressService | None:
+    """Return the service that all connections of a guest go through, or None if its egress is open or it has none.
+
+    ``intercepts`` are the hosts that the keeper serves itself.
+    """
     if mode_of(spec) in (Mode.OPEN, Mode.NONE):
         return None
     refused: set[tuple[str, int]] = set()
@@ -35,5 +42,6 @@ def service_for(spec: LaunchSpec, log: Path, owner: GuestOwner) -> EgressService
             owner.record_event(Happened(time.time(), "egress", text, attempt.session))
 
     return EgressService(
-        spec.name, spec.egress, log, can_ask=owner.can_ask, on_attempt=handle, on_change=owner.mark_changed
-    )
+        spec.name, spec.egress, log, can_ask=owner.can_ask, on_attempt=handle, on_change=owner.mark_changed,
+        intercepts=intercepts,
+    )  # fmt: skip

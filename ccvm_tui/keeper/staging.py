@@ -35,7 +35,7 @@ _GIT_TARGET = ".config/git"
 
 @dataclass(frozen=True, slots=True)
 class GuestFile:
-    """A file for the guest. ``path`` is below the home directory of the guest's user.
+    """A file for the guest. ``path`` is below the home directory of the guest's user, or absolute: then root owns it.
 
     If the program ``needs`` is not in the guest, the file is omitted. With ``append``, the data is added to the file.
     """
@@ -55,12 +55,15 @@ class Staged:
     warnings: list[str] = field(default_factory=list)
 
 
-def stage(sharing: Sharing, project: str) -> Staged:
-    """Read and sanitize the configuration for a guest. Blocks. Errors with single files become warnings."""
-    writable = _writable(project)
+def stage(sharing: Sharing, project: str, replaced_ending: str = "") -> Staged:
+    """Read and sanitize the configuration for a guest. Blocks. Errors with single files become warnings.
+
+    ``replaced_ending`` is the end of the placeholder for API keys; see ``Facts``.
+    """
+    writable = writable_roots(project)
     staged = Staged()
     if (agent := AGENTS.get(sharing.agent)) is not None:
-        _Agent(agent, sharing, project, writable, staged).stage()
+        _Agent(agent, sharing, project, writable, staged, replaced_ending).stage()
     if sharing.git:
         _stage_git(sharing, writable, staged)
     return staged
@@ -76,7 +79,7 @@ def messages(files: Iterable[GuestFile]) -> Iterator[dict[str, Any]]:
             batch, size = [], 0
         batch.append(
             {
-                "path": f"~/{file.path}",
+                "path": file.path if file.path.startswith("/") else f"~/{file.path}",
                 "data": base64.b64encode(file.data).decode(),
                 "mode": file.mode,
                 "needs": file.needs,
@@ -100,7 +103,7 @@ def history_directory(sharing: Sharing, project: str) -> str:
         resolved = os.path.realpath(path)
     except OSError as error:
         raise UserError(f"cannot create {path}: {error.strerror}", f"check its permissions, {hint}") from error
-    for root in _writable(project):
+    for root in writable_roots(project):
         if is_below(os.path.realpath(path.parent), root) and not is_below(resolved, root):
             # the guest could write to any directory that a link leads to
             raise UserError(f"{path} leads out of {root}, to which guests can write", f"remove the link, {hint}")
@@ -109,7 +112,7 @@ def history_directory(sharing: Sharing, project: str) -> str:
     return resolved
 
 
-def _writable(project: str) -> list[str]:
+def writable_roots(project: str) -> list[str]:
     """Return the directories to which guests can write: this project, and all others that are known."""
     return [os.path.realpath(path) for path in (project, *(known.path for known in History().list()))]
 
@@ -117,12 +120,15 @@ def _writable(project: str) -> list[str]:
 class _Agent:
     """The files of one agent, by their paths below its directory in the guest."""
 
-    def __init__(self, agent: Agent, sharing: Sharing, project: str, writable: list[str], staged: Staged) -> None:
+    def __init__(
+        self, agent: Agent, sharing: Sharing, project: str, writable: list[str], staged: Staged, replaced_ending: str
+    ) -> None:
         self._agent = agent
         self._sharing = sharing
         self._staged = staged
         self._budget = Budget()
-        self._facts = Facts(project, sharing.directory, agent.directory.target, sharing.key_endings)
+        target = agent.directory.target
+        self._facts = Facts(project, sharing.directory, target, sharing.key_endings, replaced_ending)
         private = [posixpath.join(sharing.directory, name) for name in sorted(agent.private)]
         self._tree = Tree(sharing.home, writable, private, staged.warnings.append)
         self._files: dict[str, GuestFile] = {}

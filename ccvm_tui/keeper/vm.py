@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ccvm_tui.agents.sanitize import KEY_ENDING
 from ccvm_tui.aio import Background
 from ccvm_tui.attempt.spec import PROJECT
 from ccvm_tui.edits import Edits
@@ -22,7 +23,7 @@ from ccvm_tui.egress.policy import Mode
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
-from ccvm_tui.keeper import clipboard, egress, scratch
+from ccvm_tui.keeper import clipboard, egress, logins, scratch
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.forwards import Connection, valid_ports
 from ccvm_tui.keeper.guarding import Guarding
@@ -38,6 +39,9 @@ from ccvm_tui.session.channel import Transport
 
 if TYPE_CHECKING:
     import asyncssh
+
+    from ccvm_tui.broker.broker import Broker
+    from ccvm_tui.egress.connect import Intercept
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +85,9 @@ class VmGuest:
         self._machine: Machine | None = None
         self._shares = Shares(spec, paths, Guarding(spec.name, spec.project, owner.record_event).handle)
         self._mode = egress.mode_of(spec)
-        self.egress = egress.service_for(spec, paths.egress_log, owner)
+        self._intercepts: dict[tuple[str, int], Intercept] = {}
+        self.egress = egress.service_for(spec, paths.egress_log, owner, self._intercepts)
+        self._broker: Broker | None = None
         self._runtime_lock: int | None = None
         self._scratch: int | None = None
         self._agent = GuestAgent(self._event, lambda _: None)
@@ -98,9 +104,12 @@ class VmGuest:
         Raises ImageError or AccelError if a prerequisite is missing, BootError if the boot fails.
         """
         image = load_image(Path(self._spec.image))
-        staging = self._tasks.start(asyncio.to_thread(stage, self._spec.sharing, self._spec.project), "staging")
         start = self._tasks.start(asyncio.to_thread(remember_start, self._spec, self._paths), "snapshot of the project")
         await self._start_machine(image, self._runtime())
+        self._broker = logins.broker_for(self._spec, self._intercepts, self._owner)
+        ending = self._broker.key_ending(KEY_ENDING) if self._broker is not None else ""
+        work = asyncio.to_thread(stage, self._spec.sharing, self._spec.project, ending)
+        staging = self._tasks.start(work, "staging")
         # imported while the guest's kernel starts, because they are slow to import
         from ccvm_tui.session.ssh_channel import SshTransport
         from ccvm_tui.ssh.keys import GuestKeys
@@ -110,14 +119,17 @@ class VmGuest:
             self._login.on_connect = self._listen_for_clipboard
         await self._await_hello(image)
         self._owner.begin_phase("configure")
-        for message in messages((await self._staged(staging)).files):
+        files = [*(await self._staged(staging)).files, *logins.files_of(self._broker, self._spec)]
+        for message in messages(files):
             self._agent.send(message)
         await start  # the guest can change the project as soon as it is configured
         self._agent.send(self._configuration())
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
         self._owner.begin_phase("login")
         await self._login.connection()
-        return SshTransport(self._login.connection)
+        if self._broker is None:
+            return SshTransport(self._login.connection)
+        return SshTransport(self._login.connection, self._broker.environment)
 
     async def _listen_for_clipboard(self, connection: asyncssh.SSHClientConnection) -> None:
         from ccvm_tui.ssh import requests
@@ -363,6 +375,8 @@ class VmGuest:
             await machine.stop(POWEROFF_TIMEOUT if graceful else 0.0)
         if self.egress is not None:
             await self.egress.close()
+        if self._broker is not None:
+            await self._broker.close()
         await self._shares.stop()
         await self._tasks.close()
         for fd in (self._runtime_lock, self._scratch):

@@ -33,18 +33,24 @@ START_WITHIN = 60.0
 class SshTransport:
     """A transport that starts programs in a guest.
 
-    ``connection`` returns the current SSH connection, and reconnects if the last one was lost.
+    ``connection`` returns the current SSH connection, and reconnects if the last one was lost. ``environment`` returns
+    the environment of a program in the guest for the one that the client has sent.
     """
 
-    def __init__(self, connection: Callable[[], Awaitable[asyncssh.SSHClientConnection]]) -> None:
+    def __init__(
+        self,
+        connection: Callable[[], Awaitable[asyncssh.SSHClientConnection]],
+        environment: Callable[[dict[str, str]], dict[str, str]] = lambda given: given,
+    ) -> None:
         self._connection = connection
+        self._environment = environment
 
     async def start(self, id: str, spec: SessionSpec, owner: ChannelOwner, *, pty: bool) -> Channel:
         """Start a program in the guest.
 
         Raises TooLong if its arguments and environment are too long, and UserError if the guest does not start it.
         """
-        request = _request(id, spec, pty=pty)
+        request = _request(id, spec, self._environment(spec.env), pty=pty)
         program = _Program(owner)
         try:
             async with asyncio.timeout(START_WITHIN):
@@ -71,9 +77,9 @@ class SshTransport:
         """Do nothing: the connection belongs to the caller."""
 
 
-def _request(id: str, spec: SessionSpec, *, pty: bool) -> bytes:
+def _request(id: str, spec: SessionSpec, env: dict[str, str], *, pty: bool) -> bytes:
     """Return the body of a START frame. Raises UserError if arguments or environment are invalid or too long."""
-    env = {"TERM": spec.term, **spec.env} if pty else spec.env
+    env = {"TERM": spec.term, **env} if pty else env
     start = wire.Start(
         session=id.encode(),
         kind=spec.kind.value.encode() if pty else b"exec",

@@ -21,6 +21,7 @@ let
   key = types.strMatching "(ctrl-|alt-)?([!-~]|space|tab|enter|esc|backspace|up|down|left|right|f[1-9]|f1[0-2])";
   leader = types.strMatching "ctrl-([a-z\\^_@]|]|space)";
   host = types.strMatching "[^[:space:]/@]+(/[0-9]{1,3})?(:[0-9]{1,5})?";
+  repository = types.strMatching "[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9_.~-]+)*";
   directory = types.strMatching "[^/].*";
 in
 {
@@ -60,6 +61,18 @@ in
       "ANTHROPIC_API_KEY"
       "CLAUDE_CODE_OAUTH_TOKEN"
     ] "environment variables that are passed to the guest's sessions, over SSH only; other agents than claude have their own by default";
+    login = row "login" (types.enum [
+      "auto"
+      "broker"
+      "key"
+      "none"
+    ]) "auto" "use of your logins: broker (the keeper holds them), key (sessions receive API keys) or none; auto is broker unless egress is open";
+    loginKeep =
+      row "login_keep" types.bool false
+        "whether a login made in a guest with the broker is stored on the host, in the agent's own credentials file";
+    loginGit =
+      row "login_git" (types.listOf repository) [ ]
+        "Git hosts, or repositories on them, that the guest uses over HTTPS with the login of your credential helper";
     extraClaudeMd =
       row "extra_claude_md" types.str "built-in"
         "text for the agent about working in a guest, appended to the user's instructions; empty for none; the variable is the path of a file";

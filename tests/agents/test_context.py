@@ -34,6 +34,8 @@ RUN = Run(project="/srv/app", read_only=False, history_kept=False, egress="publi
         ({"guard": "warn"}, "are reported to the user", "Operation not permitted"),
         ({"guard": "off"}, "LIVE", "Git hooks"),
         ({"read_only": True}, "DISCARDED", "Git hooks"),
+        ({"placeholders": True}, "are placeholders", "HTTPS are logged in"),
+        ({"git_hosts": ("github.com/me",)}, "logged in for github.com/me", "are placeholders"),
         ({}, "one command per line", "never"),
     ],
 )

@@ -73,7 +73,7 @@ async def test_no_secret_leaves_the_session(home: Path, own_guest: Starter, monk
     key = "sk-ant-" + secrets.token_hex(20)
     monkeypatch.setenv(VARIABLE, key)
     with Watch(key) as watch:
-        guest = own_guest()
+        guest = own_guest("--login", "key")
         monkeypatch.delenv(VARIABLE)
     assert watch.rounds > 3
     # only the command that was started with the key and this process may have it

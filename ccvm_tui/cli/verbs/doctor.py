@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccvm_tui import config
 from ccvm_tui.boot import images, terminfo
-from ccvm_tui.cli import confinement
+from ccvm_tui.cli import confinement, login_report
 from ccvm_tui.cli.bug_report import shortened, versions
 from ccvm_tui.cli.verbs import setup
 from ccvm_tui.config import Settings
@@ -32,19 +32,23 @@ SIGNS = {"ok": "✓ ok  ", "warn": "! warn", "fail": "✗ FAIL"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
+    parser.add_argument("--login", action="store_true", help="show how guests use your logins, and what conflicts")
     parser.add_argument("--json", action="store_true", help="print JSON, as documented in docs/commands.md")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print versions and all checks, without the user's name, and return 0 if guests can run, else 1."""
+    """Print versions and checks, without the user's name, and return 0 if guests can run, else 1."""
+    found = _login_checks(Path.cwd(), os.environ) if args.login else asyncio.run(all_checks())
     checks = [
         replace(check, detail=shortened(check.detail, os.environ), fix=shortened(check.fix, os.environ))
-        for check in asyncio.run(all_checks())
+        for check in found
     ]
     able = all(check.status != "fail" for check in checks)
     if args.json:
-        found = [{"name": c.name, "status": str(c.status), "detail": c.detail, "mend": c.fix} for c in checks]
-        print(json.dumps({"ok": able, "versions": versions(), "checks": found}, indent=2))
+        rows = [{"name": c.name, "status": str(c.status), "detail": c.detail, "mend": c.fix} for c in checks]
+        print(json.dumps({"ok": able, "versions": versions(), "checks": rows}, indent=2))
+    elif args.login:
+        print("\n".join(lines(checks)))
     else:
         width = max(len(check.name) for check in checks)
         for name, version in versions().items():
@@ -77,6 +81,12 @@ async def all_checks() -> list[Check]:
     machine = await diagnostics.check_host(kernel, settings.machine, runtime, downloads=bool(settings.image_url))
     confined = await confinement.checks(settings.machine, runtime)
     return [*machine, *confined, unpacked, image, configuration, *_check_terminal(os.environ)]
+
+
+def _login_checks(project: Path, environ: Mapping[str, str]) -> list[Check]:
+    """Return the checks of logins, for the settings of the project."""
+    settings, check = _check_settings(project, environ)
+    return [check] if check.status == "fail" else login_report.checks(settings, environ)
 
 
 def _check_settings(project: Path, environ: Mapping[str, str]) -> tuple[Settings, Check]:

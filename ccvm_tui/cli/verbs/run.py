@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ccvm_tui.config import Settings
     from ccvm_tui.guest import SessionKind
 
-SETTINGS = ("memory", "cores", "accel", "machine", "runtime", "network", "egress", "agent")
+SETTINGS = ("memory", "cores", "accel", "machine", "runtime", "network", "egress", "login", "agent")
 """The settings that have an option with a value."""
 
 
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", metavar="KIND", help="QEMU that runs the guest: host or own")
     parser.add_argument("--network", metavar="KIND", help="user or none")
     parser.add_argument("--egress", metavar="KIND", help="auto, open, public, allowlist, ask or none")
+    parser.add_argument("--login", metavar="KIND", help="auto, broker, key or none")
     parser.add_argument("--agent", metavar="NAME", help='agent layer of the image, or "none"')
     parser.add_argument("--read-only", action="store_true", default=None, help="keep edits to the project in the guest")
     parser.add_argument("--writable", action="store_true", default=None, help="let the guest change the project")

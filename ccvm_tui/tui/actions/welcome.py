@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ccvm_tui import config, project
 from ccvm_tui.aio import Child
-from ccvm_tui.boot import images
+from ccvm_tui.boot import images, logins
 from ccvm_tui.config import Settings, Source
 from ccvm_tui.config.edit import set_value
 from ccvm_tui.errors import ConfigError, ImageError, PrerequisiteError, UserError
@@ -54,6 +54,9 @@ class Preparation(Protocol):
 
     def key_variables(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the variables for keys that the settings name, and those of them that are set."""
+
+    def has_login(self) -> bool:
+        """Return whether guests use a login of the agent on this machine, which does not enter them."""
 
     def add_project(self, path: str, /) -> str:
         """Add a project to the list, and return its resolved path."""
@@ -126,6 +129,12 @@ class HostPreparation:
         """Return the variables for keys, and those that are set in this environment."""
         names = _settings().api_key_variables
         return names, tuple(name for name in names if os.environ.get(name))
+
+    def has_login(self) -> bool:
+        """Return whether there is a credentials file of the agent, and the keeper holds logins."""
+        settings = _settings()
+        path = logins.credentials(settings, os.environ)
+        return path is not None and path.exists() and logins.mode(settings) == logins.BROKER
 
     def add_project(self, path: str) -> str:
         """Add a project to the history. Raises UserError if the directory cannot be a project."""

@@ -331,18 +331,26 @@ class LoginPage(Page):
 
     _names: tuple[str, ...] = ()
     _found: tuple[str, ...] = ()
+    _logged_in = False
 
     async def prepare(self) -> str | None:
-        """Look for keys. Without an agent there is nothing to ask."""
+        """Look for keys and a login. Without an agent there is nothing to ask."""
         self._names, self._found = self._host.key_variables()
+        self._logged_in = self._host.has_login()
         return "not needed" if self._tour.answered(Step.AGENT) == NO_LAYER else None
 
     def write(self, writer: Writer) -> None:
-        """Write which key the agent will receive."""
+        """Write how the agent will be logged in."""
+        if self._logged_in:
+            writer.put("✓ ", "success").line("You are logged in with the agent on this machine.").line()
+            writer.put("So is the agent in each guest, although your login does not leave this machine.", "muted")
+            return
         if self._found:
             writer.put("✓ ", "success").put(", ".join(self._found), "foreground", bold=True)
             writer.line(f" {'is' if len(self._found) == 1 else 'are'} set.").line()
-            writer.put("Sessions receive the value over SSH. It is not written to a file.", "muted")
+            writer.put(
+                "The agent can use it. It is not written to a file and, by default, stays on this machine.", "muted"
+            )
             return
         writer.line("No key is set, so the agent asks for a login in the guest.").line()
         writer.put("Such a login is lost when the guest stops. To use the same one in all guests, quit, set ", "muted")
@@ -352,6 +360,8 @@ class LoginPage(Page):
 
     def choices(self) -> list[Choice]:
         """Offer to continue."""
+        if self._logged_in:
+            return [_go_on("your login")]
         return [_go_on(", ".join(self._found))] if self._found else [_go_on("later", "log in later")]
 
 
