@@ -20,6 +20,9 @@ from ccvm_tui.egress.resolve import LookupFailed, NoSuchName, Resolver
 CHUNK = 1 << 17
 """Bytes per read from a host."""
 
+_GIVEN_UP = "the program has given up"
+"""The reason that is recorded for an attempt that the guest ends before it has succeeded or failed."""
+
 
 class Refused(Exception):
     """The policy or the user refuses the connection. ``message`` is the text for the program."""
@@ -93,7 +96,11 @@ class Connector:
     async def admit(self, via: str, host: Host, port: int) -> Attempt:
         """Return the attempt to connect to a host, which is recorded. Raises Refused."""
         attempt = self._record.begin(via, host, port)
-        verdict = await self._decider.for_host(host, port, lambda: self._record.hold(attempt))
+        try:
+            verdict = await self._decider.for_host(host, port, lambda: self._record.hold(attempt))
+        except asyncio.CancelledError:
+            self._record.fail(attempt, _GIVEN_UP)
+            raise
         self.judge(attempt, host, port, verdict)
         return attempt
 
@@ -118,6 +125,9 @@ class Connector:
             addresses = await self._resolver.resolve(host)
             allowed = self._allowed(attempt, host, port, addresses)
             reader, writer = await resolve.connect(allowed, port, CHUNK)
+        except asyncio.CancelledError:
+            self._record.fail(attempt, _GIVEN_UP)
+            raise
         except NoSuchName:
             reason = f"{hosts.text(host)} does not exist"
         except LookupFailed:

@@ -147,17 +147,22 @@ async def test_names_are_looked_up() -> None:
     ids=["window", "credit", "number", "end", "twice", "destination", "streams"],
 )
 async def test_a_violation_ends_all_streams_until_the_next_hello(violation: bytes) -> None:
-    ended = asyncio.Event()
+    started, ended = asyncio.Event(), asyncio.Event()
 
     async def serve(stream: Stream) -> None:
         if stream.number == 9:
             await echo(stream)
             return
-        await stream.lost.wait()
-        ended.set()
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if stream.lost.is_set():
+                ended.set()
 
     async with linked(serve) as (link, guest):
         guest.open(1)
+        await started.wait()
         guest.send(violation)
         await asyncio.wait_for(ended.wait(), 20)
         assert not link.connected
