@@ -12,6 +12,7 @@ import json
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 from typing import Any
@@ -32,6 +33,8 @@ LOG_MAX = 1 << 20
 
 def main() -> int:
     """Run a keeper and return its exit status."""
+    # the memory of the keeper contains keys, which no core file must contain; child processes inherit the limit
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         spec = packing.Unpacker(LaunchSpec)(sys.stdin.buffer.read())
         paths = GuestPaths(spec.name)

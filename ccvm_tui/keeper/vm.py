@@ -29,6 +29,7 @@ from ccvm_tui.keeper.guests import Facts, GuestOwner
 from ccvm_tui.keeper.login import Login
 from ccvm_tui.keeper.shares import Shares, remember_start
 from ccvm_tui.keeper.staging import Staged, messages, stage
+from ccvm_tui.keeper.statistics import with_reported
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
@@ -406,15 +407,8 @@ class VmGuest:
             stats = await self._agent.request("stats", REPLY_TIMEOUT)
         except (TimeoutError, UserError):
             stats = {}
-        return Usage(
-            cpu=qemu.cpu,
-            rss=qemu.rss,
-            guest_total=int(stats.get("memory_total", 0)),
-            guest_available=int(stats.get("memory_available", 0)),
-            guest_load=float(stats.get("load1", 0.0)),
-            uptime=time.monotonic() - self._started,
-            ports=valid_ports(stats.get("ports")),
-        )
+        usage = Usage(cpu=qemu.cpu, rss=qemu.rss, uptime=time.monotonic() - self._started)
+        return with_reported(usage, stats)
 
     async def busy(self, session: str) -> str:
         """Return the command in the session's foreground.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import secrets
 import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from ccvm_tui.project.directory import guest_name
 from tests.attack.searching import Watch
 from tests.conftest import XDG, share_nothing
 from tests.guest.conftest import RealGuest, lasting_home, start
+from tests.programs import running
 from tests.share.client import snapshot
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -35,6 +38,19 @@ RSS_GROWTH_MAX = 96 << 20
 @dataclass(frozen=True)
 class AttackedGuest(RealGuest):
     """A guest in which an attacker is root."""
+
+    def run(self, *argv: str, data: bytes = b"", within: float = 60) -> subprocess.CompletedProcess[bytes]:
+        """Run a program in the guest, without a process of the command line."""
+
+        async def run() -> tuple[int, bytes, bytes]:
+            async with asyncio.timeout(within):
+                async with running(self.name, *argv) as program:
+                    program.type(data)
+                    program.type(b"")
+                    status = await program.ended()
+                    return status, program.printed[1], program.printed[2]
+
+        return subprocess.CompletedProcess(argv, *asyncio.run(run()))
 
     def root(self, script: str, *arguments: str, within: float = 60) -> str:
         """Run a shell script as root, which must succeed, and return its output."""
@@ -81,6 +97,8 @@ class Place:
     """Where the API key was seen in processes of the host while the victim's guest started."""
     replies: dict[str, int] = field(default_factory=dict)
     """The error numbers of the replies on the raw device, by request."""
+    spoken: bool = False
+    """Whether the second guest has said hostile things."""
 
     @property
     def outside(self) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import os
 import re
 import threading
@@ -16,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 GUEST_MEMORY_MIN = 256 << 20
 """The file of a guest's memory is at least that long, in bytes."""
+
+PIECE, OVERLAP = 32 << 20, 4096
+"""Bytes that are searched at a time, and bytes that belong to two pieces."""
 
 
 class Watch(threading.Thread):
@@ -65,33 +66,59 @@ def files_with(roots: Sequence[Path], *needles: bytes) -> list[Path]:
     return found
 
 
-@contextlib.contextmanager
-def guest_memory(process: psutil.Process) -> Iterator[mmap.mmap]:
-    """Yield the memory of a guest, which QEMU and the file server share; ``process`` is either of them."""
-    for link in Path(f"/proc/{process.pid}/fd").iterdir():
-        if "memfd:" in os.readlink(link) and link.stat().st_size >= GUEST_MEMORY_MIN:
-            with link.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as memory:
-                yield memory
-            return
-    raise AssertionError("the guest's memory is in no file")
+class GuestMemory:
+    """The memory of a guest, which QEMU and the file server share; ``process`` is either of them.
 
-
-def occurrences(memory: mmap.mmap, needle: bytes) -> int:
-    """Return how often ``needle`` is in the memory."""
-    return sum(1 for _ in re.finditer(re.escape(needle), memory))
-
-
-def has_private_key(memory: mmap.mmap, public: bytes) -> bool:
-    """Return whether the memory contains the private half of an Ed25519 key (RFC 8032), near its public half.
-
-    OpenSSH and libsodium store the 32 bytes of the private half directly before those of the public one.
+    Only pages that exist are read, so that the search does not create the others.
     """
-    for found in re.finditer(re.escape(public), memory):
-        for start in (found.start() - 32, found.end(), found.start() - 36):
-            seed = memory[max(0, start) : max(0, start) + 32]
-            if len(seed) == 32:
-                derived = Ed25519PrivateKey.from_private_bytes(seed).public_key()
-                raw = serialization.Encoding.Raw, serialization.PublicFormat.Raw
-                if derived.public_bytes(*raw) == public:
-                    return True
-    return False
+
+    def __init__(self, process: psutil.Process) -> None:
+        links = Path(f"/proc/{process.pid}/fd").iterdir()
+        found = [link for link in links if "memfd:" in os.readlink(link) and link.stat().st_size >= GUEST_MEMORY_MIN]
+        assert found, "the guest's memory is in no file"
+        self._link = found[0]
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the content in pieces, which overlap."""
+        with self._link.open("rb", buffering=0) as file:
+            at, size = 0, os.fstat(file.fileno()).st_size
+            while at < size:
+                try:
+                    at = start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+                except OSError:  # there is nothing behind the last hole
+                    return
+                end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+                while at < end:
+                    before = min(OVERLAP, at - start)
+                    yield os.pread(file.fileno(), min(PIECE, end - at) + before, at - before)
+                    at += PIECE
+                at = end
+
+    def count(self, *needles: bytes) -> dict[bytes, int]:
+        """Return at least how often each of the needles is in the memory."""
+        counts = dict.fromkeys(needles, 0)
+        for piece in self.pieces():
+            for needle in needles:
+                counts[needle] += piece.count(needle)
+        return counts
+
+    def private_halves(self, *publics: bytes) -> set[bytes]:
+        """Return those Ed25519 keys, by their public halves, whose private half is next to it (RFC 8032).
+
+        OpenSSH and libsodium store the 32 bytes of the private half directly before those of the public one.
+        """
+        return {
+            public
+            for piece in self.pieces()
+            for public in publics
+            for found in re.finditer(re.escape(public), piece)
+            for start in (found.start() - 32, found.end(), found.start() - 36)
+            if _is_private_half(piece[max(0, start) : max(0, start) + 32], public)
+        }
+
+
+def _is_private_half(data: bytes, public: bytes) -> bool:
+    if len(data) != 32:
+        return False
+    derived = Ed25519PrivateKey.from_private_bytes(data).public_key()
+    return derived.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw) == public

@@ -39,6 +39,7 @@ def test_a_restarted_gate_is_understood_wherever_its_predecessor_stopped(
 
 
 @given(st.binary(max_size=500))
+@pytest.mark.attack
 def test_any_bytes_are_decoded_without_an_error(data: bytes) -> None:
     for _, _, body in tunnel.Frames().feed(tunnel.MAGIC + NONCE + data):
         assert len(body) <= tunnel.PIECE
@@ -146,6 +147,7 @@ async def test_names_are_looked_up() -> None:
     ],
     ids=["window", "credit", "number", "end", "twice", "destination", "streams"],
 )
+@pytest.mark.attack
 async def test_a_violation_ends_all_streams_until_the_next_hello(violation: bytes) -> None:
     started, ended = asyncio.Event(), asyncio.Event()
 
