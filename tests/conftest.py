@@ -30,6 +30,8 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _numbers = itertools.count(1)
 
+pytest_plugins = ("tests.attack_report",)
+
 XDG = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
 
@@ -48,6 +50,7 @@ TOGETHER = {
     "tests/guest/test_other_agents": "agents",
     "tests/guest/test_guard": "agents",
     "tests/guest/test_logins": "agents",
+    "tests/attack/": "attacks",
 }
 """The beginnings of files whose tests run in the same process because they share guests, and the name of the group.
 
@@ -68,7 +71,7 @@ class Schedule(LoadScopeScheduling):
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests with guests first, since their groups take longest: the last process then ends soon after the others."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/guest/"))
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/guest/", "tests/attack/")))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

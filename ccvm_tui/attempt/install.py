@@ -87,7 +87,6 @@ def _put(fd: int, name: str, source: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, name, src_dir_fd=fd, dst_dir_fd=fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # unless it was renamed
             os.unlink(fresh, dir_fd=fd)
-        raise

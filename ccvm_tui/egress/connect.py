@@ -23,6 +23,9 @@ from ccvm_tui.egress.resolve import LookupFailed, NoSuchName, Resolver
 CHUNK = 1 << 17
 """Bytes per read from a host."""
 
+_GIVEN_UP = "the program has given up"
+"""The reason that is recorded for an attempt that the guest ends before it has succeeded or failed."""
+
 
 OUTER_LOOKUP_TIMEOUT = 2.0
 """Seconds for a lookup behind a proxy, where this machine's resolver may not answer for names of the internet."""
@@ -108,7 +111,11 @@ class Connector:
     async def admit(self, via: str, host: Host, port: int, session: str) -> Attempt:
         """Return the attempt of a ``session`` to connect to a host, which is recorded. Raises Refused."""
         attempt = self._record.begin(via, host, port, session)
-        verdict = await self._decider.for_host(host, port, lambda: self._record.hold(attempt))
+        try:
+            verdict = await self._decider.for_host(host, port, lambda: self._record.hold(attempt))
+        except asyncio.CancelledError:
+            self._record.fail(attempt, _GIVEN_UP)
+            raise
         self.judge(attempt, host, port, verdict)
         return attempt
 
@@ -160,6 +167,9 @@ class Connector:
                 reader, writer = await outer.tunnel(proxy, host, port, CHUNK)
             else:
                 reader, writer = await resolve.connect(allowed, port, CHUNK)
+        except asyncio.CancelledError:
+            self._record.fail(attempt, _GIVEN_UP)
+            raise
         except NoSuchName:
             reason = f"{hosts.text(host)} does not exist"
         except LookupFailed:

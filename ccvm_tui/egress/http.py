@@ -190,6 +190,9 @@ class _Requests:
         assert self._upstream is not None
         upstream, client = self._upstream, self._client
         headers = [(name, value) for name, value in request.headers if name not in _HOP_BY_HOP]
+        if any(name == b"transfer-encoding" for name, _ in headers):
+            # a host that believes the length would see another end of the request (RFC 9112, 6.1)
+            headers = [(name, value) for name, value in headers if name != b"content-length"]
         path = target.path
         if (relay := upstream.relay) is not None:
             path = f"http://{hosts.text(target.host, target.port)}".encode() + path

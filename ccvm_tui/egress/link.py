@@ -162,6 +162,7 @@ class Link(asyncio.Protocol):
         self._lookup = lookup
         self._frames = tunnel.Frames()
         self._streams: dict[int, Stream] = {}
+        self._serving: dict[Stream, asyncio.Task[None]] = {}
         self._lookups = 0
         self._generation = 0
         self._transport: asyncio.Transport
@@ -247,7 +248,7 @@ class Link(asyncio.Protocol):
                 stream.grant(tunnel.parse_number(body))
             case tunnel.RESET:
                 del self._streams[stream.number]
-                stream.lose()
+                self._end(stream)
 
     def _send(self, kind: int, number: int, body: bytes) -> None:
         if not self._transport.is_closing():
@@ -260,13 +261,14 @@ class Link(asyncio.Protocol):
         if self._writable:
             stream.link_writable.set()
         self._streams[number] = stream
-        self._background.start(self._run(stream), f"stream {number}")
+        self._serving[stream] = self._background.start(self._run(stream), f"stream {number}")
 
     async def _run(self, stream: Stream) -> None:
         try:
             with contextlib.suppress(StreamLost):
                 await self._serve(stream)
         finally:
+            self._serving.pop(stream, None)
             if self._streams.get(stream.number) is stream:
                 del self._streams[stream.number]
                 stream.close()
@@ -291,7 +293,16 @@ class Link(asyncio.Protocol):
         """End all streams, without messages to the guest, which may not know them."""
         streams, self._streams = self._streams, {}
         for stream in streams.values():
-            stream.lose()
+            self._end(stream)
+
+    def _end(self, stream: Stream) -> None:
+        """End a stream that the guest has ended.
+
+        Its task is cancelled, because it may be waiting for a host, and a guest can open and reset streams for ever.
+        """
+        stream.lose()
+        if (task := self._serving.pop(stream, None)) is not None:
+            task.cancel()
 
     async def _keep_awake(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ipaddress
 import ssl
 from dataclasses import dataclass, field
@@ -112,21 +113,19 @@ async def tunnel(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a host through the proxy. Raises OuterRefused with the proxy's reason, or another OSError."""
     reader, writer = await connect(proxy, limit)
-    try:
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(writer.transport.abort)
         target = text(host, port)
         lines = [f"CONNECT {target} HTTP/1.1".encode(), b"Host: " + target.encode()]
         lines += [name + b": " + value for name, value in proxy.headers]
         writer.write(b"\r\n".join([*lines, b"", b""]))
-        async with asyncio.timeout(ANSWER_TIMEOUT):
-            head = await reader.readuntil(b"\r\n\r\n")
-    except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-        writer.transport.abort()
-        raise OuterRefused("this machine's proxy did not answer") from error
-    except BaseException:
-        writer.transport.abort()
-        raise
-    status = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-    if len(status) < 2 or not status[1].startswith("2"):
-        writer.transport.abort()
-        raise OuterRefused(f"this machine's proxy answered {' '.join(status[1:])[:100]!r}")
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                head = await reader.readuntil(b"\r\n\r\n")
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise OuterRefused("this machine's proxy did not answer") from error
+        status = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
+        if len(status) < 2 or not status[1].startswith("2"):
+            raise OuterRefused(f"this machine's proxy answered {' '.join(status[1:])[:100]!r}")
+        on_failure.pop_all()
     return reader, writer

@@ -20,7 +20,7 @@ from ccvm_tui.aio import Background
 from ccvm_tui.attempt.spec import PROJECT
 from ccvm_tui.edits import Edits
 from ccvm_tui.egress.policy import Mode
-from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
+from ccvm_tui.errors import BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper import clipboard, egress, logins, scratch
@@ -31,6 +31,7 @@ from ccvm_tui.keeper.guests import Facts, GuestOwner
 from ccvm_tui.keeper.login import Login
 from ccvm_tui.keeper.shares import Shares, remember_start
 from ccvm_tui.keeper.staging import Staged, messages, stage
+from ccvm_tui.keeper.statistics import with_reported
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits, protection
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
@@ -168,7 +169,7 @@ class VmGuest:
         sized = limits.clamp(spec.memory_mib, spec.cores, limits.Host.here())
         for warning in sized.warnings:
             self._owner.warn(warning)
-        verdict = await accel.choose(_accelerator(spec.accel), image.kernel, spec.machine, runtime=runtime)
+        verdict = await accel.choose(accel.valid(spec.accel), image.kernel, spec.machine, runtime=runtime)
         machine_spec = MachineSpec(
             kernel=image.kernel,
             initrd=image.initrd,
@@ -430,15 +431,8 @@ class VmGuest:
             stats = await self._agent.request("stats", REPLY_TIMEOUT)
         except (TimeoutError, UserError):
             stats = {}
-        return Usage(
-            cpu=qemu.cpu,
-            rss=qemu.rss,
-            guest_total=int(stats.get("memory_total", 0)),
-            guest_available=int(stats.get("memory_available", 0)),
-            guest_load=float(stats.get("load1", 0.0)),
-            uptime=time.monotonic() - self._started,
-            ports=valid_ports(stats.get("ports")),
-        )
+        usage = Usage(cpu=qemu.cpu, rss=qemu.rss, uptime=time.monotonic() - self._started)
+        return with_reported(usage, stats)
 
     async def busy(self, session: str) -> str:
         """Return the command in the session's foreground.
@@ -464,7 +458,7 @@ class VmGuest:
         try:
             return valid_ports((await self._agent.request("ports", REPLY_TIMEOUT)).get("ports"))
         except TimeoutError as error:
-            raise UserError("the guest does not report its ports", "it may be paused or very busy") from error
+            raise _silent() from error
 
     async def connect(self, port: int) -> Connection:
         """Connect to a port of the guest's loopback interface. Raises OSError or UserError if that fails."""
@@ -482,7 +476,7 @@ class VmGuest:
         try:
             return await files.prepare(self._spec.name, self._paths, self._install_ssh)
         except TimeoutError as error:
-            raise UserError("the guest does not answer", "it may be paused or very busy") from error
+            raise _silent() from error
 
     async def _install_ssh(self, host_key: str, authorized_key: str) -> None:
         await self._agent.request("editor", REPLY_TIMEOUT, host_key=host_key, authorized_key=authorized_key)
@@ -500,9 +494,5 @@ class VmGuest:
         return self._machine.console_tail() if self._machine is not None else ""
 
 
-def _accelerator(wanted: str) -> accel.AccelSetting:
-    """Return ``wanted`` with its precise type. Raises AccelError if it is not a valid value."""
-    match wanted:
-        case "auto" | "kvm" | "tcg":
-            return wanted
-    raise AccelError(f"unknown accelerator {wanted!r}", "use auto, kvm or tcg")
+def _silent() -> UserError:
+    return UserError("the guest does not answer", "it may be paused or very busy")

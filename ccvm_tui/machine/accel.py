@@ -222,3 +222,11 @@ def _store_verdict(circumstances: dict[str, Any], verdict: Verdict) -> None:
         Path(temporary).replace(path)
     except OSError as error:
         log.warning("cannot cache the verdict on KVM: %s", error)
+
+
+def valid(wanted: str) -> AccelSetting:
+    """Return ``wanted`` with its precise type. Raises AccelError if it is not a valid value."""
+    match wanted:
+        case "auto" | "kvm" | "tcg":
+            return wanted
+    raise AccelError(f"unknown accelerator {wanted!r}", "use auto, kvm or tcg")

@@ -279,13 +279,13 @@ class EditsTree(HostTree):
             node = changes[name]
             if node is None:
                 self.nodes.unname(parent, name)
-                parent.children[name] = None
+                self.nodes.note_missing(parent, name)
                 return None
             self.nodes.place(node, parent, name)
             parent.children[name] = node
             return node, self.stat(node)
         if parent.made:
-            parent.children[name] = None
+            self.nodes.note_missing(parent, name)
             return None
         found = super().lookup(parent, name)
         if found is None:

@@ -243,7 +243,7 @@ class HostTree(Hooks):
             info = os.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             self.nodes.unname(parent, name)
-            parent.children[name] = None
+            self.nodes.note_missing(parent, name)
             return None
         return self._intern(info, parent, name), info
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 Key = tuple[int, int]
 """Device and inode number of a host file."""
 
+MISSING_MAX = 1 << 17
+"""Names that the guest has looked up in vain, and that it may cache; see ``Nodes.note_missing``."""
+
+_COUNTED_AFTER = 10_000
+"""Refusals after which missing names are counted again."""
+
 State = tuple[int, int, int, int, int]
 """The attributes that distinguish two versions of a file; see ``state_of``."""
 
@@ -148,6 +154,7 @@ class Nodes:
         self._handles: dict[int, Handle] = {}
         self._next_node = ROOT_ID
         self._next_handle = 0
+        self._allowance = self._refusals = 0
 
     def __getitem__(self, number: int) -> Node:
         node = self._nodes.get(number)
@@ -197,6 +204,29 @@ class Nodes:
         self._nodes[node.id] = self._by_key[key] = node
         node.unlinked = True
         return node
+
+    def note_missing(self, parent: Node, name: bytes) -> None:
+        """Record in ``parent.children`` that the guest has seen that ``name`` does not exist.
+
+        A guest can look up any number of such names. Beyond ``MISSING_MAX`` they are not recorded.
+        """
+        if name not in parent.children and not self._may_note():
+            return
+        parent.children[name] = None
+
+    def _may_note(self) -> bool:
+        """Return whether one more missing name may be recorded. They are counted only now and then."""
+        if self._refusals:
+            self._refusals -= 1
+            return False
+        if not self._allowance:
+            missing = sum(list(node.children.values()).count(None) for node in self._nodes.values())
+            self._allowance = max(0, MISSING_MAX - missing)
+            if not self._allowance:
+                self._refusals = _COUNTED_AFTER
+                return False
+        self._allowance -= 1
+        return True
 
     def place(self, node: Node, parent: Node, name: bytes) -> None:
         """Record that ``node`` was found as ``name`` in ``parent``.

@@ -21,6 +21,9 @@ DEFERRED: Final = Deferred()
 NO_REPLY: Final = Deferred()
 """The marker for a request that has no reply in the protocol."""
 
+BODY_MAX: Final = 128 * 1024
+"""Maximum length in bytes of a request, without the data of a write. A guest can offer its whole memory as one."""
+
 Reply = bytes | Deferred
 """The result of a handler: the body of the reply, or a marker."""
 
@@ -51,13 +54,14 @@ class Call:
 
 
 def parse_call(request: Request) -> tuple[Call, bytes]:
-    """Return the call, and the first bytes of the request, which contain at least the header.
+    """Return the call, and the first bytes of the request, which contain at least the header and at most ``BODY_MAX``.
 
     Raises VhostError if the request is shorter than the header.
     """
-    first = bytes(request.readable[0]) if request.readable else b""
+    first = bytes(request.readable[0][:BODY_MAX]) if request.readable else b""
     if len(first) < fuse.IN_HEADER.size:
-        first = b"".join(bytes(part) for part in request.readable[:2])[: fuse.IN_HEADER.size + fuse.READ_IN.size]
+        wanted = fuse.IN_HEADER.size + fuse.READ_IN.size
+        first = b"".join(bytes(part[:wanted]) for part in request.readable[:2])[:wanted]
         if len(first) < fuse.IN_HEADER.size:
             raise VhostError("a FUSE request without a header")
     _, opcode, unique, node, uid, gid, pid, _, _ = fuse.IN_HEADER.unpack_from(first)

@@ -6,7 +6,6 @@ import errno
 import logging
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from ccvm_tui.share import fuse
 from ccvm_tui.share.files import Files
@@ -17,14 +16,12 @@ from ccvm_tui.share.locking import Locking
 from ccvm_tui.share.locks import Locks
 from ccvm_tui.share.names import Names
 from ccvm_tui.share.nodes import failure
-from ccvm_tui.share.request import NO_REPLY, Call, Reply, parse_call
+from ccvm_tui.share.request import BODY_MAX, NO_REPLY, Call, Reply, parse_call
 from ccvm_tui.share.vhost import Request, VhostError
 from ccvm_tui.share.view import Caches, View
 from ccvm_tui.share.workers import Workers
 
 log = logging.getLogger(__name__)
-
-_BODY_MAX: Final = 128 * 1024
 
 
 class Server:
@@ -80,9 +77,11 @@ class Server:
             return self._files.write(call)
         readable = call.request.readable
         if len(readable) > 1:
-            if sum(len(part) for part in readable) > _BODY_MAX:
+            if sum(len(part) for part in readable) > BODY_MAX:
                 raise failure(errno.E2BIG)
             first = b"".join(readable)
+        elif len(readable[0]) > BODY_MAX:
+            raise failure(errno.E2BIG)
         body = first[fuse.IN_HEADER.size :]
         if call.opcode == Op.READ:
             return self._files.read(call, body)

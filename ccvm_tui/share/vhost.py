@@ -142,6 +142,7 @@ class Queue:
         self._addresses = (0, 0, 0)
         self._next = 0
         self._used_index = 0
+        self._unanswered = 0
         self._lock = threading.Lock()
         self._descriptors: memoryview | None = None
         self._available: memoryview
@@ -187,6 +188,8 @@ class Queue:
     def stop(self) -> int:
         """Stop accepting requests, and return the index of the next available entry."""
         self.set_kick(-1)
+        with self._lock:
+            self._unanswered = 0
         self._descriptors = None
         return self._next
 
@@ -206,7 +209,8 @@ class Queue:
     def requests(self) -> Iterator[Request]:
         """Yield the requests that the guest has made available since the last call.
 
-        Raises VhostError if a chain is malformed.
+        Raises VhostError if a chain is malformed, or if there are more chains than descriptors: then one was made
+        available again before it was returned. So the number of requests that wait for something is limited.
         """
         if self._descriptors is None and not self._map():
             return
@@ -214,6 +218,10 @@ class Queue:
         while self._next != available[1]:
             head = available[2 + (self._next & mask)]
             self._next = (self._next + 1) & 0xFFFF
+            with self._lock:
+                self._unanswered += 1
+            if self._unanswered > self._size:
+                raise VhostError(f"more than {self._size} requests at a time")
             yield self._chain(head)
 
     def _chain(self, head: int) -> Request:
@@ -241,6 +249,7 @@ class Queue:
         with self._lock:
             _USED.pack_into(self._used, 4 + 8 * (self._used_index & (self._size - 1)), head, written)
         with self._lock:
+            self._unanswered = max(0, self._unanswered - 1)
             self._used_index = (self._used_index + 1) & 0xFFFF
             self._used_header[1] = self._used_index
             if not self._available[0] & _NO_INTERRUPT and self._call >= 0:

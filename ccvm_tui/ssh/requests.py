@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import asyncssh
 
+CONNECTIONS_MAX = 32
+"""Maximum number of connections at a time. A guest could open any number of them, and leave them."""
+
 _REQUEST_WITHIN = 5.0
 
 
@@ -19,6 +22,21 @@ async def listen(
     ``answer`` is awaited with each request, of which at most ``limit`` bytes are read. Raises OSError if the guest's
     server refuses to listen.
     """
+    slots = CONNECTIONS_MAX
+
+    def accept() -> Callable[[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]], Awaitable[None]]:
+        nonlocal slots
+        if not slots:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections")
+        slots -= 1
+        return serve_and_free
+
+    async def serve_and_free(reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
+        nonlocal slots
+        try:
+            await serve(reader, writer)
+        finally:
+            slots += 1
 
     async def serve(reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncssh.Error):
@@ -31,6 +49,6 @@ async def listen(
         writer.close()
 
     try:
-        await connection.start_unix_server(lambda: serve, path, encoding=None)
+        await connection.start_unix_server(accept, path, encoding=None)
     except asyncssh.Error as error:
         raise ConnectionError(str(error)) from error

@@ -170,6 +170,7 @@ def test_booleans_in_variables(file: Path, text: str, value: bool) -> None:
     assert resolve(None, {"CCVM_QEMU_SANDBOX": text}, config=file).settings.seccomp is value
 
 
+@pytest.mark.attack
 def test_nothing_is_read_from_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("config.toml", "ccvm.toml", ".ccvm.toml"):
         (tmp_path / name).write_text("memory = 1")

@@ -37,6 +37,7 @@ def test_a_name_has_one_form(text: str, expected: str) -> None:
         "127.0.0.1.", "017700000001", "[::ffff:127.0.0.1]", "::ffff:7f00:1", "１２７.０.０.１", "127。0。0。1",
     ],
 )  # fmt: skip
+@pytest.mark.attack
 def test_every_spelling_of_an_address_is_that_address(text: str) -> None:
     assert hosts.parse(text) == LOOPBACK
 
@@ -49,6 +50,7 @@ def test_every_spelling_of_an_address_is_that_address(text: str) -> None:
         "a." * 127 + "ab", "faß.example", "a\u200db.example", "\ud800.example", "exa%6dple.com",
     ],
 )  # fmt: skip
+@pytest.mark.attack
 def test_what_is_not_understood_leads_nowhere(text: str) -> None:
     with pytest.raises(InvalidHost):
         hosts.parse(text)

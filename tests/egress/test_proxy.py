@@ -89,6 +89,7 @@ async def test_connect_transfers_bytes_in_both_directions_and_their_end(tmp_path
         ("[::ffff:10.0.0.1]:443", "it is not on the allowlist"),
     ],
 )
+@pytest.mark.attack
 async def test_a_refusal_answers_at_once_with_reason_and_command(tmp_path: Path, target: str, reason: str) -> None:
     async with way(tmp_path, "a.example", "rebound.example") as out:
         head, reader, writer = await connect(out, target)
@@ -249,6 +250,7 @@ async def response(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(length)
 
 
+@pytest.mark.attack
 async def test_another_host_in_a_request_is_refused(tmp_path: Path) -> None:
     async with server(hosts.http) as port, way(tmp_path, f"a.example:{port}", f"b.example:{port}") as out:
         reader, writer = await request(
@@ -278,6 +280,7 @@ async def test_another_host_in_a_request_is_refused(tmp_path: Path) -> None:
         "nonsense",
     ],
 )
+@pytest.mark.attack
 async def test_a_bad_request_is_answered(tmp_path: Path, head: str) -> None:
     async with way(tmp_path, "a.example") as out:
         reader, writer = await request(out, f"{head}\r\n\r\n".encode())
@@ -357,6 +360,7 @@ async def ask_dns(way: Way, name: str, kind: int = 1) -> bytes:
     return answer
 
 
+@pytest.mark.attack
 async def test_names_have_synthetic_addresses_and_only_allowed_ones_are_looked_up(tmp_path: Path) -> None:
     names = Names(**LOCAL)
     async with way(tmp_path, "a.example", "missing.example", resolver=names) as out:

@@ -39,6 +39,7 @@ def test_a_restarted_gate_is_understood_wherever_its_predecessor_stopped(
 
 
 @given(st.binary(max_size=500))
+@pytest.mark.attack
 def test_any_bytes_are_decoded_without_an_error(data: bytes) -> None:
     for _, _, body in tunnel.Frames().feed(tunnel.MAGIC + NONCE + data):
         assert len(body) <= tunnel.PIECE
@@ -153,18 +154,24 @@ async def test_names_are_looked_up() -> None:
     ],
     ids=["window", "credit", "number", "end", "twice", "destination", "streams"],
 )
+@pytest.mark.attack
 async def test_a_violation_ends_all_streams_until_the_next_hello(violation: bytes) -> None:
-    ended = asyncio.Event()
+    started, ended = asyncio.Event(), asyncio.Event()
 
     async def serve(stream: Stream) -> None:
         if stream.number == 9:
             await echo(stream)
             return
-        await stream.lost.wait()
-        ended.set()
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if stream.lost.is_set():
+                ended.set()
 
     async with linked(serve) as (link, guest):
         guest.open(1)
+        await started.wait()
         guest.send(violation)
         await asyncio.wait_for(ended.wait(), 20)
         assert not link.connected

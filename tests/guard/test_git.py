@@ -87,6 +87,7 @@ READ: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 @pytest.mark.parametrize(("argv", "expected"), READ)
+@pytest.mark.attack
 def test_no_program_of_the_repository_runs(project: Path, argv: tuple[str, ...], expected: str) -> None:
     before = (project / ".git/index").read_bytes()
     with repository(str(project)) as opened:

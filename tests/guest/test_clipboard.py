@@ -132,6 +132,7 @@ async def test_images_are_read_and_each_read_is_an_event(guest: RealGuest, deskt
     assert "text" not in (desktop / "calls").read_text()
 
 
+@pytest.mark.attack
 async def test_text_is_never_read_and_nothing_is_written(guest: RealGuest, desktop: Path) -> None:
     session = guest.open()
     for script in (READ_TEXT, HOSTILE):

@@ -7,6 +7,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.guest.conftest import COMMAND, RealGuest, ccvm_tui
 from tests.waiting import wait_until
 
@@ -56,6 +58,7 @@ def test_what_cannot_be_copied_is_reported(guest: RealGuest, tmp_path: Path) -> 
     assert b"/nonexistent: No such file" in missing.stderr
 
 
+@pytest.mark.attack
 def test_a_link_that_the_guest_has_planted_in_the_project_leads_nowhere(guest: RealGuest, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

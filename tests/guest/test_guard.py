@@ -57,6 +57,7 @@ def item_of(guest: RealGuest, path: str) -> dict[str, object]:
     return [item for item in items(guest) if item["path"] == path][-1]
 
 
+@pytest.mark.attack
 def test_planted_programs_do_not_run_on_the_host(guarded: RealGuest) -> None:
     mark, program = guarded.project.parent / "mark", guarded.project / "program"
     program.write_text(f"#!/bin/sh\ntouch {mark}\n")

@@ -102,6 +102,7 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.attack
 async def test_malformed_data_on_the_keepers_socket_is_refused(guest: RealGuest, living: Check) -> None:
     for data in MALFORMED:
         reading = asyncio.ensure_future(raw(guest, data))
@@ -112,6 +113,7 @@ async def test_malformed_data_on_the_keepers_socket_is_refused(guest: RealGuest,
     await living()
 
 
+@pytest.mark.attack
 async def test_programs_that_cannot_be_started_fail_alone(guest: RealGuest, living: Check) -> None:
     refused: list[tuple[type[CcvmError], tuple[str, ...], dict[str, str]]] = [
         (TooLong, ("true", "w" * HUGE), {}),
@@ -136,6 +138,7 @@ async def test_programs_that_cannot_be_started_fail_alone(guest: RealGuest, livi
     await living()
 
 
+@pytest.mark.attack
 async def test_sessions_and_requests_that_exceed_limits_fail_alone(guest: RealGuest, living: Check) -> None:
     command = SessionSpec(SessionKind.COMMAND, ("true",), detached=True)
     specs = [
@@ -175,6 +178,7 @@ async def test_sessions_and_requests_that_exceed_limits_fail_alone(guest: RealGu
     await living()
 
 
+@pytest.mark.attack
 async def test_malformed_requests_inside_the_guest_are_refused(guest: RealGuest, living: Check) -> None:
     start = wire.frame(wire.START, wire.Start(b"x", b"exec", [b"cat"], [], None).pack())
     pieces = [

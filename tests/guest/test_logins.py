@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ccvm_tui.paths import cache_dir
+from tests.attack.searching import Watch, files_with
 from tests.broker.apis import ANSWER, serving, write_login
 from tests.conftest import XDG
 from tests.guest.conftest import Starter, ccvm_tui
-from tests.guest.test_secrets import Watch, files_with
 from tests.terminals import attached
 from tests.waiting import eventually
 

@@ -289,6 +289,7 @@ def test_lines_that_the_guest_writes_are_immediately_visible_on_the_host(shared:
 # --- read-only ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack
 def test_edits_of_a_read_only_project_do_not_change_the_host(read_only: RealGuest) -> None:
     project = read_only.project / "edits"
     (project / "src" / "deep").mkdir(parents=True)

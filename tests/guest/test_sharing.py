@@ -16,9 +16,9 @@ from ccvm_tui import image as images
 from ccvm_tui.client import listing
 from ccvm_tui.image import Image, Store
 from ccvm_tui.paths import cache_dir
+from tests.attack.searching import files_with
 from tests.conftest import XDG
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
-from tests.guest.test_secrets import files_with
 from tests.terminals import attached
 from tests.waiting import eventually
 

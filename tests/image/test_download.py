@@ -152,6 +152,7 @@ def test_a_damaged_image_is_not_exported(published: Published, tmp_path: Path) -
         export(published.image, None, tmp_path / "again")
 
 
+@pytest.mark.attack
 def test_an_archive_with_another_checksum_is_rejected_and_removed(published: Published) -> None:
     damaged = bytearray(published.archive.read_bytes())
     damaged[len(damaged) // 2] ^= 1
@@ -161,6 +162,7 @@ def test_an_archive_with_another_checksum_is_rejected_and_removed(published: Pub
     assert published.left == set()
 
 
+@pytest.mark.attack
 def test_an_index_that_was_changed_after_its_signature_is_rejected(published: Published) -> None:
     published.index.write_bytes(published.index.read_bytes().replace(b'"x86_64"', b'"x86-64"') + b" ")
     with pytest.raises(ImageError, match=r"not signed with the key in image_key"):
@@ -191,6 +193,7 @@ def test_a_missing_signature_is_reported(published: Published) -> None:
         published.download()
 
 
+@pytest.mark.attack
 def test_the_image_of_another_recipe_is_rejected_before_its_download(published: Published) -> None:
     with pytest.raises(ImageError, match=rf"for ccvm-tui {__version__} .*differs from the one") as caught:
         published.download(replace(load_recipe(), packages=("vim",)))

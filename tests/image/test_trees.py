@@ -219,6 +219,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 
 @given(frames=st.lists(st.tuples(KINDS, BODIES), max_size=12))
+@pytest.mark.attack
 def test_no_sequence_of_frames_creates_anything_outside(
     fresh: Callable[[], Path], frames: list[tuple[bytes, bytes]]
 ) -> None:

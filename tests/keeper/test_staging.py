@@ -187,6 +187,7 @@ def test_links_of_home_manager_are_dereferenced(user: User) -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
+@pytest.mark.attack
 def test_a_link_that_a_guest_could_have_created_is_not_followed(user: User, known: bool) -> None:
     """The user's skills are in a project. A guest of it, or of another project, can write there."""
     project = user.home / "other" if known else user.project

@@ -187,6 +187,7 @@ def test_a_directory_in_which_the_host_has_changed_a_file_during_the_deletion_is
     assert (project.host / "d" / "e" / "f").read_text() == "host\n"
 
 
+@pytest.mark.attack
 def test_a_parent_that_became_a_symbolic_link_is_not_followed(project: EditedProject) -> None:
     (project.host / "d").mkdir()
     (project.host / "d" / "secret").write_text("base")
@@ -203,12 +204,14 @@ def test_a_parent_that_became_a_symbolic_link_is_not_followed(project: EditedPro
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "d/../../secret"])
+@pytest.mark.attack
 def test_a_symbolic_link_that_leads_out_of_the_project_is_refused(project: EditedProject, target: str) -> None:
     project.client.symlink(target.encode(), b"link")
     assert target in project.apply()["link"]
     assert not (project.host / "link").is_symlink()
 
 
+@pytest.mark.attack
 def test_fifos_and_gits_metadata_are_not_applied(project: EditedProject) -> None:
     (project.host / ".git").mkdir()
     project.client.mknod(b"fifo", stat.S_IFIFO | 0o644)
@@ -222,6 +225,7 @@ def test_fifos_and_gits_metadata_are_not_applied(project: EditedProject) -> None
     assert os.listdir(project.host / "sub") == []
 
 
+@pytest.mark.attack
 def test_a_file_that_the_guest_changes_after_the_comparison_is_not_applied(project: EditedProject) -> None:
     project.write("big", b"\0reviewed" * 10)
     review = project.review()

@@ -21,6 +21,7 @@ def project() -> Iterator[EditedProject]:
         yield made
 
 
+@pytest.mark.attack
 def test_programs_in_a_bare_repository_are_refused(project: EditedProject) -> None:
     project.write("data.git/config", "[alias]\n\tx = !mine\n[core]\n\tfsmonitor = evil\n")
     project.write("data.git/hooks/post-checkout", "#!/bin/sh\n", 0o755)

@@ -157,6 +157,7 @@ def poison(project: Path, marker: Path) -> None:
     (nested / "f").write_text("dirty\n")
 
 
+@pytest.mark.attack
 def test_no_program_of_the_repository_is_run(repository: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     nested = repository / "nested"

@@ -309,6 +309,7 @@ async def test_the_process_is_confined_and_exits_when_the_link_is_closed(link: S
     assert not process.is_running()
 
 
+@pytest.mark.attack
 async def test_memory_stays_bounded_under_hostile_output(link: ScreenLink) -> None:
     link.open("s1", SIZE)
     link.feed("s1", b"x" * 1000)

@@ -59,6 +59,7 @@ def serve(host: Host, reports: list[Report]) -> Iterator[Serve]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+@pytest.mark.attack
 def test_a_planted_program_never_runs(attack: Attack, serve: Serve, host: Host, reports: list[Report]) -> None:
     guest = serve("block")
     attack(guest)

@@ -102,6 +102,7 @@ def hostile(draw: st.DrawFn) -> bytes:
     pieces=st.integers(1, 3),
 )
 @settings(max_examples=200)
+@pytest.mark.attack
 def test_hostile_requests_only_fail(kind: str, requests: list[bytes], pieces: int) -> None:
     with serving(kind) as client:
         for path in (b"a", b"b-shm"):  # handles and nodes with small numbers
@@ -119,12 +120,14 @@ def root_of(client: Client) -> Path:
 
 
 @pytest.mark.parametrize("name", [b"..", b".", b"a/b", b"../secret", b""])
+@pytest.mark.attack
 def test_names_with_a_slash_or_dots_are_refused(client: Client, name: bytes) -> None:
     with pytest.raises(OSError) as refused:
         client.request(Op.LOOKUP, ROOT_ID, name + b"\0")
     assert refused.value.errno == errno.EINVAL
 
 
+@pytest.mark.attack
 def test_a_directory_cannot_be_moved_into_itself(client: Client) -> None:
     client.mkdir(b"a")
     client.mkdir(b"a/b")
@@ -208,6 +211,7 @@ def test_the_guests_own_changes_cause_no_refresh(client: Client) -> None:
     assert client.caches.refreshed == []
 
 
+@pytest.mark.attack
 def test_no_file_gets_a_set_user_id_bit(client: Client) -> None:
     node, handle = client.open(b"made", os.O_RDWR | os.O_CREAT, 0o6755)
     client.mknod(b"node", stat.S_IFREG | 0o6755)
@@ -225,11 +229,13 @@ def test_no_file_gets_a_set_user_id_bit(client: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK])
+@pytest.mark.attack
 def test_device_nodes_are_refused(client: Client, kind: int) -> None:
     with pytest.raises(PermissionError):
         client.mknod(b"device", kind | 0o666)
 
 
+@pytest.mark.attack
 def test_a_known_file_that_becomes_a_symbolic_link_is_not_followed(client: Client) -> None:
     """The guest knows a file and a directory. Then both become symbolic links to files outside."""
     root = root_of(client)
@@ -279,6 +285,7 @@ def test_a_tree_of_3000_levels_can_be_used(client: Client) -> None:
     subprocess.run(["rm", "-rf", root_of(client) / "d"], check=True)  # too deep for Python
 
 
+@pytest.mark.attack
 def test_a_set_user_id_program_of_the_host_loses_the_bit_when_the_guest_changes_it(client: Client) -> None:
     root = root_of(client)
     changes: dict[str, Callable[[int, int], object]] = {

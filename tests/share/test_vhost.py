@@ -95,6 +95,7 @@ CHAINS = st.lists(
     table=CHAINS, indirect=CHAINS, ring=st.binary(max_size=40), head=st.integers(0, 12), reply=st.binary(max_size=99)
 )
 @settings(max_examples=150)
+@pytest.mark.attack
 def test_chains_outside_the_guests_memory_are_refused(
     table: list[bytes], indirect: list[bytes], ring: bytes, head: int, reply: bytes
 ) -> None:
@@ -108,11 +109,13 @@ def test_chains_outside_the_guests_memory_are_refused(
                 request.reply(reply)
 
 
+@pytest.mark.attack
 def test_a_circular_chain_is_refused() -> None:
     with device() as target, pytest.raises(VhostError):
         offered(target, descriptor(GUEST + DATA, 8, NEXT, 1), descriptor(GUEST + DATA, 8, NEXT, 0))
 
 
+@pytest.mark.attack
 def test_an_indirect_table_that_refers_to_itself_is_refused() -> None:
     with device() as target:
         target.poke(DATA, descriptor(GUEST + DATA, 16, INDIRECT))
@@ -151,6 +154,7 @@ MESSAGES = st.tuples(
 
 @given(messages=st.lists(MESSAGES, max_size=12))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.attack
 def test_messages_are_handled_or_refused(messages: list[tuple[int, bytes, int, bool]]) -> None:
     before = len(os.listdir("/proc/self/fd"))
     deliver(messages)
@@ -171,6 +175,7 @@ def deliver(messages: list[tuple[int, bytes, int, bool]]) -> None:
             list(target.queue.requests())
 
 
+@pytest.mark.attack
 def test_a_message_that_is_too_long_is_refused() -> None:
     with device() as target:
         target.peer.sendall(struct.pack("<III", 1, 1, 1 << 20))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -187,6 +188,7 @@ def test_text_joins_wrapped_lines() -> None:
     assert emulator.text(5, 2) == ""
 
 
+@pytest.mark.attack
 def test_queries_are_answered_but_clipboard_reads_are_not() -> None:
     emulator = Emulator(TermSize(80, 24))
     emulator.set_colours(TermColours(0xFFFFFF, 0x102030))

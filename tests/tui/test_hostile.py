@@ -27,6 +27,7 @@ def chrome(cells: list[list[Cell]], rows: range = range(1, ROWS - 1)) -> list[li
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.attack
 async def test_nothing_but_its_own_rows_changes(home: Path, seed: int) -> None:
     await start_guest(home, "calm", "cat", title="calm")
     await start_guest(home, "spew", "sh", "-c", f"read x; exec {sys.executable} -P {SPEW} {seed}", title="spew")
@@ -65,6 +66,7 @@ def _words(row: list[Cell]) -> list[tuple[str, object]]:
     return [("·" if text in STATES else text, style.background) for text, style in row[: SIDEBAR - 14]]
 
 
+@pytest.mark.attack
 async def test_answers_go_to_the_session_that_asked(home: Path) -> None:
     """Two sessions in tiles: one queries the cursor's position and the terminal's name, the other receives nothing."""
     await start_guest(

@@ -48,7 +48,7 @@ def start(owner: tuple[int, int]) -> tuple[int, int]:
     try:
         set_up(owner)
         status = 0
-    except Exception as error:  # the parent must report every error
+    except (OSError, ValueError) as error:
         os.write(writing, (str(error) or repr(error)).encode()[:1000])
     finally:
         os._exit(status)
@@ -60,7 +60,7 @@ def problem(started: tuple[int, int]) -> str:
     _, status = os.waitpid(pid, 0)
     text = os.read(reading, 1000).decode("utf-8", "replace") if status else ""
     os.close(reading)
-    return text or ("it was killed" if status else "")
+    return text or ("its process failed" if status else "")
 
 
 def set_up(owner: tuple[int, int]) -> None:
