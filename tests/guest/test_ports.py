@@ -93,7 +93,7 @@ def test_a_page_is_offered_and_opened_only_by_the_user_with_the_port_of_its_logi
     address = LOGIN.format(port=served)
 
     assert guest.run("xdg-open", address).returncode == 0
-    wait_until(lambda: verb("open", "--list", guest.name) == address + "\n")
+    wait_until(lambda: ccvm_tui("open", "--list", guest.name).stdout.decode() == address + "\n")
     assert not opened.exists()
     assert not listens(served)
     assert guest.info["links"][0]["port"] == served

@@ -252,6 +252,34 @@ def test_keys_for_a_session_that_is_not_shown_are_discarded() -> None:
     assert pending.release() == []
 
 
+def test_keys_are_held_while_a_session_is_started_and_discarded_if_that_fails() -> None:
+    pending = PendingKeys()
+    with pending.opening():
+        assert pending.hold(X)
+        pending.expect_focus(A, [A])
+    assert pending.hold(Y)
+    pending.focus_arrived()
+    assert pending.release() == [X, Y]
+    with pending.opening():
+        assert pending.hold(X)
+    assert not pending.hold(Y)
+    assert pending.release() == []
+
+
+def test_keys_after_leaving_a_session_on_its_way_are_for_the_tree() -> None:
+    pending = PendingKeys()
+    pending.leave()
+    pending.expect_focus(A, [A])
+    assert pending.hold(X)
+    pending.leave()
+    assert not pending.hold(Y)
+    assert not pending.focus_arrived()
+    assert pending.release() == [X], "it was typed before"
+    pending.expect_focus(B, [B])
+    assert pending.hold(Y)
+    assert pending.focus_arrived()
+
+
 def test_keys_are_held_until_focus_and_layout_have_arrived() -> None:
     pending = PendingKeys()
     assert pending.expect_layout()

@@ -76,12 +76,13 @@ class SessionLauncher:
     async def new_session(self, guest: Guest, kind: SessionKind) -> None:
         """Start another session in a guest, and open it. Raises TimeoutError if it does not appear in the guest."""
         fleet, (size, colours) = self._model.fleet, self._terminal()
-        spec = await asyncio.to_thread(self._starter.session, guest.project, kind, size)
-        session = await fleet.keeper(guest.name).start_session(replace(spec, colours=colours))
-        async with asyncio.timeout(APPEARANCE_TIMEOUT):
-            while not any(listed.id == session.id for listed in guest.sessions):
-                await fleet.change()
-        self._open_session(SessionKey(guest.name, session.id))
+        with self._model.pending.opening():
+            spec = await asyncio.to_thread(self._starter.session, guest.project, kind, size)
+            session = await fleet.keeper(guest.name).start_session(replace(spec, colours=colours))
+            async with asyncio.timeout(APPEARANCE_TIMEOUT):
+                while not any(listed.id == session.id for listed in guest.sessions):
+                    await fleet.change()
+            self._open_session(SessionKey(guest.name, session.id))
 
     async def start_guest(self, project: str, cancelled: threading.Event, kind: SessionKind, attempt: str = "") -> None:
         """Start the guest of a project, or of an attempt, show its boot, and open its first session.

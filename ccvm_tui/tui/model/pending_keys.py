@@ -7,7 +7,8 @@ delivered when the focus and the layout have settled.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 
 from ccvm_tui.terminal.keys import Stroke
 from ccvm_tui.tui.model.sessions import SessionKey
@@ -26,11 +27,13 @@ class PendingKeys:
     def __init__(self) -> None:
         self.focus: SessionKey | None = None
         self.layout = False
+        self._opening = 0
+        self._left = False
         self._held: list[Typed] = []
 
     def hold(self, typed: Typed) -> bool:
         """Hold ``typed`` back if the focus or the layout is changing. Return whether it was held."""
-        if not self._holding:
+        if not self._holding or self._left:
             return False
         self._held.append(typed)
         return True
@@ -44,20 +47,40 @@ class PendingKeys:
 
     @property
     def _holding(self) -> bool:
-        return self.focus is not None or self.layout
+        return self.focus is not None or self.layout or self._opening > 0
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """While the block starts a session, and makes the focus expected, hold back what is typed for that session.
+
+        It is discarded if the session is not opened: it must not reach the session that had the focus before.
+        """
+        self._opening += 1
+        try:
+            yield
+        finally:
+            self._opening -= 1
+            if not self._holding:
+                self._held.clear()
 
     def expect_focus(self, key: SessionKey | None, shown: Collection[SessionKey]) -> None:
         """Expect the focus on ``key``. With None, an earlier expectation remains if its session is in ``shown``."""
         if key is not None or self.focus not in shown:
             self.focus = key
+            self._left = False
 
-    def focus_arrived(self) -> None:
-        """End the expectation: the session has the focus."""
-        self.focus = None
+    def leave(self) -> None:
+        """Record that the user has moved on to the tree, if the focus is still on its way to a session."""
+        self._left = self.focus is not None
+
+    def focus_arrived(self) -> bool:
+        """End the expectation: the session can have the focus. Return False if the user has left it meanwhile."""
+        stays, self.focus, self._left = not self._left, None, False
+        return stays
 
     def focus_cancelled(self) -> None:
         """End the expectation: the session will not be shown. What was typed for it is discarded."""
-        self.focus = None
+        self.focus, self._left = None, False
         if not self.layout:
             self._held.clear()
 

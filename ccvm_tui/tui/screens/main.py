@@ -365,7 +365,8 @@ class MainScreen(Screen[None]):
         """Return to the tree."""
         self.main_area.action_leave_copy_mode()
         self.body.hide_sidebar(False)
-        self.tree_view.focus()
+        self.model.pending.leave()
+        self.set_focus(self.tree_view)
 
     def action_focus_session(self) -> None:
         """Move the focus to the session that is shown."""

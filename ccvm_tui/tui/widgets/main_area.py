@@ -262,9 +262,9 @@ class MainArea(Container):
         pending = self._model.pending
         pane = self.pane(pending.focus) if pending.focus is not None else None
         if pane is not None:
-            pending.focus_arrived()
-            self.screen.set_focus(pane.terminal, scroll_visible=False)
-            self._release_keys()
+            if pending.focus_arrived():
+                self.screen.set_focus(pane.terminal, scroll_visible=False)
+            self._release_keys(pane.terminal)
         elif pending.focus not in self._model.selection.shown:  # else a later call brings it
             pending.focus_cancelled()
         self.post_message(self.Changed())
@@ -408,8 +408,8 @@ class MainArea(Container):
             terminal.take_input(typed)
         return terminal is not None
 
-    def _release_keys(self) -> None:
-        if (terminal := self.focused_terminal) is not None:
+    def _release_keys(self, terminal: Terminal | None) -> None:
+        if terminal is not None:
             for typed in self._model.pending.release():
                 terminal.take_input(typed)
 
@@ -424,4 +424,4 @@ class MainArea(Container):
             self._layout_timer.stop()
             self._layout_timer = None
         self._model.pending.layout_arrived()
-        self._release_keys()
+        self._release_keys(self.focused_terminal)
