@@ -148,8 +148,9 @@ class Measurement:
             guest.run("sh", "-c", f"head -c {size}M /dev/zero >/dev/shm/zeros")
 
     def note(self, name: str, value: float) -> None:
-        """Add one figure."""
+        """Add one figure, and report it, because the whole measurement may take long."""
         self.figures.setdefault(name, []).append(value)
+        print(f"{name}: {value:.2f}", file=sys.stderr, flush=True)
 
     def transfer(self, name: str, guest: Guest, work: Callable[[], float]) -> None:
         """Note the rate of a transfer, whose seconds ``work`` returns, and the processor time of the guest's keeper."""
@@ -235,6 +236,7 @@ def served_repository(directory: Path) -> Iterator[int]:
         subprocess.run(["git", *command], cwd=tree, check=True)
     bare = directory / "repository.git"
     subprocess.run(["git", "clone", "-q", "--bare", tree, bare], check=True)
+    subprocess.run(["git", "-C", bare, "repack", "-qad"], check=True)  # one file, as a forge sends it
     subprocess.run(["git", "-C", bare, "update-server-info"], check=True)
     with socket.create_server(("0.0.0.0", 0)) as free:
         port = free.getsockname()[1]
@@ -270,7 +272,6 @@ def measure(options: argparse.Namespace, directory: Path) -> Figures:
             for guest, way in ((proxied, "proxy"), (user, "user network")):
                 for name, seconds in packages(guest, f"http://{target[0]}:{port}/repository.git"):
                     measurement.note(f"{way}, {name}: s", seconds)
-                    print(f"{way}, {name}: {seconds:.1f} s", file=sys.stderr, flush=True)
         return measurement.figures
 
 

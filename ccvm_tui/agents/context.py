@@ -140,6 +140,10 @@ def _scratch(run: Run) -> str:
     )
 
 
+_REASONS = "`curl -s http://127.0.0.1:3128/` shows why connections were refused."
+"""A program with an error of TLS ("access denied") cannot show it."""
+
+
 def _network(run: Run) -> str:
     match run.egress:
         case "none":
@@ -149,10 +153,10 @@ def _network(run: Run) -> str:
         case "public":
             return (
                 "All hosts on the internet can be reached over TCP, but none of the user's machine and networks. UDP "
-                "and IPv6 addresses do not work."
+                f"and IPv6 addresses do not work. {_REASONS}"
             )
     others = "are refused" if run.egress == "allowlist" else "are held until the user has allowed them"
     return (
         f"Only these hosts can be reached: {', '.join(run.hosts)}. Connections to others {others}. Do not look for "
-        "ways around this: leave work that needs other hosts to the user, and name the hosts."
+        f"ways around this: leave work that needs other hosts to the user, and name the hosts. {_REASONS}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from ccvm_tui.agents import AGENTS
@@ -32,7 +33,7 @@ def reachable(settings: Settings) -> tuple[str, ...]:
     """
     agent = AGENTS.get(settings.agent)
     own = agent.hosts if agent is not None else ()
-    listed = (host for entry in settings.egress_allowlist for host in presets.expand(entry))
+    listed = itertools.chain.from_iterable(presets.expand_all(settings.egress_allowlist))
     return tuple(dict.fromkeys((*ALWAYS_REACHABLE, *own, *listed)))
 
 

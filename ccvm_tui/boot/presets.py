@@ -13,7 +13,8 @@ import os
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ from ccvm_tui.errors import CcvmError, ConfigError
 from ccvm_tui.image.mirrors import parse_mirrors
 
 _TIMEOUT = 20.0
+"""Seconds for one program. A client that does not answer delays the start of a guest only once per process."""
+
 _URL = re.compile(r"https?://[^\s,|]+")
 
 _PIP_DEFAULTS = """\
@@ -28,6 +31,17 @@ import sys
 from pip._internal.models.index import PyPI
 print(PyPI.simple_url, "https://" + PyPI.file_storage_domain)
 """
+
+
+def expand_all(entries: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the hosts of each entry; see ``expand``.
+
+    Clients such as npm take up to a second to print their configuration, so all are asked at the same time.
+    """
+    if not any(entry in PRESETS for entry in entries):
+        return [(entry,) for entry in entries]
+    with ThreadPoolExecutor(len(PRESETS), thread_name_prefix="preset") as pool:
+        return list(pool.map(expand, entries))
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import pytest
 from ccvm_tui.client import connection
 from ccvm_tui.client.ends import End
 from ccvm_tui.guest import Activity, GuestInfo, GuestState, Phase, SessionKind, TermSize, Usage
+from ccvm_tui.outbound import EgressAttempt
 from ccvm_tui.project.history import History
 from ccvm_tui.protocol import Happened, SessionSpec
 from ccvm_tui.tui.model.guests import Contact, Guest
@@ -17,6 +18,7 @@ from ccvm_tui.tui.model.welcome import Tour
 from tests.tui.conftest import WITHIN, Drive, Driven, start_guest
 from tests.tui.preparation import FINDINGS, MISSING, SetPreparation
 from tests.tui.snapshot import WRITING, check, kept, picture
+from tests.tui.test_egress import with_questions
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x60": (200, 60)}
 LINES = r"for n in 1 2 3 4 5 6 7 8 9; do printf 'line %s of \033[3%smcolour\033[m and words\r\n' $n $((n % 8)); done; exec cat"
@@ -214,4 +216,36 @@ async def test_the_welcome_tour(drive: Drive, home: Path, size: str, monkeypatch
             await album.take(f"tour-{name}")
             if name != "guest":
                 await dashboard.press("enter")
+    assert not album.different, "\n\n".join(album.different)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_egress_of_a_guest(drive: Drive, home: Path, size: str) -> None:
+    async with drive(size=SIZES[size]) as dashboard:
+        album = Album(dashboard, home, size)
+        keeper = with_questions(dashboard, home)
+        keeper.attempts = [
+            EgressAttempt(number, 1_800_000_000 + number, "tcp", *target, outcome, "", reason, "", "s1", 900, 5_000_000)
+            for number, (target, outcome, reason) in enumerate(
+                [
+                    (("registry.example", 443), "closed", ""),
+                    (("telemetry.example", 443), "refused", "it is not on the allowlist"),
+                    (("registry.example", 443), "open", ""),
+                    (("gone.example", 80), "failed", "gone.example does not exist"),
+                ],
+                1,
+            )
+        ]
+        dashboard.main.tree_view.move_to(f"guest:{home / 'shop'}:shop:")
+        await dashboard.press("w")
+        await dashboard.shows("telemetry.example:443")
+        await album.take("egress")
+        await dashboard.press("t")
+        await dashboard.shows("1 refused")
+        await album.take("egress-totals")
+        await dashboard.press("escape")
+        await dashboard.hides("Egress of shop")
+        with_questions(dashboard, home, "new.example:443")
+        await dashboard.shows("wants to connect to")
+        await album.take("egress-question")
     assert not album.different, "\n\n".join(album.different)
