@@ -46,6 +46,7 @@ TOGETHER = {
     "tests/guest/test_boot_script": "own guests",
     "tests/guest/test_review": "own guests",
     "tests/guest/test_scratch": "own guests",
+    "tests/guest/test_attempts": "own guests",
     "tests/guest/test_sharing": "agents",
     "tests/guest/test_other_agents": "agents",
     "tests/guest/test_guard": "agents",

@@ -142,6 +142,7 @@ def repository(worktree: str) -> Iterator[Repository]:
         for name in ("HEAD", "packed-refs", "index", "shallow"):
             if (content := _read(directory, name)) is not None:
                 _write(view, name, content)
+        _keep_times(directory, view, "index")
         _copy_references(directory, view, worktree)
         objects = _open_at(directory, "objects", worktree)
         opened.callback(os.close, objects)
@@ -196,6 +197,16 @@ def _write(view: str, name: str, content: bytes) -> None:
     path = Path(view, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+
+
+def _keep_times(directory: int, view: str, name: str) -> None:
+    """Give a copy the times of the original.
+
+    Git compares the content of files that are not older than the index, because their times prove nothing.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        os.utime(Path(view, name), ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def _copy_references(directory: int, view: str, worktree: str) -> None:

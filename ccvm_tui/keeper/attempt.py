@@ -116,8 +116,8 @@ class Attempt:
 
     async def refresh(self, transport: Transport) -> AttemptInfo:
         """Ask the guest for the state and return it. Raises UserError if the guest does not report it."""
-        known = await asyncio.to_thread(host.known, self._project, self._spec.name)
         try:
+            known = await asyncio.to_thread(host.known, self._project, self._spec.name)
             async with asyncio.timeout(STATE_TIMEOUT):
                 printed = await self._run(transport, "status", self._spec.base, known.current or "HEAD", *known.fetched)
                 self._state = script.parse(printed)
@@ -125,6 +125,8 @@ class Attempt:
             raise UserError(
                 "the guest does not report the state of its attempt", "it may be paused or very busy"
             ) from error
+        except OSError as error:  # a full disk, or a project that was removed
+            raise UserError(f"the repository in {self._project} cannot be read: {error.strerror}") from error
         self._changed()
         return self.info()
 

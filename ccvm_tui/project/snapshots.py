@@ -48,7 +48,7 @@ def take(repository: PrivateRepository) -> str:
     index = repository.directory / "index"
     index.unlink(missing_ok=True)
     if found is not None and (found[0] / "index").is_file():
-        shutil.copyfile(found[0] / "index", index)
+        shutil.copy2(found[0] / "index", index)  # with its times, which Git compares with those of the files
     listing = repository.run(
         "ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard", "--deduplicate"
     )

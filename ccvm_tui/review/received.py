@@ -26,7 +26,10 @@ from ccvm_tui.project.git import PrivateRepository
 from ccvm_tui.protocol import Data, Exited
 
 RECEIVED_MAX: Final = 1 << 30
-"""Maximum size of a pack in bytes."""
+"""Maximum size of a pack in bytes, if there is enough space for it."""
+
+SPACE_FACTOR: Final = 4
+"""The multiple of the size of a pack that must be free: for the pack, its checked copy, and the files in it."""
 
 ANSWER_TIMEOUT: Final = 600.0
 """Seconds within which the guest must have sent everything."""
@@ -73,10 +76,11 @@ async def receive(guest: str) -> Received:
     incoming = directory / f"incoming-{secrets.token_hex(8)}"
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
+        limit = min(RECEIVED_MAX, shutil.disk_usage(directory).free // SPACE_FACTOR)
         with incoming.open("wb") as file:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 places = Places(attempt.shared, attempt.clone)
-                header = await _transfer(guest, places.command("pack", *known), file)
+                header = await _transfer(guest, places.command("pack", *known), file, limit)
         received = Received(guest, info.project, attempt, directory, script.parse(header))
         await asyncio.to_thread(_store, received, incoming, known)
         return received
@@ -98,8 +102,11 @@ def required(info: GuestInfo) -> AttemptInfo:
     return info.attempt
 
 
-async def _transfer(guest: str, argv: tuple[str, ...], pack: IO[bytes]) -> bytes:
-    """Run the command in the guest, write the pack that it prints to ``pack``, and return what precedes it."""
+async def _transfer(guest: str, argv: tuple[str, ...], pack: IO[bytes], limit: int) -> bytes:
+    """Run the command in the guest, write the pack that it prints to ``pack``, and return what precedes it.
+
+    Raises UserError if the pack has more than ``limit`` bytes.
+    """
     header, errors, rest, size = b"", b"", False, 0
     stream = await connection.execute(guest, argv, {})
     try:
@@ -110,8 +117,9 @@ async def _transfer(guest: str, argv: tuple[str, ...], pack: IO[bytes]) -> bytes
                     if not rest:
                         header, rest, data = _split(header + data)
                     size += len(data)
-                    if size > RECEIVED_MAX:
-                        raise UserError(f"{guest} has more than {RECEIVED_MAX >> 20} MiB to fetch", "fetch more often")
+                    if size > limit:
+                        hint = "leave large files out" if limit == RECEIVED_MAX else f"free some space in {pack.name}"
+                        raise UserError(f"{guest} has more than {limit >> 20} MiB to fetch, which is the limit", hint)
                     pack.write(data)
                 case Data(stream=2, data=data):
                     errors = (errors + data)[-_ERROR_MAX:]

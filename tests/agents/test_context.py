@@ -37,6 +37,8 @@ RUN = Run(project="/srv/app", read_only=False, history_kept=False, egress="publi
         ({"placeholders": True}, "are placeholders", "HTTPS are logged in"),
         ({"git_hosts": ("github.com/me",)}, "logged in for github.com/me", "are placeholders"),
         ({}, "one command per line", "never"),
+        ({"attempt": "fix"}, "COMMIT your work to the branch `fix`", "LIVE"),
+        ({"attempt": "fix"}, "private clone", "Git hooks"),
     ],
 )
 def test_the_text_states_the_facts_of_the_guest(change: dict[str, object], expected: str, absent: str) -> None:

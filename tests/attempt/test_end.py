@@ -16,7 +16,8 @@ from ccvm_tui.client import connection, listing
 from ccvm_tui.errors import NoSuchGuest
 from ccvm_tui.paths import GuestPaths
 from tests.attempt.conftest import Start
-from tests.attempt.projects import commit, git, write
+from tests.attempt.projects import commit, git, repository, write
+from tests.cli.ptys import Pty
 from tests.waiting import wait_until
 
 
@@ -131,3 +132,36 @@ def test_a_project_without_a_commit_is_refused_before_anything_starts(here: Path
     assert result.returncode == 1
     assert "no commit yet" in result.stderr
     assert listing.names() == []
+
+
+def test_the_question_before_a_stop_offers_a_fetch(attempt: Start, here: Path) -> None:
+    running = attempt("fix")
+    commit(running.clone, b="1")
+    terminal = Pty([sys.executable, "-P", "-m", "ccvm_tui", "stop", "fix"], 100, 30)
+    try:
+        terminal.until("1 commit of the attempt fix was not fetched")
+        terminal.until("f: fetch the commits")
+        terminal.type("f\n")
+        assert terminal.ended(60) == 0
+    finally:
+        terminal.close()
+    assert b"refs/ccvm/fix/fix" in terminal.shown
+    assert git(here, "log", "--format=%s", "-1", "ccvm/fix/fix") == "work"
+    assert listing.names() == []
+
+
+def test_submodules_and_large_files_are_announced(attempt: Start, here: Path) -> None:
+    library = repository(here.parent / "library")
+    git(here, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), "lib")
+    write(here, **{".gitattributes": "*.bin filter=lfs\n", "x.bin": "version https://git-lfs.github.com/spec/v1\n"})
+    commit(here, "more")
+    with (here / ".git/config").open("a") as file:
+        file.write('[filter "lfs"]\n\tsmudge = git-lfs smudge\n\tprocess = git-lfs filter-process\n\trequired = true\n')
+    running = attempt("fix")
+    assert list((running.clone / "lib").iterdir()) == []
+    assert (running.clone / "x.bin").read_text().startswith("version")
+    commit(running.clone, b="1")
+    assert git(running.clone, "show", "--name-only", "--format=") == "b"
+    warnings = " ".join(listing.ask_once(running.name)["warnings"])
+    assert "git submodule update --init" in warnings
+    assert "Git LFS are pointers" in warnings

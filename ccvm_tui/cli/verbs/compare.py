@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ def _print_lines(comparison: Comparison, row: Row) -> None:
 def _columns(pair: Any, half: int, *, colour: bool) -> str:
     left, right = (_text(line) for line in pair)
     same = pair[0] is pair[1]
-    cells = [_fitted(left, half), right[:half]]
+    cells = [_fitted(left, half), _fitted(right, half).rstrip()]
     if colour and not same:
         cells = [f"\x1b[31m{cells[0]}\x1b[0m", f"\x1b[32m{cells[1]}\x1b[0m"]
     return f"{cells[0]} {'│' if same else '┃'} {cells[1]}".rstrip()
@@ -124,7 +125,18 @@ def _text(line: Any) -> str:
 
 
 def _fitted(text: str, width: int) -> str:
-    return text[:width].ljust(width)
+    """Return text that takes ``width`` columns. Wide and combining characters are counted as terminals draw them."""
+    shown, used = "", 0
+    for character in text:
+        used += _columns_of(character)
+        if used > width:
+            break
+        shown += character
+    return shown + " " * (width - sum(map(_columns_of, shown)))
+
+
+def _columns_of(character: str) -> int:
+    return 0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _as_json(comparison: Comparison, rows: list[Row]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 
 from ccvm_tui.attempt import losses as attempt_losses
 from ccvm_tui.errors import CcvmError
+from ccvm_tui.guest import GuestState
 from ccvm_tui.review import comparing, difference, fetching
 from ccvm_tui.review.comparing import Comparison, Row
 from ccvm_tui.review.fetching import Fetched
@@ -20,11 +21,13 @@ STATE_TIMEOUT = 20.0
 
 async def losses(fleet: Fleet, guest: Guest) -> list[str]:
     """Return which parts of an attempt would be lost with its guest."""
-    try:
-        async with asyncio.timeout(STATE_TIMEOUT):
-            attempt = await fleet.keeper(guest.name).check_attempt()
-    except (TimeoutError, CcvmError):
-        return ["The guest did not report whether its commits were fetched."]
+    attempt = guest.info.attempt if guest.info is not None else None
+    if guest.state is not GuestState.PAUSED:
+        try:
+            async with asyncio.timeout(STATE_TIMEOUT):
+                attempt = await fleet.keeper(guest.name).check_attempt()
+        except (TimeoutError, CcvmError):
+            return ["The guest did not report whether its commits were fetched."]
     found = attempt_losses.losses(attempt) if attempt is not None else []
     return [*(plain(line, 200) for line in found), *(["F in the tree fetches the commits."] if found else [])]
 
