@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import h11
 
@@ -31,7 +31,7 @@ class Reply:
     """A complete response."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 Post = Callable[[Place, bytes], Awaitable[Reply]]
@@ -61,8 +61,8 @@ async def read_whole(reader: asyncio.StreamReader, client: h11.Connection) -> Re
     while True:
         try:
             event = client.next_event()
-        except h11.RemoteProtocolError as error:
-            raise Failed(f"the response is invalid: {error}") from None
+        except h11.RemoteProtocolError:  # its text could contain a part of the response
+            raise Failed("the response is not valid HTTP") from None
         match event:
             case h11.NEED_DATA:
                 client.receive_data(await reader.read(CHUNK))

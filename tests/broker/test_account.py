@@ -22,14 +22,20 @@ from tests.broker.apis import Api, serving, write_login
 from tests.waiting import wait_until
 
 PROCESS = """
-import asyncio, sys
+import asyncio, dataclasses, ssl, sys
 from pathlib import Path
-from tests.broker.apis import Api
-from tests.broker.test_account import account_of
-api = Api()
-api.port, api.ca = int(sys.argv[1]), Path(sys.argv[2])
-print(asyncio.run(account_of(api, Path(sys.argv[3])).current()))
+from ccvm_tui.agents.logins import CLAUDE, Place
+from ccvm_tui.broker.account import Account
+from ccvm_tui.broker.host_file import HostFile
+from ccvm_tui.broker.upstream import poster
+endpoint = Place("localhost", ("/v1/oauth/token",), int(sys.argv[1]))
+subscription = dataclasses.replace(CLAUDE.subscription, endpoints=(endpoint,))
+post = poster(ssl.create_default_context(cafile=sys.argv[2]))
+print(asyncio.run(Account(subscription, HostFile(Path(sys.argv[3]), subscription), post, print).current()))
 """
+
+STARTED_WITHIN = 120
+"""Seconds within which a process starts on a busy machine."""
 
 
 @pytest.fixture
@@ -64,7 +70,7 @@ def tokens(path: Path) -> dict[str, object]:
 def test_of_several_keepers_one_refreshes(api: Api, expired: Path) -> None:
     """Two refreshers with the same token would end in ``invalid_grant``."""
     processes = [keeper(api, expired) for _ in range(4)]
-    printed = {process.communicate(timeout=60)[0].strip() for process in processes}
+    printed = {process.communicate(timeout=STARTED_WITHIN)[0].strip() for process in processes}
     assert printed == api.valid == {tokens(expired)["accessToken"]}
     assert len(api.refreshes) == 1
 
@@ -73,7 +79,7 @@ def kill_during_refresh(api: Api, path: Path) -> None:
     """Kill a process that has sent its request and waits for the response."""
     api.hold.clear()
     process = keeper(api, path)
-    wait_until(lambda: api.refreshes)
+    wait_until(lambda: api.refreshes, within=STARTED_WITHIN)
     process.kill()
     process.communicate()
     api.hold.set()
