@@ -202,11 +202,35 @@ class EgressInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptInfo:
+    """The state of an attempt, as its guest has reported it.
+
+    ``base`` is the commit from which it started. ``shared`` and ``clone`` are the directories in the guest of the
+    host's checkout and of the clone. ``branch`` is the current branch, empty if HEAD is detached. ``ahead`` and
+    ``behind`` are the numbers of commits that only the attempt or only the host's current branch has, ``changed`` that
+    of files that differ from the base, ``uncommitted`` that of files that differ from the last commit, ``unfetched``
+    that of commits which the host lacks.
+    """
+
+    name: str
+    base: str = ""
+    shared: str = ""
+    clone: str = ""
+    branch: str = ""
+    ahead: int = 0
+    behind: int = 0
+    changed: int = 0
+    uncommitted: int = 0
+    unfetched: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GuestInfo:
     """The state of one guest and its sessions.
 
-    ``project`` is the shared directory. ``accel_reason`` is why that accelerator was chosen. ``agent`` is the image's
-    agent layer, ``version`` that of the keeper's program. ``reason`` is why the guest ended or failed, or empty.
+    ``project`` is the shared directory. ``attempt`` is None if the guest works on it, and not on a clone.
+    ``accel_reason`` is why that accelerator was chosen. ``agent`` is the image's agent layer, ``version`` that of the
+    keeper's program. ``reason`` is why the guest ended or failed, or empty.
     """
 
     name: str
@@ -234,3 +258,4 @@ class GuestInfo:
     forwards: tuple[Forward, ...] = ()
     links: tuple[Link, ...] = ()
     egress: EgressInfo = field(default_factory=EgressInfo)
+    attempt: AttemptInfo | None = None

@@ -14,13 +14,21 @@ class Egress(msgspec.Struct, frozen=True, omit_defaults=True):
     """The guest's way to the network; see the settings ``egress`` and those that begin with it.
 
     ``mode`` is the value of the setting. ``allow`` and ``deny`` are rules (``ccvm_tui.egress.policy``), ``ports`` those
-    of rules without a port.
+    of rules without a port. ``http_proxy``, ``https_proxy`` and ``no_proxy`` are variables of the host, and may contain
+    a password.
     """
 
     mode: str = "public"
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     ports: tuple[int, ...] = (443,)
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
+
+    def __repr__(self) -> str:
+        """Show everything but the proxies."""
+        return f"Egress(mode={self.mode!r}, allow={self.allow!r}, deny={self.deny!r}, ports={self.ports!r})"
 
 
 class Logins(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -177,6 +177,16 @@ class GuestPaths:
         """The private repository with the state of a writable project when the guest was started."""
         return self.dir / "start.git"
 
+    @property
+    def attempt_repository(self) -> Path:
+        """The private repository with what was received from an attempt."""
+        return self.dir / "attempt.git"
+
+    @property
+    def local_clone(self) -> Path:
+        """The clone of an attempt whose programs run on this machine."""
+        return self.dir / "clone"
+
     def empty_edits_dir(self) -> Path:
         """Create an empty directory, with mode 0700, for the guest's edits of a read-only project, and return it."""
         path = self.edits_dir

@@ -19,6 +19,7 @@ from __future__ import annotations
 import msgspec
 
 from ccvm_tui import bridging, edits, outbound, packing
+from ccvm_tui.attempt.spec import AttemptSpec, CheckAttempt
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.framing import frame
 from ccvm_tui.guest import UNKNOWN_COLOURS, GuestInfo, SessionInfo, SessionKind, TermColours, TermSize
@@ -103,7 +104,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     ``image`` is the directory with the image's manifest, or empty for a keeper whose sessions run on local ptys.
     ``runtime`` is the directory of a QEMU runtime, or empty for the host's QEMU. ``scratch_on_tmpfs`` is true if the
     scratch disk may be in memory. If ``linger`` is true, the guest keeps
-    running after its last session has ended.
+    running after its last session has ended. ``attempt`` is None if the guest works on the project itself.
     """
 
     name: str
@@ -122,6 +123,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     logins: outbound.Logins = outbound.Logins()
     seccomp: bool = True
     confine: bool = True
+    require_confinement: bool = False
     guard: str = "block"
     sudo: bool = True
     scratch_gib: int = 0
@@ -135,6 +137,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     timezone: Timezone = Timezone()
     sharing: Sharing = Sharing()
     session: SessionSpec | None = None
+    attempt: AttemptSpec | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -357,6 +360,7 @@ Request = (
     | AllowGuarded
     | Seen
     | Mute
+    | CheckAttempt
     | bridging.Request
     | edits.Request
     | outbound.Request

@@ -42,8 +42,9 @@ class Run:
     """The facts of one guest that its agent must know.
 
     ``egress`` is the kind of its egress, and ``hosts`` are the listed hosts if that is ``allowlist`` or ``ask``.
-    ``guard`` is the value of that setting, ``scratch_gib`` the size of the scratch disk, 0 without one. With
-    ``placeholders``, API keys and logins in the guest are placeholders. ``git_hosts`` are those with a login for Git.
+    ``guard`` is the value of that setting, ``scratch_gib`` the size of the scratch disk, 0 without one. ``attempt`` is
+    the name of the attempt, if the guest works on a clone of the project. With ``placeholders``, API keys and logins in
+    the guest are placeholders. ``git_hosts`` are those with a login for Git.
     """
 
     project: str
@@ -55,6 +56,7 @@ class Run:
     sudo: bool = True
     guard: str = "block"
     scratch_gib: int = 0
+    attempt: str = ""
     placeholders: bool = False
     git_hosts: tuple[str, ...] = ()
 
@@ -78,26 +80,34 @@ def appended(instructions: bytes | None, context: str) -> bytes:
 
 def _facts(run: Run) -> str:
     edits = (
-        "Edits of the project stay in this guest until the user has reviewed and applied them. The others are "
-        "DISCARDED when it stops. Tell the user what they should keep."
-        if run.read_only
-        else "Edits of the project are LIVE: they are on the user's disk at once."
+        _attempt(run.attempt)
+        if run.attempt
+        else (
+            "Edits of the project stay in this guest until the user has reviewed and applied them. The others are "
+            "DISCARDED when it stops. Tell the user what they should keep."
+            if run.read_only
+            else "Edits of the project are LIVE: they are on the user's disk at once."
+        )
     )
     history = (
         "The history of conversations is kept for later guests of the user."
         if run.history_kept
         else "The history of conversations and memories are lost when this guest stops."
     )
+    place = (
+        f"works on a private clone of the user's repository, at the same path, {run.project}"
+        if run.attempt
+        else f"shares the directory {run.project} with the user's machine, at the same path"
+    )
     lines = [
-        f"You work in a disposable virtual machine (a ccvm guest) that shares the directory {run.project} with the "
-        "user's machine, at the same path.",
+        f"You work in a disposable virtual machine (a ccvm guest) that {place}.",
         "",
         f"- {edits}",
         f"- {history}",
         f"- {_scratch(run)}",
         f"- {_network(run)}",
     ]
-    if not run.read_only and run.guard in _GUARD:
+    if not run.read_only and not run.attempt and run.guard in _GUARD:
         lines.append(f"- {_GUARD[run.guard]}")
     if run.placeholders:
         lines.append(
@@ -110,6 +120,15 @@ def _facts(run: Run) -> str:
         lines.append(f"- These directories of the project are only in this guest: {', '.join(run.local_dirs)}.")
     lines.append(f"- `sudo` {'works without a password' if run.sudo else 'is not available'}.")
     return "# This session\n\n" + "\n".join(lines) + "\n"
+
+
+def _attempt(name: str) -> str:
+    return (
+        f"This is the attempt `{name}`, one of several that may work on the same project, each in a guest of its own. "
+        f"COMMIT your work to the branch `{name}`, in small commits with good messages: the user fetches, reviews and "
+        "merges commits. Everything else is DISCARDED when the guest stops. The user's checkout is at /mnt/project, "
+        "read-only; `git fetch host` gets new commits from there. There is no need to push."
+    )
 
 
 def _scratch(run: Run) -> str:

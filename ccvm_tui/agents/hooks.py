@@ -1,5 +1,8 @@
 """Reports of agents about themselves: hooks that are added to an agent's own settings in the guest.
 
+The settings also stop an agent from looking for updates, where no variable does (see ``Agent.variables``): it is on a
+read-only disk.
+
 Each function takes the file for the guest, or None if there is none, and returns it with the hooks, or None if the file
 has an unexpected structure. Hooks of the user are kept.
 """
@@ -56,12 +59,17 @@ export const Notify = async ({{ $ }}) => ({{
 
 def claude(data: bytes | None) -> bytes | None:
     """Add the hooks to ``settings.json`` of Claude Code."""
-    return _in_json(data, _CLAUDE)
+    return _encoded(with_hooks(json.loads(data) if data is not None else {}))
 
 
 def gemini(data: bytes | None) -> bytes | None:
     """Add the hooks to ``settings.json`` of Gemini CLI."""
-    return _in_json(data, _GEMINI)
+    settings = json.loads(data) if data is not None else {}
+    general = settings.get("general", {}) if isinstance(settings, dict) else None
+    if not isinstance(general, dict):
+        return None
+    updates = {"enableAutoUpdate": False, "enableAutoUpdateNotification": False}
+    return _encoded(with_hooks({**settings, "general": {**general, **updates}}, _GEMINI))
 
 
 def codex(data: bytes | None) -> bytes | None:
@@ -74,6 +82,7 @@ def codex(data: bytes | None) -> bytes | None:
     if not isinstance(tui, dict):
         return None
     config["notify"] = [NOTIFY, "done"]
+    config["check_for_update_on_startup"] = False
     config["tui"] = {"notifications": True, **tui}
     return tomli_w.dumps(config).encode()
 
@@ -83,8 +92,7 @@ def opencode(_: bytes | None) -> bytes:
     return OPENCODE_PLUGIN.encode()
 
 
-def _in_json(data: bytes | None, events: tuple[tuple[str, str, str], ...]) -> bytes | None:
-    settings = with_hooks(json.loads(data) if data is not None else {}, events)
+def _encoded(settings: dict[str, Any] | None) -> bytes | None:
     return None if settings is None else (json.dumps(settings, indent=2) + "\n").encode()
 
 

@@ -81,7 +81,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A text on the screen of an agent that tells what it is doing, for states that no hook reports.
+    """A text on the screen of an agent that shows its state, for states that no hook reports.
 
     ``pattern`` is a regular expression for a line. ``activity`` is the state, and ``text`` the reason why the user is
     needed, or empty. The screen is only examined when an agent that reports to be working prints nothing.
@@ -101,9 +101,9 @@ class Agent:
     are the variables with the agent's API keys. ``hosts`` are the hosts that it needs, which are always reachable.
     ``instructions`` is the file with the user's instructions, to which the text about the guest is appended.
     ``additions`` are files to which the hooks for attention are added; they and ``instructions`` are below the agent's
-    directory. ``history`` is the directory below it with conversations, for guests that share it. ``signs`` are texts
-    on the screen for what has no hook; the first one that matches counts. ``login`` describes the credentials that the
-    keeper can hold for it.
+    directory. ``variables`` are set in the guest's sessions, for instance to stop updates. ``history`` is the directory
+    below it with conversations, for guests that share it. ``signs`` are texts on the screen for what has no hook; the
+    first one that matches counts. ``login`` describes the credentials that the keeper can hold for it.
     """
 
     name: str
@@ -117,6 +117,7 @@ class Agent:
     keys: tuple[str, ...]
     additions: Mapping[str, Additions]
     hosts: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
     history: str = ""
     signs: tuple[Sign, ...] = ()
     login: Login = field(default_factory=lambda: Login(()))
@@ -161,6 +162,7 @@ CLAUDE = Agent(
         *("api.anthropic.com", "claude.ai", "claude.com", "platform.claude.com", "console.anthropic.com"),
         "mcp-proxy.anthropic.com",
     ),
+    variables={"DISABLE_AUTOUPDATER": "1"},
     history="projects",
     signs=(
         Sign(r"(Do you want|Would you like) to (proceed|make this edit|create)\b", Activity.WAITING, "question"),
@@ -227,6 +229,7 @@ GEMINI = Agent(
         *("generativelanguage.googleapis.com", "cloudcode-pa.googleapis.com", "oauth2.googleapis.com"),
         *("accounts.google.com", "www.googleapis.com"),
     ),
+    variables={"GEMINI_CLI_NO_RELAUNCH": "true"},  # it starts itself again for a larger heap, which doubles the start
     signs=(Sign(r"Request cancelled\.", Activity.IDLE),),
     login=logins.GEMINI,
 )
@@ -254,6 +257,7 @@ OPENCODE = Agent(
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_API_KEY"),
     additions={"plugin/ccvm.js": hooks.opencode},
     hosts=("opencode.ai", "models.dev", "api.anthropic.com", "api.openai.com", "openrouter.ai"),
+    variables={"OPENCODE_DISABLE_AUTOUPDATE": "1"},
     login=logins.OPENCODE,
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ccvm_tui.agents import AGENTS
 from ccvm_tui.agents.table import ALWAYS_REACHABLE
 from ccvm_tui.boot import presets
@@ -34,7 +36,7 @@ def reachable(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*ALWAYS_REACHABLE, *own, *listed)))
 
 
-def egress(settings: Settings, bases: tuple[str, ...] = ()) -> Egress:
+def egress(settings: Settings, environ: Mapping[str, str], bases: tuple[str, ...] = ()) -> Egress:
     """Return the parameters of a guest's egress. ``bases`` are further rules, for the hosts of the user's logins.
 
     Raises ConfigError if a rule is not valid.
@@ -45,7 +47,16 @@ def egress(settings: Settings, bases: tuple[str, ...] = ()) -> Egress:
     for setting, rules in (("egress_allowlist", allow), ("egress_denylist", settings.egress_denylist)):
         for rule in rules:
             _check(setting, rule)
-    return Egress(kind.value, allow, settings.egress_denylist, settings.egress_ports)
+    proxies = _proxies(environ) if settings.egress_proxy == "auto" else ("", "", "")
+    return Egress(kind.value, allow, settings.egress_denylist, settings.egress_ports, *proxies)
+
+
+def _proxies(environ: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return the values of the variables http_proxy, https_proxy and no_proxy, in any of their spellings."""
+    everything = environ.get("all_proxy") or environ.get("ALL_PROXY") or ""
+    https = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or everything
+    http = environ.get("http_proxy") or environ.get("HTTP_PROXY") or everything
+    return http, https, environ.get("no_proxy") or environ.get("NO_PROXY") or ""
 
 
 def _check(setting: str, rule: str) -> None:

@@ -16,8 +16,11 @@ from ccvm_tui.config import Settings
 from ccvm_tui.protocol import Sharing
 
 
-def sharing(project: str, settings: Settings, environ: Mapping[str, str]) -> Sharing:
-    """Return the user's choices for the keeper, which reads the files."""
+def sharing(project: str, settings: Settings, environ: Mapping[str, str], attempt: str = "") -> Sharing:
+    """Return the user's choices for the keeper, which reads the files.
+
+    ``attempt`` is the name of the attempt, or empty.
+    """
     home = environ.get("HOME") or str(Path.home())
     agent = AGENTS.get(settings.agent)
     directory = agent.directory.on_host(environ, home) if agent is not None else ""
@@ -31,7 +34,7 @@ def sharing(project: str, settings: Settings, environ: Mapping[str, str]) -> Sha
         directory_chosen=agent is not None and bool(environ.get(agent.directory.variable or "")),
         items=tuple(entry.name for entry in dataclasses.fields(settings.share) if getattr(settings.share, entry.name)),
         history=f"{directory}/{agent.history}" if agent is not None and kept else "",
-        context=_context(project, settings, history_kept=kept) if agent is not None else "",
+        context=_context(project, settings, attempt, history_kept=kept) if agent is not None else "",
         key_endings=tuple(
             key[-KEY_ENDING:] for name in key_variables(settings) if len(key := environ.get(name, "")) > KEY_ENDING
         ),
@@ -48,17 +51,18 @@ def key_variables(settings: Settings) -> tuple[str, ...]:
     return settings.api_key_variables if chosen or agent is None else agent.keys
 
 
-def _context(project: str, settings: Settings, *, history_kept: bool) -> str:
+def _context(project: str, settings: Settings, attempt: str, *, history_kept: bool) -> str:
     run = context.Run(
         project=project,
-        read_only=not settings.writable_cwd,
+        read_only=not settings.writable_cwd and not attempt,
         history_kept=history_kept,
         egress=mode(settings),
         hosts=reachable(settings) if mode(settings).by_name else (),
-        local_dirs=settings.local_dirs,
+        local_dirs=() if attempt else settings.local_dirs,
         sudo=settings.agent_sudo,
         guard=settings.guard,
         scratch_gib=settings.vm_disk_size,
+        attempt=attempt,
         placeholders=logins.mode(settings) == logins.BROKER,
         git_hosts=settings.login_git if logins.mode(settings) == logins.BROKER else (),
     )

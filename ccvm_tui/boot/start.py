@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ccvm_tui import claim
 from ccvm_tui.aio import completed
 from ccvm_tui.boot import images
+from ccvm_tui.boot.attempts import planned
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.client.connection import Keeper
 from ccvm_tui.config import Settings
@@ -188,12 +189,15 @@ class _Start:
         return False
 
     def _check(self, guest: listing.GuestDict) -> None:
-        if guest["project"] != self._request.spec.project:
+        spec = self._request.spec
+        if guest["project"] != spec.project:
             raise UserError(
                 f"the guest {self._name} is running for another project, {guest['project']}",
                 "choose another name with --name",
             )
-        if self._request.spec.read_only and not guest["read_only"]:
+        if (guest.get("attempt") or {}).get("name") != (spec.attempt and spec.attempt.name):
+            raise UserError(f"the guest {self._name} is running {_described(guest)}", "choose another name with --name")
+        if spec.read_only and not guest["read_only"]:
             raise UserError(
                 f"{self._name} is already running, and it can write to the project",
                 f"stop it first with `ccvm-tui stop {self._name}`, or omit --read-only",
@@ -203,14 +207,13 @@ class _Start:
         loop = asyncio.get_running_loop()
         cancel = threading.Event()
         request = self._request
+        spec = await asyncio.to_thread(planned, request.spec, request.settings)
 
         def report(progress: Progress) -> None:
             loop.call_soon_threadsafe(self._report, ImageBuilding(progress))
 
         providing = asyncio.ensure_future(
-            asyncio.to_thread(
-                images.provide, request.spec, request.settings, report, cancel, agent_wanted=request.agent_wanted
-            )
+            asyncio.to_thread(images.provide, spec, request.settings, report, cancel, agent_wanted=request.agent_wanted)
         )
         try:
             return await asyncio.shield(providing)
@@ -280,6 +283,11 @@ class _Start:
     def _console_tail(self) -> str:
         lines = self._console.replace("\r\n", "\n").split("\n")[-CONSOLE_SHOWN:]
         return "\n".join(map(console_line, lines))
+
+
+def _described(guest: listing.GuestDict) -> str:
+    attempt = guest.get("attempt")
+    return f"the attempt {attempt.get('name')}" if attempt else "without an attempt"
 
 
 def _resolve(future: asyncio.Future[None], error: Exception | None = None) -> None:

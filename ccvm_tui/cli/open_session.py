@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ccvm_tui import claim, paths
+from ccvm_tui.attempt.spec import AttemptSpec
 from ccvm_tui.boot.specs import launch_spec, session_spec
 from ccvm_tui.boot.start import ConsoleOutput, Ready, Request, start
 from ccvm_tui.cli.attach import Ending, attach, report_outcome
 from ccvm_tui.cli.boot_line import BootLine
+from ccvm_tui.cli.kept_attempt import report_kept
 from ccvm_tui.cli.standard_streams import execute
 from ccvm_tui.cli.tty import has_terminal, require_terminal, size
 from ccvm_tui.client import listing
@@ -39,6 +41,7 @@ T = TypeVar("T")
 class NewSession:
     """A session to open.
 
+    ``attempt`` are the parameters of an attempt, None for a session in the project's own guest.
     With ``detach`` the session is started, but not attached. With ``destroy``, ``open_session`` returns only after the
     guest has stopped, unless the user has detached or the guest has other sessions. With ``debug`` the guest's console
     is shown while it boots, and stored in a file.
@@ -53,6 +56,7 @@ class NewSession:
     detach: bool = False
     destroy: bool = False
     debug: bool = False
+    attempt: AttemptSpec | None = None
 
 
 def open_session(wanted: NewSession) -> int:
@@ -85,6 +89,8 @@ async def _run_on_terminal(wanted: NewSession) -> int:
         print(f"{wanted.guest}/{session}")
         return 0
     outcome = await attach(wanted.guest, session, wanted.settings)
+    if wanted.attempt is not None and outcome.ending is Ending.EXITED and not wanted.settings.linger:
+        await report_kept(wanted.guest)
     if wanted.destroy and outcome.ending is Ending.EXITED:
         await _wait_for_end(wanted.guest)
     return report_outcome(wanted.guest, session, outcome)
@@ -100,18 +106,19 @@ async def _run_in_pipes(wanted: NewSession) -> int:
     try:
         return await execute(wanted.guest, argv, env)
     finally:
-        if ready.started and not wanted.settings.linger:
+        kept = wanted.attempt is not None and await report_kept(wanted.guest)
+        if ready.started and not wanted.settings.linger and not kept:
             await asyncio.to_thread(_stop_if_unused, wanted.guest)
 
 
 async def _start(wanted: NewSession, session: SessionSpec | None) -> Ready:
     """Start the guest and the session. Raises UserError if that fails, _Signalled if a signal interrupts it."""
-    spec = launch_spec(wanted.project, wanted.guest, wanted.settings, os.environ)
+    spec = launch_spec(wanted.project, wanted.guest, wanted.settings, os.environ, wanted.attempt)
     request = Request(spec, wanted.settings, session, agent_wanted=wanted.kind is SessionKind.AGENT)
     with _console(wanted) as console:
         ready = await _interruptible(_show_start(request, console))
     with contextlib.suppress(OSError):  # the history is a convenience
-        History().remember(str(wanted.project.path), wanted.guest)
+        History().remember(str(wanted.project.path), wanted.guest if wanted.attempt is None else wanted.project.name)
     return ready
 
 

@@ -36,6 +36,8 @@ VERBS = {
     "ssh-config": "let SSH clients, such as editors, log in to a guest",
     "diff": "show what a guest has changed in its project",
     "apply": "apply a guest's edits of a read-only project to the host, or undo that",
+    "fetch": "fetch the commits of an attempt into its project's repository",
+    "compare": "compare two attempts side by side",
     "stop": "stop guests",
     "pause": "pause guests",
     "resume": "resume paused guests",

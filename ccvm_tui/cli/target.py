@@ -2,7 +2,8 @@
 
 ``NAME``, or an unambiguous prefix of it, selects a guest by its name. A path (``.``, ``..``, or an argument that starts
 with ``/``, ``./``, ``../`` or ``~``) selects the guest of that project. Without an argument, the guest of the current
-directory is selected, or the only running guest. ``/SESSION`` after a name selects a session.
+directory is selected, or the only running guest. ``/SESSION`` after a name selects a session. The guest of an attempt
+is selected by its name or that of the attempt; a path selects it only if the project has no other guest.
 """
 
 from __future__ import annotations
@@ -27,9 +28,24 @@ def guest(wanted: str | None) -> str:
         return _here_or_only()
     if _is_path(wanted):
         path = _real(wanted)
-        found = [info["name"] for info in listing.running() if info.get("project") == path]
+        found = _preferred([info for info in listing.running() if info.get("project") == path])
         return _one(found, f"no guest is running for {path}", f"`ccvm-tui run {wanted}` starts one")
     return listing.find(wanted)
+
+
+def attempt(wanted: str | None) -> str:
+    """Return the name of the running guest that ``wanted`` selects. Without it, only attempts are considered.
+
+    Raises NoSuchGuest, which lists the candidates, unless there is exactly one.
+    """
+    if wanted is not None and not _is_path(wanted):
+        return listing.find(wanted)
+    path = _real(wanted or ".")
+    infos = [info for info in listing.running() if info.get("attempt")]
+    found = [info["name"] for info in infos if info.get("project") == path]
+    if wanted is None:
+        found = found or [info["name"] for info in infos]
+    return _one(found, "no attempt is running", "`ccvm-tui run --attempt NAME` starts one for this directory")
 
 
 def ended(wanted: str | None) -> End | None:
@@ -83,8 +99,13 @@ def _recent(session: dict[str, Any]) -> tuple[bool, float, float]:
 def _here_or_only() -> str:
     infos = listing.running()
     here = _real(".")
-    found = [info["name"] for info in infos if info.get("project") == here] or [info["name"] for info in infos]
+    found = _preferred([info for info in infos if info.get("project") == here]) or _preferred(infos)
     return _one(found, "no guest is running", "`ccvm-tui run` starts one for this directory")
+
+
+def _preferred(infos: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the projects' own guests, or those of attempts if there are no others."""
+    return [info["name"] for info in infos if not info.get("attempt")] or [info["name"] for info in infos]
 
 
 def _is_path(wanted: str) -> bool:

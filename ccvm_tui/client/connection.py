@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ccvm_tui import bridging, claim, framing, protocol
+from ccvm_tui.attempt.spec import CheckAttempt
 from ccvm_tui.edits import AcceptEdits, CheckEdits, Edits
 from ccvm_tui.errors import KeeperLost, NoSuchGuest, ProtocolError, UserError, VersionMismatch, user_error
-from ccvm_tui.guest import UNKNOWN_COLOURS, Forward, GuestInfo, SessionInfo, TermColours, TermSize
+from ccvm_tui.guest import UNKNOWN_COLOURS, AttemptInfo, Forward, GuestInfo, SessionInfo, TermColours, TermSize
 from ccvm_tui.outbound import AnswerEgress, ChangeEgress, EgressReport, GetEgress
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import SessionSpec, ToClient, ToKeeper
@@ -257,6 +258,13 @@ class Keeper:
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool = False) -> None:
         """Report that edits at ``paths`` were applied to the host or undone, or are about to be undone."""
         await self.ask(AcceptEdits(tuple(paths), undoing), protocol.Done)
+
+    async def check_attempt(self, *, wait: bool = True) -> AttemptInfo | None:
+        """Return the current state of the guest's attempt, or None if it is none.
+
+        Without ``wait``, the state is the last one that is known, and a newer one becomes known later.
+        """
+        return (await self.ask(CheckAttempt(wait), protocol.Info)).guest.attempt
 
     async def allow_guarded(self, item: str) -> str:
         """Allow a change that the guard has blocked or noticed, and return a text about it. Raises UserError."""

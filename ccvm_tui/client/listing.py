@@ -23,6 +23,9 @@ ANSWER_TIMEOUT = 2.0
 STOP_TIMEOUT = 30.0
 """Seconds within which a guest must stop."""
 
+ATTEMPT_SIGN = "."
+"""The character before the name of the attempt in the name of a guest."""
+
 GuestDict = dict[str, Any]
 """A GuestInfo as decoded JSON, from a keeper of any version."""
 
@@ -50,14 +53,17 @@ def running() -> list[GuestDict]:
 def find(wanted: str) -> str:
     """Return the full name of a running guest, given its name or an unambiguous prefix of it.
 
-    Raises NoSuchGuest, which lists the candidates, if no guest or several guests match.
+    The name of an attempt selects its guest, and the prefix of a project's guest is not ambiguous because the names of
+    its attempts begin with it too. Raises NoSuchGuest, which lists the candidates, if no guest or several guests match.
     """
     existing = names()
     if wanted in existing:
         return wanted
     matching = [name for name in existing if name.startswith(wanted)]
-    if len(matching) == 1:
-        return matching[0]
+    matching = matching or [name for name in existing if name.partition(ATTEMPT_SIGN)[2] == wanted]
+    own = [name for name in matching if ATTEMPT_SIGN not in name] or matching
+    if len(own) == 1:
+        return own[0]
     listing = ", ".join(matching or existing) or "none"
     problem = "matches more than one guest" if matching else "is not running"
     raise NoSuchGuest(f"{wanted!r} {problem} (running: {listing})", "see `ccvm-tui ls`")

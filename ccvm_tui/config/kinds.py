@@ -155,6 +155,19 @@ def _ports() -> Kind:
     return Kind(requirement, check, parse)
 
 
+def _file_patterns() -> Kind:
+    requirement = 'a list of patterns of files as in .gitignore, such as ".env" or "config/*.local"'
+
+    def check(value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise ValueError(requirement)
+        if not all(isinstance(pattern, str) and pattern.strip() and pattern.isprintable() for pattern in value):
+            raise ValueError(requirement)
+        return tuple(dict.fromkeys(value))
+
+    return Kind(requirement, check, lambda text: [name.strip() for name in text.split(",") if name.strip()])
+
+
 def _relative(name: object, requirement: str) -> str:
     if not isinstance(name, str) or "\0" in name:
         raise ValueError(requirement)
@@ -237,6 +250,9 @@ PATTERNS = _patterns()
 
 DIRECTORIES = _directories()
 """A list of paths relative to the project, in text separated by commas. Duplicates are removed."""
+
+FILE_PATTERNS = _file_patterns()
+"""A list of patterns of files in the syntax of .gitignore, in text separated by commas. Duplicates are removed."""
 
 HOSTS = _hosts()
 """A list of hosts, wildcards, addresses and networks, in text separated by commas. Duplicates are removed."""

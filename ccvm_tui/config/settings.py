@@ -165,6 +165,13 @@ class Settings:
         "directories below the project that are kept in the guest's memory instead of being shared",
         variable="CCVM_LOCAL_DIRS",
     )
+    attempt_include: tuple[str, ...] = setting(
+        (),
+        kinds.FILE_PATTERNS,
+        "untracked files that attempts receive, as patterns like those of .gitignore, besides those in the project's "
+        ".worktreeinclude",
+        variable="CCVM_ATTEMPT_INCLUDE",
+    )
     agent: str = setting("claude", kinds.WORD, 'agent layer of the image, or "none" for a shell', variable="CCVM_AGENT")
     agent_sudo: bool = setting(
         True, kinds.BOOLEAN, "whether sudo works without a password in the guest", variable="CCVM_AGENT_SUDO"
@@ -236,6 +243,12 @@ class Settings:
         "hosts, addresses and presets that the guest can reach; those of its agent are always reachable",
         variable="CCVM_EGRESS_ALLOWLIST",
     )
+    egress_proxy: str = setting(
+        "auto",
+        kinds.choice("auto", "none"),
+        "whether connections of guests go through the proxy that http_proxy, https_proxy and no_proxy name",
+        variable="CCVM_EGRESS_PROXY",
+    )
     egress_denylist: tuple[str, ...] = setting(
         (), kinds.HOSTS, "hosts and addresses that the guest cannot reach", variable="CCVM_EGRESS_DENYLIST"
     )
@@ -264,13 +277,20 @@ class Settings:
         10_000, kinds.LINES, "number of scrollback lines kept for each session", variable="CCVM_SCROLLBACK"
     )
     seccomp: bool = setting(
-        True, kinds.BOOLEAN, "whether QEMU runs with its system call filter", variable="CCVM_QEMU_SANDBOX"
+        True, kinds.BOOLEAN, "whether QEMU and the file server run with system call filters",
+        variable="CCVM_QEMU_SANDBOX",
     )  # fmt: skip
     confine: bool = setting(
         True,
         kinds.BOOLEAN,
         "whether Landlock confines QEMU to the image, and the file server to the project",
         variable="CCVM_CONFINE",
+    )
+    require_confinement: bool = setting(
+        False,
+        kinds.BOOLEAN,
+        "whether a guest is refused if Landlock or system call filters are missing or off",
+        variable="CCVM_REQUIRE_CONFINEMENT",
     )
     guard: str = setting(
         "block",

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from ccvm_tui.egress import hosts, refusal, resolve
+from ccvm_tui.egress import hosts, outer, refusal, resolve
 from ccvm_tui.egress.decide import ASKED, Connection, Decider
 from ccvm_tui.egress.first_bytes import First, problem, receive
 from ccvm_tui.egress.hosts import Address, Host
 from ccvm_tui.egress.link import Stream, StreamLost
-from ccvm_tui.egress.policy import Effect, Policy, Verdict
+from ccvm_tui.egress.outer import Outer, OuterProxy, OuterRefused
+from ccvm_tui.egress.policy import HTTP, HTTPS, Effect, Policy, Verdict
 from ccvm_tui.egress.record import Attempt, Outcome, Record
 from ccvm_tui.egress.resolve import LookupFailed, NoSuchName, Resolver
 
 CHUNK = 1 << 17
 """Bytes per read from a host."""
+
+
+OUTER_LOOKUP_TIMEOUT = 2.0
+"""Seconds for a lookup behind a proxy, where this machine's resolver may not answer for names of the internet."""
+
+REFUSALS_TOLD = 20
+"""The number of refusals that the proxy's page in the guest shows."""
 
 
 class Refused(Exception):
@@ -37,8 +47,8 @@ class Unreachable(Exception):
 class Upstream:
     """A connection to a host, which the policy allows.
 
-    ``sent`` and ``received`` are the stream's counts
-    at its beginning.
+    With ``relay``, it is a connection to this machine's proxy, which expects requests of HTTP with whole URLs. ``sent``
+    and ``received`` are the stream's counts at its beginning.
     """
 
     host: Host
@@ -47,6 +57,7 @@ class Upstream:
     attempt: Attempt
     reader: asyncio.StreamReader = field(repr=False)
     writer: asyncio.StreamWriter = field(repr=False)
+    relay: OuterProxy | None = None
     sent: int = 0
     received: int = 0
 
@@ -62,7 +73,7 @@ times or not at all. The connection is allowed; its TLS, if any, begins with the
 """
 
 Reply = Callable[[str], Awaitable[None]]
-"""A function that tells the program, in the protocol that it speaks, why it is not connected."""
+"""A function that reports to the program, in its protocol, why it is not connected."""
 
 ServeHttp = Callable[[Stream, Upstream], Awaitable[None]]
 """A function that serves the requests of a program that is connected, each of which must be examined."""
@@ -78,21 +89,25 @@ class Connector:
         record: Record,
         resolver: Resolver,
         intercepts: Mapping[tuple[str, int], Intercept],
+        machine_proxies: Outer | None = None,
     ) -> None:
         self._guest = guest
         self._decider = decider
         self._record = record
         self._resolver = resolver
         self._intercepts = intercepts
+        self._outer = machine_proxies or Outer()
+        self.refusals: deque[str] = deque(maxlen=REFUSALS_TOLD)
+        """The newest texts of refusals, oldest first."""
 
     @property
     def policy(self) -> Policy:
         """The current policy."""
         return self._decider.policy
 
-    async def admit(self, via: str, host: Host, port: int) -> Attempt:
-        """Return the attempt to connect to a host, which is recorded. Raises Refused."""
-        attempt = self._record.begin(via, host, port)
+    async def admit(self, via: str, host: Host, port: int, session: str) -> Attempt:
+        """Return the attempt of a ``session`` to connect to a host, which is recorded. Raises Refused."""
+        attempt = self._record.begin(via, host, port, session)
         verdict = await self._decider.for_host(host, port, lambda: self._record.hold(attempt))
         self.judge(attempt, host, port, verdict)
         return attempt
@@ -101,34 +116,66 @@ class Connector:
         """Record a verdict. Raises Refused unless it allows the connection."""
         self._record.decide(attempt, verdict)
         if not verdict.allowed:
-            raise Refused(refusal.explain(self._guest, host, port, verdict))
+            raise self._refused(host, port, verdict)
 
-    def refuse(self, via: str, host: Host, port: int, reason: str) -> NoReturn:
+    def _refused(self, host: Host, port: int, verdict: Verdict) -> Refused:
+        message = refusal.explain(self._guest, host, port, verdict)
+        if message not in self.refusals:
+            self.refusals.append(message)
+        return Refused(message)
+
+    def refuse(self, via: str, host: Host, port: int, reason: str, session: str) -> NoReturn:
         """Record a request for another host than ``host``, for which the connection is. Raises Refused."""
         verdict = Verdict(Effect.DENY, "name", reason)
-        self._record.decide(self._record.begin(via, host, port), verdict)
-        raise Refused(refusal.explain(self._guest, host, port, verdict))
+        self._record.decide(self._record.begin(via, host, port, session), verdict)
+        raise self._refused(host, port, verdict)
+
+    def behind_proxy(self, name: str) -> bool:
+        """Return whether connections to ``name`` go through this machine's proxy, which resolves it."""
+        return self._outer.proxy_for(name, HTTPS) is not None
+
+    def relay(self, host: Host, port: int) -> OuterProxy | None:
+        """Return the proxy of this machine that expects requests of HTTP to ``host`` with whole URLs, if any."""
+        return self._outer.proxy_for(host, port) if port == HTTP else None
 
     async def dial(self, attempt: Attempt, host: Host, port: int) -> Upstream:
         """Connect to an admitted host, at an address that the policy allows. The name is not resolved again.
 
-        Raises Refused if the policy allows none of its addresses, Unreachable if none answers. Both are recorded.
+        Behind a proxy, a name that this machine cannot resolve has no address to check. Raises Refused if the policy
+        allows none of the host's addresses, Unreachable if none answers. Both are recorded.
         """
+        proxy, relay = self._outer.proxy_for(host, port), self.relay(host, port)
         try:
-            addresses = await self._resolver.resolve(host)
-            allowed = self._allowed(attempt, host, port, addresses)
-            reader, writer = await resolve.connect(allowed, port, CHUNK)
+            try:
+                async with asyncio.timeout(None if proxy is None else OUTER_LOOKUP_TIMEOUT):
+                    addresses = await self._resolver.resolve(host)
+            except (NoSuchName, LookupFailed, TimeoutError):
+                if proxy is None:
+                    raise
+            else:
+                allowed = self._allowed(attempt, host, port, addresses)
+            if relay is not None:
+                reader, writer = await outer.connect(relay, CHUNK)
+            elif proxy is not None:
+                reader, writer = await outer.tunnel(proxy, host, port, CHUNK)
+            else:
+                reader, writer = await resolve.connect(allowed, port, CHUNK)
         except NoSuchName:
             reason = f"{hosts.text(host)} does not exist"
         except LookupFailed:
             reason = f"the name {hosts.text(host)} cannot be resolved at the moment"
         except OSError as error:
-            reason = f"{hosts.text(host, port)} cannot be reached: {error.strerror or error}"
+            target = hosts.text(host, port)
+            self._record.fail(attempt, f"{target} cannot be reached: {error.strerror or error}")
+            # without the address, which may be of the host's network
+            told = os.strerror(error.errno) if error.errno else "it does not answer"
+            told = str(error) if isinstance(error, OuterRefused) else told
+            raise Unreachable(f"{target} cannot be reached: {told}\n") from error
         else:
             address = hosts.parse(writer.get_extra_info("peername")[0])
             assert not isinstance(address, str)
-            self._record.open(attempt, str(address))
-            return Upstream(host, port, address, attempt, reader, writer)
+            self._record.open(attempt, "" if proxy else str(address))
+            return Upstream(host, port, address, attempt, reader, writer, relay)
         self._record.fail(attempt, reason)
         raise Unreachable(f"{reason}\n")
 
@@ -177,7 +224,7 @@ class Connector:
         ``accept`` is sent to the program once the connection is made.
         """
         try:
-            attempt = await self.admit(via, host, port)
+            attempt = await self.admit(via, host, port, stream.destination.session)
             if (serve := self.intercept(host, port)) is not None:
                 await stream.write(accept)
                 await self._serve_instead(serve, stream, attempt, host, port)

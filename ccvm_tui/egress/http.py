@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -100,6 +101,9 @@ class _Requests:
             if request.method == b"CONNECT" and self._fixed is None:
                 await self._connect(request)
                 return False
+            if (request.method, request.target) == (b"GET", b"/") and self._fixed is None:
+                await self._answer("200 OK", _page(self._connector.refusals))
+                return False
             target = self._target(request)
             await self._provide(target)
         except Refused as error:
@@ -158,7 +162,8 @@ class _Requests:
 
     def _refuse_name(self, allowed: tuple[Host, int], header: str) -> NoReturn:
         """Refuse a request whose header names another host than the connection or the URL. Raises Refused."""
-        self._connector.refuse("http", *allowed, f"the host in its request is {header[: hosts.NAME_MAX]}")
+        reason = f"the host in its request is {header[: hosts.NAME_MAX]}"
+        self._connector.refuse("http", *allowed, reason, self._stream.destination.session)
 
     # --- the connection to the host -----------------------------------------------------------------------
 
@@ -171,7 +176,7 @@ class _Requests:
                 return
         await self._stack.aclose()
         self._upstream = None
-        attempt = await self._connector.admit("http", target.host, target.port)
+        attempt = await self._connector.admit("http", target.host, target.port, self._stream.destination.session)
         self._use(await self._connector.dial(attempt, target.host, target.port))
         assert self._upstream is not None
         await self._stack.enter_async_context(self._connector.using(self._stream, self._upstream))
@@ -185,7 +190,11 @@ class _Requests:
         assert self._upstream is not None
         upstream, client = self._upstream, self._client
         headers = [(name, value) for name, value in request.headers if name not in _HOP_BY_HOP]
-        upstream.writer.write(client.send(h11.Request(method=request.method, target=target.path, headers=headers)))
+        path = target.path
+        if (relay := upstream.relay) is not None:
+            path = f"http://{hosts.text(target.host, target.port)}".encode() + path
+            headers += relay.headers
+        upstream.writer.write(client.send(h11.Request(method=request.method, target=path, headers=headers)))
         upload = asyncio.ensure_future(self._upload(client, upstream))
         try:
             await self._download(client, upstream)
@@ -228,6 +237,13 @@ class _Requests:
             await self._stream.write(self._server.send(event) or b"")
             if isinstance(event, h11.EndOfMessage):
                 return
+
+
+def _page(refusals: Collection[str]) -> str:
+    """Return the page of the proxy itself, which says what a program with an error of TLS does not."""
+    if not refusals:
+        return "No connection of this guest has been refused.\n"
+    return "Refused connections of this guest, the newest last:\n\n" + "\n".join(refusals)
 
 
 def _authority(text: str, port: int) -> tuple[Host, int]:

@@ -40,7 +40,7 @@ class Mode(StrEnum):
 
 
 class Effect(StrEnum):
-    """What happens with a connection."""
+    """The decision about a connection."""
 
     ALLOW = "allow"
     ASK = "ask"
@@ -119,13 +119,15 @@ class Verdict:
     """The result of the policy.
 
     ``rule`` names what decided. ``reason`` explains a refusal to the user, and ``remedy`` is the option of ``ccvm-tui
-    egress`` that would allow the connection, or empty if there is none.
+    egress`` that would allow the connection, or empty if there is none. ``address`` is the one that they name; the
+    guest knows it only if it asked for that very address.
     """
 
     effect: Effect
     rule: str
     reason: str = ""
     remedy: str = ""
+    address: Address | None = None
 
     @property
     def allowed(self) -> bool:
@@ -195,7 +197,7 @@ class Policy:
             if rule.effect is Effect.ALLOW:
                 return Verdict(Effect.ALLOW, str(rule))
         remedy = f"--allow {hosts.text(address, port)}"
-        return Verdict(Effect.DENY, kind, f"its address {address} is {kind}", remedy)
+        return Verdict(Effect.DENY, kind, f"its address {address} is {kind}", remedy, address)
 
     def allows_lookup(self, name: str) -> bool:
         """Return whether the resolver may be asked for ``name``, because a connection to some port of it is allowed."""

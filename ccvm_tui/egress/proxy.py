@@ -30,6 +30,8 @@ class Proxy:
             return tunnel.MISSING
         if not isinstance(host, str) or not self._connector.policy.allows_lookup(host):
             return tunnel.EXISTS
+        if self._connector.behind_proxy(host):
+            return tunnel.EXISTS
         try:
             await self._resolver.resolve(host)
         except NoSuchName:
@@ -48,7 +50,7 @@ class Proxy:
         except InvalidHost:
             return
         port = stream.destination.port
-        if port == HTTP and self._connector.policy.mode.by_name:
+        if port == HTTP and (self._connector.policy.mode.by_name or self._connector.relay(host, port) is not None):
             await http.serve(stream, self._connector, (host, port))
             return
         await http.tunnel(

@@ -47,7 +47,8 @@ class Attempt:
     """One attempt.
 
     ``via`` is how the program connected: ``tcp`` (redirected), ``connect``, ``socks`` or ``http``. ``sent`` and
-    ``received`` are bytes from and to the guest. ``session`` is empty if it is not known.
+    ``received`` are bytes from and to the guest. ``session`` is what the guest reports, and empty if that is nothing;
+    root in the guest can report another one.
     """
 
     number: int
@@ -88,9 +89,10 @@ class Record:
         self.refused = 0
         """The number of refused attempts."""
 
-    def begin(self, via: str, host: Host, port: int) -> Attempt:
+    def begin(self, via: str, host: Host, port: int, session: str = "") -> Attempt:
         """Return a new attempt."""
-        attempt = Attempt(next(self._numbers), time.time(), via, hosts.text(host)[:_NAME_MAX], port)
+        name = hosts.text(host)[:_NAME_MAX]
+        attempt = Attempt(next(self._numbers), time.time(), via, name, port, session=session)
         self.attempts.append(attempt)
         return attempt
 

@@ -25,8 +25,18 @@ Refuse = Callable[[str], Awaitable[None]]
 
 
 def explain(guest: str, host: Host, port: int, verdict: Verdict) -> str:
-    """Return the text of a refusal: what was refused, why, and the command that would allow it."""
+    """Return the text of a refusal: what was refused, why, and the command that would allow it.
+
+    The guest learns no address of the host's networks that it does not know: if its resolver gives a name such an
+    address, only the command on the host shows it.
+    """
     target = text(host, port)
+    if verdict.address is not None and isinstance(host, str):
+        return (
+            f"ccvm refused the connection to {target}: its address is not on the internet.\n"
+            f"To allow it, run this on the host: ccvm-tui egress {guest} --allow ADDRESS\n"
+            f"with the address that `ccvm-tui egress {guest}` shows there.\n"
+        )
     reason = f": {verdict.reason}" if verdict.reason else ""
     message = f"ccvm refused the connection to {target}{reason}.\n"
     if not verdict.remedy:

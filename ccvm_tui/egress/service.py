@@ -9,6 +9,7 @@ from pathlib import Path
 from ccvm_tui.egress.connect import Connector, Intercept
 from ccvm_tui.egress.decide import Decider
 from ccvm_tui.egress.link import Link
+from ccvm_tui.egress.outer import Outer
 from ccvm_tui.egress.policy import Effect, Mode, Policy, Rule, parse_rule, parse_rules
 from ccvm_tui.egress.proxy import Proxy
 from ccvm_tui.egress.record import Attempt, Record
@@ -50,9 +51,9 @@ class EgressService:
         self.decider = Decider(policy(spec), can_ask, on_change)
         self.record = Record(log, on_attempt)
         self._resolver = resolver or Resolver()
-        connector = Connector(
-            guest, self.decider, self.record, self._resolver, {} if intercepts is None else intercepts
-        )
+        proxies = Outer.parse(spec.http_proxy, spec.https_proxy, spec.no_proxy)
+        own = {} if intercepts is None else intercepts
+        connector = Connector(guest, self.decider, self.record, self._resolver, own, proxies)
         self._proxy = Proxy(connector, self._resolver)
         self._link: Link | None = None
 

@@ -80,10 +80,10 @@ def credential_command(entries: Sequence[tuple[str, str]], home: str) -> Command
     return Command(made.argv, {**session, **made.environment, **settings}, home)
 
 
-def command_with(repository: str, worktree: str, *arguments: str, objects: str = "") -> Command:
+def command_with(repository: str, worktree: str, *arguments: str, objects: str = "", borrowed: str = "") -> Command:
     """Return the command ``git ARGUMENTS`` in ``worktree``, with ``repository``, a directory that no guest can change.
 
-    ``objects`` is the directory of the objects, if it is elsewhere.
+    ``objects`` is the directory of the objects, if it is elsewhere, ``borrowed`` another one from which Git only reads.
     """
     options = [part for option in _OPTIONS for part in ("-c", option)]
     if arguments[0] in _ENTERS_SUBMODULES:
@@ -93,6 +93,7 @@ def command_with(repository: str, worktree: str, *arguments: str, objects: str =
         "GIT_WORK_TREE": worktree,
         "GIT_INDEX_FILE": f"{repository}/index",
         **({"GIT_OBJECT_DIRECTORY": objects} if objects else {}),
+        **({"GIT_ALTERNATE_OBJECT_DIRECTORIES": borrowed} if borrowed else {}),
     }
     return Command(("git", *options, *arguments), environment, worktree)
 

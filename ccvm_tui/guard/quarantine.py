@@ -1,4 +1,4 @@
-"""What the guard has blocked or noticed, kept in the state directory: ``guard/GUEST/ID.json`` and ``ID.data``.
+"""The changes that the guard blocked or noticed, kept in the state directory: ``guard/GUEST/ID.json`` and ``ID.data``.
 
 Only a guest's keeper adds items. They outlive the guest, so that users can review them later. The number and the size
 of the items are limited, and the oldest are removed first.

@@ -15,7 +15,7 @@ from ccvm_tui.image.unpack import unpack
 ROOT_MODULES = ("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "squashfs", "overlay")
 """Modules that ``/init`` loads to access the root file system and the control port."""
 
-LATER_MODULES = ("virtiofs", "virtio_net", "virtio_rng", "dummy")
+LATER_MODULES = ("virtiofs", "virtio_net", "virtio_rng", "dummy", "tcp_diag")
 """Modules that ``configure`` needs, loaded while the guest agent starts."""
 
 _PAGE = 4096

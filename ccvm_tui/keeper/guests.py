@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ccvm_tui.edits import Edits
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.keeper.forwards import Connection
+from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
 from ccvm_tui.session.local import LocalTransport
@@ -131,16 +133,17 @@ class Guest(Protocol):
 class LocalGuest:
     """A guest without a virtual machine, whose sessions run on this machine; see ``ccvm_tui.session.local``."""
 
-    def __init__(self, spec: LaunchSpec) -> None:
+    def __init__(self, spec: LaunchSpec, paths: GuestPaths) -> None:
         self.facts = Facts(machine="none", cores=os.cpu_count() or 1)
         self.egress: EgressService | None = None
-        self._project = spec.project
+        self._directory = spec.project if spec.attempt is None else str(paths.local_clone)
         self._started = time.monotonic()
         self._transport: LocalTransport | None = None
 
     async def boot(self) -> Transport:
         """Return a transport that starts programs on this machine."""
-        self._transport = LocalTransport(self._project)
+        Path(self._directory).mkdir(exist_ok=True)
+        self._transport = LocalTransport(self._directory)
         return self._transport
 
     async def wait(self) -> str:

@@ -16,12 +16,14 @@ from ccvm_tui.agents import AGENTS
 from ccvm_tui.aio import Background
 from ccvm_tui.bridging import ClipboardWanted, Notice
 from ccvm_tui.errors import BootError, KeeperLost, NoSuchSession, UserError
-from ccvm_tui.guest import TRANSITIONS, Activity, EgressInfo, Forward, GuestInfo, GuestState, Phase, SessionInfo, Usage
+from ccvm_tui.guest import TRANSITIONS, Activity, EgressInfo, Forward, GuestInfo, GuestState, SessionInfo, Usage
+from ccvm_tui.keeper.attempt import attempt_of
 from ccvm_tui.keeper.clipboard import ClipboardImages
 from ccvm_tui.keeper.forwards import Forwards
 from ccvm_tui.keeper.guests import Guest, LocalGuest
 from ccvm_tui.keeper.journal import UNMET_PREREQUISITES, Ending, EventLog, record_end
 from ccvm_tui.keeper.links import Links
+from ccvm_tui.keeper.phases import Phases
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import LOST, Console, Exited, Happened, Info, LaunchSpec, SessionSpec, ToClient
 from ccvm_tui.screen.link import ScreenLink
@@ -70,9 +72,8 @@ class Keeper:
         self.usage = Usage()
         self.ending: Ending | None = None
         self._state = GuestState.BOOTING
-        self._started_monotonic = time.monotonic()
         self._started = time.time()
-        self._phases: list[Phase] = []
+        self._phases = Phases()
         self._warnings = list(spec.warnings)
         self._session_count = 0
         self._holds = 0
@@ -89,13 +90,15 @@ class Keeper:
         self.stopped = asyncio.Event()
         self.screen = ScreenLink(on_reply=self._reply, on_event=self._screen_event, on_lost=self._screen_lost)
         self.guest: Guest = self._make_guest()
+        self.attempt = attempt_of(spec, paths, self.warn, self.mark_changed)
+        self._last_exec = 0.0
         self.forwards = Forwards(self.guest.connect, self.mark_changed)
         self.links = Links()
         self.clipboard = ClipboardImages(self._ask_client, self.record_event)
 
     def _make_guest(self) -> Guest:
         if not self.spec.image:
-            return LocalGuest(self.spec)
+            return LocalGuest(self.spec, self.paths)
         from ccvm_tui.keeper.vm import VmGuest
 
         return VmGuest(self.spec, self.paths, self)
@@ -143,14 +146,18 @@ class Keeper:
 
     async def _boot(self) -> None:
         transport, _ = await asyncio.gather(self.guest.boot(), self.screen.start())
+        if self.attempt is not None:
+            self.begin_phase("clone")
+            await self.attempt.create(transport)
         self.begin_phase("session")
         if self.spec.session is not None:
             await self._open(self.spec.session, transport)
         self.begin_phase("")
         self.state = GuestState.RUNNING
-        took = time.monotonic() - self._started_monotonic
-        self.record_event(Happened(time.time(), "boot", f"ready after {took:.1f} s"))
+        self.record_event(Happened(time.time(), "boot", f"ready after {self._phases.elapsed:.1f} s"))
         self._transport.set_result(transport)
+        if self.attempt is not None:
+            self._tasks.start(self.attempt.follow(transport, self._last_use), "attempt")
 
     async def _end(self, ending: Ending) -> None:
         self._end_started.set()
@@ -290,10 +297,23 @@ class Keeper:
             yield
         finally:
             self._holds -= 1
+            self._last_exec = time.time()
             self._stop_if_done()
+
+    def _last_use(self) -> float:
+        """Return when a program of the guest last printed something or ended, in seconds since 1970."""
+        return max(self._last_exec, *(session.info().last_output for session in self.sessions.values()), 0.0)
 
     def _stop_if_done(self) -> None:
         if self._sessions_done and not self.sessions and not self._holds and not self.spec.linger:
+            self._tasks.start(self._stop_unless_lost(), "end of the last session")
+
+    async def _stop_unless_lost(self) -> None:
+        """Stop the guest after its last session, unless it has commits of an attempt that were not fetched."""
+        loss = await self.attempt.loss(await self.transport()) if self.attempt is not None else ""
+        if loss:
+            self.record_event(Happened(time.time(), "warning", f"{self.spec.name} keeps running: {loss}"))
+        elif not self.sessions and not self._holds:
             self._stop_reason = self._last_exit or "stopped"
             self.stop(force=False)
 
@@ -395,7 +415,7 @@ class Keeper:
             agent=facts.agent,
             version=__version__,
             sessions=tuple(session.info() for session in self.sessions.values()),
-            phases=tuple(self._phases),
+            phases=self._phases.all(),
             usage=self.usage,
             warnings=tuple(self._warnings),
             reason=self.ending.reason if self.ending else "",
@@ -403,6 +423,7 @@ class Keeper:
             forwards=self.forwards.all(),
             links=self.links.all(),
             egress=self._egress_info(),
+            attempt=self.attempt.info() if self.attempt is not None else None,
         )
 
     def _egress_info(self) -> EgressInfo:
@@ -440,7 +461,8 @@ class Keeper:
             ticks += 1
             for session in self.sessions.values():
                 session.tick()
-            if self.sessions or self._session_count or self.spec.linger or self._state is not GuestState.RUNNING:
+            used = self.sessions or self._session_count or self._holds or self.attempt is not None
+            if used or self.spec.linger or self._state is not GuestState.RUNNING:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > UNUSED_TIMEOUT:
                 self.stop(force=False)
@@ -455,12 +477,7 @@ class Keeper:
 
     def begin_phase(self, name: str) -> None:
         """End the current phase of the boot, and start the phase ``name`` unless it is empty."""
-        now = time.monotonic() - self._started_monotonic
-        if self._phases and self._phases[-1].ended < 0:
-            last = self._phases[-1]
-            self._phases[-1] = Phase(last.name, last.started, now)
-        if name:
-            self._phases.append(Phase(name, now))
+        self._phases.begin(name)
         self.mark_changed()
 
     def warn(self, text: str) -> None:

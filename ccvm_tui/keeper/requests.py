@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ccvm_tui import bridging, protocol
+from ccvm_tui.attempt.spec import CheckAttempt
 from ccvm_tui.edits import AcceptEdits, CheckEdits
 from ccvm_tui.errors import UserError
 from ccvm_tui.guard import install
@@ -64,6 +65,13 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             return protocol.Matches(tuple(places), total)
         case protocol.CheckBusy():
             return protocol.Busy(await _busy(keeper))
+        case CheckAttempt(wait=wait):
+            transport = await keeper.transport()
+            if keeper.attempt is not None and wait:
+                await keeper.attempt.refresh(transport)
+            elif keeper.attempt is not None:
+                keeper.attempt.refresh_soon()
+            return protocol.Info(keeper.info())
         case CheckEdits(listed=listed):
             return await (keeper.guest.list_edits() if listed else keeper.guest.edits())
         case AcceptEdits(paths=paths, undoing=undoing):

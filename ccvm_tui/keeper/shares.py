@@ -63,11 +63,12 @@ class Shares:
         edits = capacity = None
         if self._spec.read_only:
             edits, capacity = self._paths.empty_edits_dir(), self._spec.memory_mib << 19  # half of the guest's memory
-        confined = self._spec.confine
+        confined, seccomp = self._spec.confine, self._spec.seccomp
         self._servers.append(
             await ShareServer.start(
                 self._spec.project,
                 confined=confined,
+                seccomp=seccomp,
                 edits=str(edits or ""),
                 capacity=capacity or 0,
                 guard=self._spec.guard,
@@ -77,7 +78,7 @@ class Shares:
         if self._spec.sharing.history:
             # The guest runs no helper for this share, so its kernel caches nothing of it.
             path = await asyncio.to_thread(history_directory, self._spec.sharing, self._spec.project)
-            self._servers.append(await ShareServer.start(path, confined=confined))
+            self._servers.append(await ShareServer.start(path, confined=confined, seccomp=seccomp))
         return list(self._servers)
 
     async def wait(self) -> str:
@@ -113,7 +114,7 @@ class Shares:
 
     async def accept_edits(self, paths: Sequence[str], *, undoing: bool) -> None:
         """Report to the file server that edits were applied to the host, or are about to be undone."""
-        if self._spec.read_only and self._servers:
+        if self._spec.read_only and self._spec.attempt is None and self._servers:
             await self._servers[0].accept_edits(paths, undoing=undoing)
 
     async def trust(self, path: str, problems: tuple[str, ...]) -> None:

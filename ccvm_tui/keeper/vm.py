@@ -17,6 +17,7 @@ import msgspec
 
 from ccvm_tui.agents.sanitize import KEY_ENDING
 from ccvm_tui.aio import Background
+from ccvm_tui.attempt.spec import PROJECT
 from ccvm_tui.edits import Edits
 from ccvm_tui.egress.policy import Mode
 from ccvm_tui.errors import AccelError, BootError, ProtocolError, UserError
@@ -30,7 +31,7 @@ from ccvm_tui.keeper.guests import Facts, GuestOwner
 from ccvm_tui.keeper.login import Login
 from ccvm_tui.keeper.shares import Shares, remember_start
 from ccvm_tui.keeper.staging import Staged, messages, stage
-from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits
+from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits, protection
 from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
@@ -161,6 +162,8 @@ class VmGuest:
     async def _start_machine(self, image: Image, runtime: Runtime | None) -> None:
         self._owner.begin_phase("accelerator")
         spec = self._spec
+        for gap in protection.check(landlock=spec.confine, filters=spec.seccomp, required=spec.require_confinement):
+            self._owner.warn(gap)
         image.quick_check(spec.layer)
         sized = limits.clamp(spec.memory_mib, spec.cores, limits.Host.here())
         for warning in sized.warnings:
@@ -303,7 +306,7 @@ class VmGuest:
             "guest": spec.name,
             "user": {"name": USER, "uid": os.getuid(), "gid": os.getgid(), "sudo": spec.sudo},
             "ssh": {"host_key": keys.host_private, "authorized_key": keys.authorized},
-            "workspace": {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)},
+            "workspace": self._workspace(),
             "mounts": self._shares.mounts,
             "time_ns": time.time_ns(),
             "entropy": os.urandom(64).hex(),
@@ -311,6 +314,13 @@ class VmGuest:
             "network": "gate" if self.egress is not None else "user" if self._mode is Mode.OPEN else "none",
             "scratch": self._scratch is not None,
         }
+
+    def _workspace(self) -> Message:
+        """Return the mounts of the project, which is mounted elsewhere if the guest works on a clone of it."""
+        spec = self._spec
+        if spec.attempt is not None:
+            return {"tag": WORKSPACE_TAG, "path": PROJECT, "clone": spec.project}
+        return {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)}
 
     # --- the running guest --------------------------------------------------------------------------------
 

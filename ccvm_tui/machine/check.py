@@ -38,7 +38,7 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check. ``fix`` tells the user how to solve the problem; it is empty if there is none.
+    """The result of one check. ``fix`` explains how to solve the problem, and is empty if there is none.
 
     ``remedy`` is the part of the solution that ``setup`` can apply, if there is one.
     """

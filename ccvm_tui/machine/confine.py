@@ -1,4 +1,4 @@
-"""Confinement of the calling process: Landlock, the parent-death signal, no new privileges, limits.
+"""Confinement of the calling process: Landlock, the parent-death signal, no new privileges.
 
 The launcher confines itself just before it becomes QEMU; the screen process and the file server do so too. Every
 function acts on the calling process, is irreversible for it, and needs no privilege.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import stat
 from collections.abc import Iterable
@@ -42,6 +41,7 @@ _SCOPE_SIGNAL = 1 << 1
 
 _ABI_REFER = 2
 _ABI_TCP = 4
+_ABI_DEVICES = 5
 _ABI_SCOPE = 6
 
 
@@ -75,6 +75,16 @@ class LandlockSupport:
     tcp: bool
     scopes: bool
     reason: str = ""
+
+    @property
+    def devices(self) -> bool:
+        """True if ioctl on devices is denied unless a rule allows it."""
+        return self.abi >= _ABI_DEVICES
+
+    def __str__(self) -> str:
+        """List what is restricted, separated by commas. Empty without Landlock."""
+        parts = {"files": self.files, "devices": self.devices, "tcp": self.tcp, "scopes": self.scopes}
+        return ",".join(name for name, active in parts.items() if active)
 
     @property
     def renames(self) -> bool:
@@ -179,11 +189,6 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def no_core_dump() -> None:
-    """Disable core files, which would contain guest memory and the output of sessions."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _prctl(option: int, value: int) -> None:

@@ -1,11 +1,13 @@
-"""The files that a machine's QEMU may access. Access to all other files of the host is denied.
+"""What a machine's QEMU may do: the files it may access, the system calls it is denied, and its resource limits.
 
-The runtime directory is not among them: QEMU inherits its sockets as open file descriptors.
+Access to all other files of the host is denied. The runtime directory is not among them: QEMU inherits its sockets as
+open file descriptors.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import struct
 from pathlib import Path
@@ -13,10 +15,17 @@ from pathlib import Path
 from ccvm_tui.errors import PrerequisiteError
 from ccvm_tui.image.runtime import Runtime
 from ccvm_tui.machine.confine import Access, Rule
+from ccvm_tui.machine.seccomp import Denied
 from ccvm_tui.machine.spec import MachineSpec
 
 _SYSTEM_TREES = ("/usr", "/lib", "/lib32", "/lib64", "/libx32")
 _NIX_STORE = Path("/nix/store")
+_FILES_MAX = 4096
+"""Open files of QEMU. Each TCP connection of the user network is one."""
+
+_DATA_BESIDES = 4 << 30
+"""Bytes of private memory that QEMU may use besides the guest's: up to 1 GiB of translated code, heap, stacks."""
+
 _ELF = b"\x7fELF\x02"
 _PT_INTERP = 3
 
@@ -47,6 +56,28 @@ def qemu_rules(spec: MachineSpec, program: Path) -> tuple[Rule, ...]:
     if spec.network == "user":
         rules += _resolver_rules()
     return tuple(rules)
+
+
+def qemu_denied(spec: MachineSpec) -> tuple[Denied, ...]:
+    """Return the system calls denied to QEMU, besides those of its own filter.
+
+    Only the user network needs sockets other than the inherited ones. QEMU accepts connections to the SSH port.
+    """
+    if not spec.seccomp:
+        return ()
+    return (Denied.KERNEL,) if spec.network == "user" else (Denied.KERNEL, Denied.SOCKETS)
+
+
+def qemu_limits(spec: MachineSpec) -> dict[int, int]:
+    """Return QEMU's resource limits (``resource.RLIMIT_*``). With them a broken QEMU cannot use all of the host."""
+    limits = {
+        resource.RLIMIT_NOFILE: _FILES_MAX,
+        resource.RLIMIT_DATA: (spec.memory_mib << 20) + _DATA_BESIDES,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    if not spec.lock_memory:
+        limits[resource.RLIMIT_MEMLOCK] = 0
+    return limits
 
 
 def _program_rules(program: Path) -> list[Rule]:

@@ -22,7 +22,7 @@ from ccvm_tui.guest import Usage
 from ccvm_tui.machine import launch, tsc
 from ccvm_tui.machine.argv import argv
 from ccvm_tui.machine.console import CONSOLE_LIMIT, QEMU_LIMIT, BoundedLog, LogReader
-from ccvm_tui.machine.grants import find_program, qemu_rules
+from ccvm_tui.machine.grants import find_program, qemu_denied, qemu_limits, qemu_rules
 from ccvm_tui.machine.monitor import Monitor, MonitorError
 from ccvm_tui.machine.spec import MachineFds, MachineSpec, ShareFds
 from ccvm_tui.paths import GuestPaths
@@ -394,6 +394,9 @@ async def _spawn(spec: MachineSpec, program: Path, fds: MachineFds) -> asyncio.s
         argv=tuple(argv(spec, fds)),
         rules=qemu_rules(spec, program) if spec.confine else None,
         connect_tcp=spec.network == "user",
+        denied=qemu_denied(spec),
+        limits=tuple(qemu_limits(spec).items()),
+        isolated=spec.confine and spec.network == "none",
     )
     # QEMU gets its own session, so that Ctrl+C in the terminal of the keeper does not reach it.
     return await asyncio.create_subprocess_exec(

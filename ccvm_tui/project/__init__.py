@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ccvm_tui.project.directory import Project, resolve
+from ccvm_tui.project.directory import Project, attempt_guest, resolve
 
-__all__ = ["Project", "resolve"]
+__all__ = ["Project", "attempt_guest", "resolve"]

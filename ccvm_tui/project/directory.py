@@ -71,6 +71,13 @@ def guest_name(path: Path) -> str:
     return paths.check_guest_name(f"{slug(path.name)}-{digest}")
 
 
+def attempt_guest(project: Project, attempt: str) -> str:
+    """Return the name of the guest of an attempt: that of the project's guest, shortened if necessary, and its own."""
+    name, _, digits = project.name.rpartition("-")
+    longest = paths.GUEST_NAME_MAX - len(attempt) - len(digits) - 2
+    return paths.check_guest_name(f"{name[:longest].rstrip('-')}-{digits}.{attempt}")
+
+
 def _refuse_dangerous(path: Path) -> None:
     home = Path.home().resolve()
     hint = "create a directory for the project and run the command there"

@@ -22,18 +22,29 @@ COMMAND_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PrivateRepository:
-    """The repository ``directory``, whose work tree is ``project``. Commands end before ``deadline`` (monotonic)."""
+    """The repository ``directory``, whose work tree is ``project``. Commands end before ``deadline`` (monotonic).
+
+    ``objects`` is the directory of its objects, if it is elsewhere, ``borrowed`` another one from which Git only reads.
+    """
 
     directory: Path
     project: Path
     deadline: float = math.inf
+    objects: str = ""
+    borrowed: str = ""
+
+    def command(self, *arguments: str) -> git.Command:
+        """Return the command ``git ARGUMENTS`` in this repository."""
+        return git.command_with(
+            str(self.directory), str(self.project), *arguments, objects=self.objects, borrowed=self.borrowed
+        )
 
     def run(self, *arguments: str, data: bytes = b"", statuses: Collection[int] = (0,)) -> bytes:
         """Run ``git`` with these arguments and ``data`` as its input, and return its output.
 
         Raises UserError if Git is missing, does not end, or ends with a status that is not in ``statuses``.
         """
-        command = git.command_with(str(self.directory), str(self.project), *arguments)
+        command = self.command(*arguments)
         try:
             result = subprocess.run(
                 command.argv,

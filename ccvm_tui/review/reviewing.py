@@ -12,10 +12,11 @@ from ccvm_tui.client import connection
 from ccvm_tui.errors import NoSuchGuest, UserError, VersionMismatch
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.project import snapshots
-from ccvm_tui.review import apply, load, started
+from ccvm_tui.review import apply, attempted, load, started
 from ccvm_tui.review.apply import Outcome
 from ccvm_tui.review.journal import Record
 from ccvm_tui.review.model import Review
+from ccvm_tui.review.received import receive
 
 ANSWER_TIMEOUT = 30.0
 """Seconds within which a keeper must list the edits."""
@@ -24,15 +25,18 @@ ANSWER_TIMEOUT = 30.0
 async def review_of(guest: str, *, with_ignored: bool = False) -> Review:
     """Return the edits of a running guest for review, or the changes since its start if its project is writable.
 
-    New files that the project's .gitignore excludes are left out, unless ``with_ignored`` is true. Raises UserError if
-    they are unknown or the keeper does not answer, and the errors of ``connection.connect``.
+    The edits of an attempt are the differences between its files and the commit from which it started. New files that
+    the project's .gitignore excludes are left out, unless ``with_ignored`` is true. Raises UserError if they are
+    unknown or the keeper does not answer, and the errors of ``connection.connect``.
     """
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT), await connection.connect(guest) as keeper:
             info = await keeper.info()
-            edits = await keeper.list_edits() if info.read_only else None
+            edits = await keeper.list_edits() if info.read_only and info.attempt is None else None
     except TimeoutError:
         raise UserError(f"the keeper of {guest} did not list the edits", "see `ccvm-tui ls`") from None
+    if info.attempt is not None:
+        return await asyncio.to_thread(attempted.review, await receive(guest))
     paths = GuestPaths(guest)
     if edits is None:
         return await asyncio.to_thread(started.changes_since_start, guest, info.project, paths.start_repository)

@@ -32,7 +32,7 @@ def changes_since_start(guest: str, project: str, directory: Path) -> Review:
         )
     now = snapshots.take(repository)
     raw = repository.run("diff-tree", "-r", "-z", "-M", "--raw", "--no-abbrev", start, now)
-    entries = list(_parse(raw))
+    entries = list(parse_raw(raw))
     versions = _versions(repository, {key for old, new, _, _ in entries for key in (old, new)})
     changes = []
     for old, new, origin, path in entries:
@@ -41,11 +41,11 @@ def changes_since_start(guest: str, project: str, directory: Path) -> Review:
     return Review(guest, project, "", tuple(sorted(changes, key=lambda change: change.path)), applied=True)
 
 
-_Key = tuple[str, str]
+Key = tuple[str, str]
 """Mode and name of an object."""
 
 
-def _parse(raw: bytes) -> Iterator[tuple[_Key, _Key, str, str]]:
+def parse_raw(raw: bytes) -> Iterator[tuple[Key, Key, str, str]]:
     """Yield old and new object, old path if the file was renamed, and path, from the raw output of git-diff-tree(1)."""
     fields = iter(raw.decode("utf-8", "surrogateescape").split("\0"))
     for field in fields:
@@ -57,7 +57,12 @@ def _parse(raw: bytes) -> Iterator[tuple[_Key, _Key, str, str]]:
         yield (old_mode, old), (new_mode, new), origin, path
 
 
-def _versions(repository: PrivateRepository, keys: set[_Key]) -> dict[_Key, Version]:
+def kind_of_object(mode: str) -> Kind:
+    """Return the kind of file that an entry of a tree describes, from its mode in octal digits."""
+    return Kind.ABSENT if mode == "000000" else _KINDS.get(mode[:3], Kind.OTHER)
+
+
+def _versions(repository: PrivateRepository, keys: set[Key]) -> dict[Key, Version]:
     """Return the versions of objects, with the content of those that are text and not too large."""
     names = sorted({name for mode, name in keys if mode[:3] in _KINDS})
     listing = repository.run("cat-file", "--batch-check", data="".join(f"{name}\n" for name in names).encode())
@@ -81,11 +86,11 @@ def _contents(repository: PrivateRepository, sizes: dict[str, int]) -> dict[str,
     return found
 
 
-def _version(key: _Key, sizes: dict[str, int], contents: dict[str, bytes]) -> Version:
+def _version(key: Key, sizes: dict[str, int], contents: dict[str, bytes]) -> Version:
     mode, name = key
-    if mode == "000000":
+    kind = kind_of_object(mode)
+    if kind is Kind.ABSENT:
         return ABSENT
-    kind = _KINDS.get(mode[:3], Kind.OTHER)
     version = Version(kind, int(mode[3:], 8), sizes.get(name, 0), hashlib.sha256(name.encode()).digest())
     data = contents.get(name)
     return version if data is None or b"\0" in data[:_PROBE] else replace(version, data=data)

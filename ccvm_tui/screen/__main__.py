@@ -11,7 +11,9 @@ import sys
 import zlib
 
 from ccvm_tui.guest import TermSize
-from ccvm_tui.machine.confine import confine, die_with_parent, no_core_dump
+from ccvm_tui.machine.confine import confine, die_with_parent
+from ccvm_tui.machine.isolation import drop_capabilities, isolate_network, limit, no_core_dump
+from ccvm_tui.machine.seccomp import ALL, deny
 from ccvm_tui.screen.current_session import CurrentSession
 from ccvm_tui.screen.process import ScreenProcess
 from ccvm_tui.screen.session import ScreenSession
@@ -21,6 +23,13 @@ from ccvm_tui.terminal.restore import restore_bytes, window_bytes
 
 MEMORY_MAX = 4 << 30
 """Bytes of address space that the process may use."""
+
+_LIMITS = {
+    resource.RLIMIT_AS: MEMORY_MAX,
+    resource.RLIMIT_NOFILE: 64,
+    resource.RLIMIT_MSGQUEUE: 0,
+    resource.RLIMIT_MEMLOCK: 0,
+}
 
 
 def warm_up() -> None:
@@ -49,20 +58,34 @@ def warm_up() -> None:
     emulator.close()
 
 
+def prepare(parent: int) -> bool:
+    """Restrict what does not hinder imports. ``parent`` is the keeper. Returns whether the network is isolated."""
+    isolated = isolate_network()
+    die_with_parent(parent)
+    no_core_dump()
+    for which, value in _LIMITS.items():
+        limit(which, value)
+    return isolated
+
+
+def restrict() -> list[str]:
+    """Deny all files, sockets, processes and programs to this process, for good. Returns what is now in force."""
+    landlock = confine(())
+    drop_capabilities()
+    limit(resource.RLIMIT_NPROC, 0)
+    return [str(landlock), *(["seccomp"] if deny(ALL) else [])]
+
+
 def main() -> int:
     """Confine the process and run it until the keeper closes the socket. Returns the exit status."""
-    die_with_parent(int(sys.argv[1]))
-    no_core_dump()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
+    isolated = prepare(int(sys.argv[1]))
     connection = socket.socket(fileno=0)
     process = ScreenProcess(connection, CurrentSession(int(sys.argv[2])))
     warm_up()
-    active = confine(())
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    parts = [name for name, on in (("files", active.files), ("tcp", active.tcp), ("scopes", active.scopes)) if on]
+    parts = restrict() + (["network"] if isolated else [])
     # Exclude the long-lived objects from garbage collection; frames are short-lived.
     gc.freeze()
-    process.run(",".join(parts))
+    process.run(",".join(filter(None, parts)))
     return 0
 
 

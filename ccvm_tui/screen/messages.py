@@ -224,8 +224,8 @@ class Failed(_Message, frozen=True, tag=8):
 class Ready(_Message, frozen=True, tag=9):
     """The process is ready.
 
-    ``confined`` lists what it cannot access, separated by commas; it is empty if the kernel does not support
-    confinement.
+    ``confined`` lists what confines it, separated by commas: what Landlock restricts (``LandlockSupport``),
+    ``seccomp``, and ``network`` if its network is isolated. It is empty if the host supports none of that.
     """
 
     confined: str

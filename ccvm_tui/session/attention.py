@@ -77,7 +77,7 @@ class Attention:
         self._set(activity, text if activity is not Activity.WORKING else "")
 
     def wants_screen(self, now: float) -> bool:
-        """Return whether the text on the screen could tell what the session is doing; see ``screen``."""
+        """Return whether the text on the screen could show what the session is doing; see ``screen``."""
         silent = now - self._last_output >= QUIET_AFTER
         working = self._hooked and self._activity is Activity.WORKING
         return bool(self._signs) and working and silent and not self._examined

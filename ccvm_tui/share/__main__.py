@@ -14,7 +14,9 @@ import socket
 import sys
 from pathlib import Path
 
-from ccvm_tui.machine.confine import Access, Rule, available, confine, die_with_parent, no_core_dump
+from ccvm_tui.machine.confine import Access, Rule, available, confine, die_with_parent, no_new_privileges
+from ccvm_tui.machine.isolation import FILE_OWNER, drop_capabilities, limit, no_core_dump
+from ccvm_tui.machine.seccomp import ALL, deny
 from ccvm_tui.share.edits import EditsTree
 from ccvm_tui.share.guarded import GuardedTree
 from ccvm_tui.share.host import HostTree
@@ -31,16 +33,11 @@ def main(arguments: list[str]) -> int:
     """Confine the process and serve until the control connection or the device is closed. Return the exit status."""
     order = Order.decode(arguments[0])
     die_with_parent(order.parent)
-    no_core_dump()
-    # A limit on the memory that a guest can make the server use. The guest's own memory, which is shared, is excluded.
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_MAX, _MEMORY_MAX))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     os.umask(0)  # the guest's kernel has already applied the program's umask
     directories_max = max(64, _raise_descriptor_limit() // 2)
-    rules = [Rule(Path(order.path), Access.READ if order.edits else Access.WRITE)]
     make_tree: MakeTree
     if order.edits:
-        rules.append(Rule(Path(order.edits), Access.WRITE))
         make_tree = functools.partial(
             EditsTree, order.path, directories_max, store=order.edits, capacity=order.capacity
         )
@@ -53,14 +50,31 @@ def main(arguments: list[str]) -> int:
         )
     device, helper, control = (socket.socket(fileno=fd) for fd in (order.device, order.helper, sys.stdin.fileno()))
     loop = Loop(make_tree, Watches(complete=not is_network(order.path)), device, helper, control)
-    # The first version of Landlock denies every rename from one directory to another.
-    if order.confined and available().renames:
-        confine(rules)
+    restrict(order)
     gc.freeze()
     # There are up to hundreds of thousands of nodes, few of which are ever part of a reference cycle.
     gc.set_threshold(20_000, 50, 100)
     loop.run()
     return 0
+
+
+def restrict(order: Order) -> None:
+    """Confine this process to the directories of ``order``, without sockets, programs and signals, for good."""
+    no_core_dump()
+    # A limit on the memory that a guest can make the server use. The guest's own memory, which is shared, is excluded.
+    limit(resource.RLIMIT_DATA, _MEMORY_MAX)
+    limit(resource.RLIMIT_MSGQUEUE, 0)
+    limit(resource.RLIMIT_MEMLOCK, 0)
+    no_new_privileges()
+    drop_capabilities(FILE_OWNER)
+    rules = [Rule(Path(order.path), Access.READ if order.edits else Access.WRITE)]
+    if order.edits:
+        rules.append(Rule(Path(order.edits), Access.WRITE))
+    # The first version of Landlock denies every rename from one directory to another.
+    if order.confined and available().renames:
+        confine(rules)
+    if order.seccomp:
+        deny(ALL)
 
 
 def _raise_descriptor_limit() -> int:

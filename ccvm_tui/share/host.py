@@ -171,13 +171,10 @@ class HostTree(Hooks):
         if node.is_directory:
             return os.fstat(self.directory_fd(node))
         parent, name = self._place(node)
-        fd = self.directory_fd(parent)
-        try:
-            info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        with contextlib.suppress(OSError):  # the directory may have been removed as well
+            info = os.stat(name, dir_fd=self.directory_fd(parent), follow_symlinks=False)
             if node.is_of(info):
                 return info
-        except FileNotFoundError:
-            pass
         fd, name = self._at(node)
         return os.stat(name, dir_fd=fd, follow_symlinks=False)
 
@@ -359,10 +356,12 @@ class HostTree(Hooks):
     def _open_by_name(self, node: Node, flags: int) -> int:
         parent, name = self._place(node)
         for attempt in range(2):
-            at, name = (self.directory_fd(parent), name) if attempt == 0 else self._at(node)
             try:
+                at, name = (self.directory_fd(parent), name) if attempt == 0 else self._at(node)
                 fd = os.open(name, flags, dir_fd=at)
-            except (FileNotFoundError, NotADirectoryError):
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+                    raise
                 continue
             info = os.fstat(fd)
             if node.is_of(info):

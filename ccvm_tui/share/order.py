@@ -16,9 +16,10 @@ class Order:
     """The directory ``path`` to serve, and the connections to use.
 
     ``parent`` is the pid of the process that starts the server. ``device`` and ``helper`` are the descriptors of the
-    vhost-user connection to QEMU and of the helper's port. ``edits`` is an empty, private directory for the guest's
-    edits of a read-only project, of at most ``capacity`` bytes. If ``edits`` is empty, the guest can change ``path``.
-    ``guard`` is the setting of that name, and ``reports`` the descriptor of the connection for its reports.
+    vhost-user connection to QEMU and of the helper's port. ``confined`` enables Landlock, ``seccomp`` the filter of
+    system calls. ``edits`` is an empty, private directory for the guest's edits of a read-only project, of at most
+    ``capacity`` bytes. If ``edits`` is empty, the guest can change ``path``. ``guard`` is the setting of that name, and
+    ``reports`` the descriptor of the connection for its reports.
     """
 
     parent: int
@@ -26,6 +27,7 @@ class Order:
     device: int
     helper: int
     confined: bool = True
+    seccomp: bool = True
     edits: str = ""
     capacity: int = 0
     guard: str = "off"

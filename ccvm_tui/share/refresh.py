@@ -307,8 +307,9 @@ class Refresher:
         if instruction.kind == "delete":
             if self._view.is_current(instruction.directory, instruction.name):
                 return None  # a program in the guest has created it again
-            if self._view.is_removed(instruction.directory):
-                return None  # the guest drops the content of a directory with the directory
+            known = instruction.directory.children.get(instruction.name)
+            if self._view.is_removed(instruction.directory) and not (known is not None and known.aliases):
+                return None  # the guest drops the content of a directory with the directory, but keeps hard links
             return [b"rmdir" if instruction.is_directory else b"unlink", path]
         info = self._view.stat_at(instruction.directory, instruction.name)
         if info is None:

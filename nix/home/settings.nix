@@ -50,6 +50,9 @@ in
     localDirs =
       row "local_dirs" (types.listOf directory) [ ]
         "directories below the project that are kept in the guest's memory instead of being shared";
+    attemptInclude =
+      row "attempt_include" (types.listOf (types.strMatching "[^[:cntrl:]]+")) [ ]
+        "untracked files that attempts receive, as patterns like those of .gitignore, besides those in the project's .worktreeinclude";
     agent = row "agent" word "claude" "agent layer of the image, or \"none\" for a shell";
     agentSudo =
       row "agent_sudo" types.bool true
@@ -97,6 +100,12 @@ in
     egressAllowlist =
       row "egress_allowlist" (types.listOf host) [ ]
         "hosts, addresses and presets that the guest can reach; those of its agent are always reachable";
+    egressProxy =
+      row "egress_proxy"
+        (types.enum [
+          "auto"
+          "none"
+        ]) "auto" "whether connections of guests go through the proxy that http_proxy, https_proxy and no_proxy name";
     egressDenylist =
       row "egress_denylist" (types.listOf host) [ ]
         "hosts and addresses that the guest cannot reach";
@@ -112,10 +121,15 @@ in
     scrollback =
       row "scrollback" (types.ints.between 0 1000000) 10000
         "number of scrollback lines kept for each session";
-    seccomp = row "seccomp" types.bool true "whether QEMU runs with its system call filter";
+    seccomp =
+      row "seccomp" types.bool true
+        "whether QEMU and the file server run with system call filters";
     confine =
       row "confine" types.bool true
         "whether Landlock confines QEMU to the image, and the file server to the project";
+    requireConfinement =
+      row "require_confinement" types.bool false
+        "whether a guest is refused if Landlock or system call filters are missing or off";
     guard =
       row "guard"
         (types.enum [

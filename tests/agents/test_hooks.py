@@ -30,10 +30,21 @@ def test_hooks_are_added_to_the_users_own() -> None:
 
 
 def test_settings_are_created_if_the_user_has_none() -> None:
-    for add in (hooks.claude, hooks.gemini):
+    for add, names in ((hooks.claude, {"hooks"}), (hooks.gemini, {"general", "hooks"})):
         created = add(None)
         assert created is not None
-        assert set(json.loads(created)) == {"hooks"}
+        assert set(json.loads(created)) == names
+
+
+def test_gemini_does_not_look_for_updates() -> None:
+    own = {"general": {"vimMode": True, "enableAutoUpdate": True}, "ui": {"theme": "x"}}
+    added = hooks.gemini(json.dumps(own).encode())
+    assert added is not None
+    settings = json.loads(added)
+    assert settings["general"] == {"vimMode": True, "enableAutoUpdate": False, "enableAutoUpdateNotification": False}
+    assert settings["ui"] == own["ui"]
+    assert hooks.gemini(b"[]") is None
+    assert hooks.gemini(b'{"general": 1}') is None
 
 
 @given(
@@ -63,6 +74,9 @@ def test_codex_reports_to_the_keeper_instead_of_the_hosts_program() -> None:
     added = hooks.codex(b'model = "m"\nnotify = ["/opt/own"]\n[tui]\ntheme = "x"\n')
     assert added is not None
     assert tomllib.loads(added.decode()) == {
-        "model": "m", "notify": [hooks.NOTIFY, "done"], "tui": {"notifications": True, "theme": "x"}
-    }  # fmt: skip
+        "model": "m",
+        "notify": [hooks.NOTIFY, "done"],
+        "check_for_update_on_startup": False,
+        "tui": {"notifications": True, "theme": "x"},
+    }
     assert hooks.codex(b"tui = 1\n") is None

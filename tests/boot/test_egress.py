@@ -46,15 +46,15 @@ def test_the_kind_follows_from_the_settings(values: dict[str, object], expected:
 
 
 def test_the_hosts_of_the_agent_are_always_listed() -> None:
-    spec = egress(dataclasses.replace(SETTINGS, agent="codex", egress_allowlist=("a.example",)))
+    spec = egress(dataclasses.replace(SETTINGS, agent="codex", egress_allowlist=("a.example",)), {})
     assert {"api.anthropic.com", "api.openai.com", "a.example"} <= set(spec.allow)
-    assert egress(dataclasses.replace(SETTINGS, egress="open")).allow == ()
+    assert egress(dataclasses.replace(SETTINGS, egress="open"), {}).allow == ()
 
 
 @pytest.mark.parametrize("setting", ["egress_allowlist", "egress_denylist"])
 def test_a_rule_that_is_none_is_an_error_of_the_configuration(setting: str) -> None:
     with pytest.raises(ConfigError, match=rf"{setting}.*write example.com"):
-        egress(dataclasses.replace(SETTINGS, **{setting: ("a..b",)}))  # type: ignore[arg-type]
+        egress(dataclasses.replace(SETTINGS, **{setting: ("a..b",)}), {})  # type: ignore[arg-type]
 
 
 def test_a_preset_has_the_hosts_of_the_client_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,5 +83,13 @@ def test_the_registries_that_cargo_has_used_are_listed(tmp_path: Path, monkeypat
 def test_a_preset_whose_client_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(ConfigError) as caught:
-        egress(dataclasses.replace(SETTINGS, egress_allowlist=("npm",)))
+        egress(dataclasses.replace(SETTINGS, egress_allowlist=("npm",)), {})
     assert "install its client" in caught.value.hint
+
+
+def test_the_proxies_of_the_host_are_those_of_its_variables() -> None:
+    found = egress(SETTINGS, {"HTTPS_PROXY": "http://p:1", "http_proxy": "http://q:2", "no_proxy": "a,b"})
+    assert (found.http_proxy, found.https_proxy, found.no_proxy) == ("http://q:2", "http://p:1", "a,b")
+    assert egress(SETTINGS, {"all_proxy": "http://p:1"}).http_proxy == "http://p:1"
+    assert egress(dataclasses.replace(SETTINGS, egress_proxy="none"), {"https_proxy": "http://p:1"}).https_proxy == ""
+    assert "secret" not in repr(egress(SETTINGS, {"https_proxy": "http://me:secret@p:1"}))

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ccvm_tui.boot.sharing import key_variables, sharing
+from ccvm_tui.boot.specs import session_spec
 from ccvm_tui.config import Settings
+from ccvm_tui.guest import SessionKind, TermSize
 
 HOME = {"HOME": "/home/me"}
 KEYS = {"ANTHROPIC_API_KEY": "sk-ant-" + "a" * 30, "OPENAI_API_KEY": "sk-" + "o" * 30, "OWN": "b" * 30, "SHORT": "x"}
@@ -59,3 +61,11 @@ def test_only_the_ends_of_keys_that_sessions_have_are_known_to_the_keeper() -> N
     assert sharing("/p", Settings(), {**HOME, **KEYS}).key_endings == ("a" * 20,)
     chosen = Settings(api_key_variables=("OWN", "SHORT", "MISSING"))
     assert sharing("/p", chosen, {**HOME, **KEYS}).key_endings == ("b" * 20,)
+
+
+@pytest.mark.parametrize(("agent", "variables"), [("claude", {"DISABLE_AUTOUPDATER": "1"}), ("codex", {}), ("own", {})])
+def test_sessions_have_the_variables_of_the_agent(agent: str, variables: dict[str, str]) -> None:
+    spec = session_spec(
+        SessionKind.AGENT, (agent,), Settings(agent=agent), {"COLORTERM": "truecolor"}, TermSize(80, 24)
+    )
+    assert spec.env == {"COLORTERM": "truecolor", **variables}

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
@@ -83,7 +84,6 @@ async def test_connect_transfers_bytes_in_both_directions_and_their_end(tmp_path
     [
         ("c.example:443", "it is not on the allowlist"),
         ("a.example:22", "port 22 is not listed for it"),
-        ("rebound.example:443", "its address 10.0.0.1 is private"),
         ("10.0.2.2:443", "it is not on the allowlist"),
         ("0x0a000001:443", "it is not on the allowlist"),
         ("[::ffff:10.0.0.1]:443", "it is not on the allowlist"),
@@ -99,6 +99,30 @@ async def test_a_refusal_answers_at_once_with_reason_and_command(tmp_path: Path,
         assert (await socks(out, target.rpartition(":")[0].strip("[]"), int(target.rpartition(":")[2])))[0] == 2
         writer.close()
         assert [(line["outcome"], line["reason"]) for line in recorded(out)] == [("refused", reason)] * 2
+
+
+async def test_a_guest_does_not_learn_the_address_of_a_name(tmp_path: Path) -> None:
+    async with way(tmp_path, "rebound.example") as out:
+        head, reader, writer = await connect(out, "rebound.example:443")
+        assert head.startswith(b"HTTP/1.1 403 ")
+        text = (await reader.read()).decode()
+        assert "its address is not on the internet" in text
+        assert f"ccvm-tui egress {GUEST} --allow ADDRESS" in text
+        assert "10.0.0.1" not in text
+        writer.close()
+        assert [line["reason"] for line in recorded(out)] == ["its address 10.0.0.1 is private"]
+
+
+async def test_a_guest_does_not_learn_the_address_of_a_host_that_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with way(tmp_path, f"a.example:{port}") as out:
+        head, reader, writer = await connect(out, f"a.example:{port}")
+        text = head + await reader.read()
+        assert b"cannot be reached: Connection refused" in text
+        assert b"127.0.0.1" not in text
+        writer.close()
+        assert "127.0.0.1" in recorded(out)[-1]["reason"]
 
 
 async def test_redirected_programs_are_refused_in_their_own_protocol(tmp_path: Path) -> None:

@@ -44,12 +44,19 @@ def test_any_bytes_are_decoded_without_an_error(data: bytes) -> None:
         assert len(body) <= tunnel.PIECE
 
 
-@given(st.text(max_size=300), st.integers(0, 65535), st.booleans())
-def test_a_destination_is_what_was_packed(name: str, port: int, proxy: bool) -> None:
-    parsed = Destination.parse(Destination(name, port, proxy).pack())
-    assert (parsed.port, parsed.proxy) == (port, proxy)
+@given(st.text(max_size=300), st.integers(0, 65535), st.booleans(), st.from_regex("[a-z0-9]{0,20}", fullmatch=True))
+def test_a_destination_is_what_was_packed(name: str, port: int, proxy: bool, session: str) -> None:
+    parsed = Destination.parse(Destination(name, port, proxy, session).pack())
+    assert (parsed.port, parsed.proxy, parsed.session) == (port, proxy, session)
     with contextlib.suppress(UnicodeEncodeError):
         assert name.encode()[: tunnel.NAME_MAX].startswith(parsed.name.rstrip("\ufffd").encode())
+
+
+@given(st.binary(max_size=60))
+def test_any_destination_is_parsed_or_rejected(body: bytes) -> None:
+    with contextlib.suppress(tunnel.TunnelError):
+        session = Destination.parse(body).session
+        assert not session or (session.isascii() and session.isalnum())
 
 
 class Guest:

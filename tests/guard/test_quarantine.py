@@ -1,4 +1,4 @@
-"""What the guard has blocked or noticed: kept, limited, and put into the project when the user allows it."""
+"""The changes that the guard has blocked or noticed: kept, limited, and put into the project when the user allows it."""
 
 from __future__ import annotations
 

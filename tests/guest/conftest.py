@@ -113,6 +113,7 @@ def at_home(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, *options
     """Return the guest of a lasting home, and boot it if it is not running."""
     for name in XDG:
         monkeypatch.setenv(name, str(home / name))
+    monkeypatch.setenv("HOST_ONLY", "a value of the host's environment, which no guest has")
     share_nothing(monkeypatch)
     if names := listing.names():
         return RealGuest(names[0], project)

@@ -84,6 +84,7 @@ def test_a_listed_address_is_reached_by_programs_that_know_no_proxy(guest: RealG
         lines = [line for line in record(guest) if line["port"] == port]
         assert [line["outcome"] for line in lines].count("refused") == 1
         assert max(line["received"] for line in lines) > 140_000
+        assert {line["session"] for line in lines} == {"exec"}  # found by the cgroups of the programs
 
 
 ATTEMPTS = r"""

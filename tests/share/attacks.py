@@ -497,5 +497,4 @@ ATTACKS: tuple[Attack, ...] = (
     a_worktree_with_another_common_directory, a_submodule, a_directory_in_another_case,
     a_directory_whose_place_is_outdated, an_open_file_whose_place_is_outdated,
 )  # fmt: skip
-
 __all__ = ["ATTACKS", "ROOT_ID", "Guest", "Path"]

@@ -378,3 +378,21 @@ def test_a_file_that_reuses_an_inode_number_is_another_file(client: Client) -> N
         client.request(Op.OPEN, old.node, fuse.OPEN_IN.pack(os.O_RDONLY, 0))
     assert refused.value.errno == errno.ESTALE
     client.release(*client.open(b"new", os.O_RDONLY))
+
+
+def test_a_hard_link_survives_the_directory_of_its_other_name(client: Client) -> None:
+    """The guest knows the file by its name in the directory that the host removes or replaces."""
+    root = root_of(client)
+    (root / "kept").write_text("content")
+    for replaced in (False, True):
+        (root / "d").mkdir()
+        (root / "d/link").hardlink_to(root / "kept")
+        node = client.find(b"kept").node
+        assert client.find(b"d/link").node == node
+        shutil.rmtree(root / "d")
+        if replaced:
+            (root / "d").mkdir()
+        assert client.attributes(node).size == len("content")
+        handle = fuse.OPEN_OUT.unpack_from(client.request(Op.OPEN, node, fuse.OPEN_IN.pack(os.O_RDONLY, 0)))[0]
+        assert client.read(node, handle, 99, 0) == b"content"
+        client.release(node, handle)

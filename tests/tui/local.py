@@ -7,7 +7,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from ccvm_tui.attempt.plan import plan
+from ccvm_tui.attempt.spec import AttemptSpec
 from ccvm_tui.guest import SessionKind, TermSize
+from ccvm_tui.project import attempt_guest, resolve
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 
 
@@ -23,11 +26,23 @@ class LocalStarter:
         self.linger = linger
 
     def launch(
-        self, path: str, kind: SessionKind, size: TermSize, _report: Callable[[str], None], _cancelled: threading.Event
+        self,
+        path: str,
+        kind: SessionKind,
+        size: TermSize,
+        _report: Callable[[str], None],
+        _cancelled: threading.Event,
+        attempt: str = "",
     ) -> LaunchSpec:
+        session = self.session(path, kind, size)
+        if not attempt:
+            return LaunchSpec(name=guest_name(path), project=path, linger=self.linger, session=session)
+        planned = plan(path, AttemptSpec(attempt), ())
+        name = attempt_guest(resolve(path), attempt)
         return LaunchSpec(
-            name=guest_name(path), project=path, linger=self.linger, session=self.session(path, kind, size)
-        )
+            name=name, project=path, read_only=True, linger=self.linger, session=session, attempt=planned.attempt,
+            warnings=planned.notes,
+        )  # fmt: skip
 
     def session(self, _path: str, kind: SessionKind, size: TermSize) -> SessionSpec:
         env = {"PS1": "agent> " if kind is SessionKind.AGENT else "$ ", "ENV": "", "HISTFILE": ""}

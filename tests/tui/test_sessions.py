@@ -268,7 +268,13 @@ class Building(LocalStarter):
     """A starter whose build takes until it is cancelled."""
 
     def launch(
-        self, _path: str, _kind: SessionKind, _size: TermSize, report: Callable[[str], None], cancel: threading.Event
+        self,
+        _path: str,
+        _kind: SessionKind,
+        _size: TermSize,
+        report: Callable[[str], None],
+        cancel: threading.Event,
+        _attempt: str = "",
     ) -> LaunchSpec:
         report("image: 10% downloading")
         assert cancel.wait(10)

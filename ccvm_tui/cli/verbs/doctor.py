@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccvm_tui import config
 from ccvm_tui.boot import images, terminfo
-from ccvm_tui.cli import login_report
+from ccvm_tui.cli import confinement, login_report
 from ccvm_tui.cli.bug_report import shortened, versions
 from ccvm_tui.cli.verbs import setup
 from ccvm_tui.config import Settings
@@ -79,7 +79,8 @@ async def all_checks() -> list[Check]:
     image, kernel = _check_image(settings)
     unpacked, runtime = _check_runtime(settings)
     machine = await diagnostics.check_host(kernel, settings.machine, runtime, downloads=bool(settings.image_url))
-    return [*machine, unpacked, image, configuration, *_check_terminal(os.environ)]
+    confined = await confinement.checks(settings.machine, runtime)
+    return [*machine, *confined, unpacked, image, configuration, *_check_terminal(os.environ)]
 
 
 def _login_checks(project: Path, environ: Mapping[str, str]) -> list[Check]:

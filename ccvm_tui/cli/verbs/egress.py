@@ -116,5 +116,6 @@ def _line(record: dict[str, Any]) -> str:
     moved = ""
     if outcome == "closed":
         moved = f"{size_text(int(record.get('sent', 0)))} out, {size_text(int(record.get('received', 0)))} in"
-    columns = (clock, f"{outcome:7}", target, moved or str(record.get("reason", "")))
+    session = f"({record.get('session')})" if record.get("session") else ""
+    columns = (clock, f"{outcome:7}", target, session, moved or str(record.get("reason", "")))
     return "  ".join(printable(column) for column in columns if column).rstrip()

@@ -17,7 +17,7 @@ GuestDict = dict[str, Any]
 
 GUEST_FIELDS = (
     "name", "project", "state", "started", "accel", "machine", "memory_mib", "cores", "read_only", "network",
-    "agent", "version", "keeper_pid", "qemu_pid", "reason", "egress",
+    "agent", "version", "keeper_pid", "qemu_pid", "reason", "egress", "attempt",
 )  # fmt: skip
 """The fields of a guest in ``--json``, besides its sessions. Fields can be added, but not renamed or removed."""
 
@@ -58,10 +58,11 @@ def _as_json(guest: GuestDict) -> dict[str, Any]:
 def _as_table(guests: list[GuestDict]) -> str:
     from ccvm_tui.cli.table import table
 
-    rows = [[column.heading for column in COLUMNS]]
+    columns = [column for column in COLUMNS if column is not ATTEMPTS or any(map(_attempt, guests))]
+    rows = [[column.heading for column in columns]]
     for guest in guests:
         for number, session in enumerate(guest.get("sessions") or [None]):
-            rows.append([column.cell(guest, session, first=number == 0) for column in COLUMNS])
+            rows.append([column.cell(guest, session, first=number == 0) for column in columns])
     return table(rows)
 
 
@@ -69,6 +70,16 @@ def _age(guest: GuestDict) -> str:
     from ccvm_tui.text import time_text
 
     return time_text(time.time() - guest["started"]) if "started" in guest else "-"
+
+
+def _attempt(guest: GuestDict) -> str:
+    """Return the branch of an attempt with the numbers of commits ahead and behind, and of changed files."""
+    attempt = guest.get("attempt")
+    if not attempt:
+        return ""
+    shown = [f"{sign}{attempt[name]}" for sign, name in _COUNTS if attempt.get(name)]
+    lost = "*" if attempt.get("unfetched") or attempt.get("uncommitted") else ""
+    return " ".join([f"{attempt.get('branch') or '(no branch)'}{lost}", *shown])
 
 
 def _program(session: dict[str, Any]) -> str:
@@ -98,12 +109,18 @@ class Column:
         return self.of_session(session) if session is not None else "-"
 
 
+_COUNTS = (("+", "ahead"), ("-", "behind"), ("~", "changed"))
+
+ATTEMPTS = Column("ATTEMPT", _attempt)
+"""The column of attempts, which is omitted if there are none."""
+
 COLUMNS = (
     Column("GUEST", lambda guest: str(guest["name"])),
     Column("STATE", lambda guest: str(guest["state"])),
     Column("AGE", _age),
     Column("SESSION", of_session=lambda session: str(session["id"])),
     Column("PROGRAM", of_session=_program),
+    ATTEMPTS,
     Column("PROJECT", lambda guest: str(guest.get("project", "-"))),
 )
 """The columns of the table."""

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ccvm_tui.attempt.spec import AttemptSpec
     from ccvm_tui.config import Settings
     from ccvm_tui.guest import SessionKind
 
@@ -22,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--command", action="store_true", help="run the program and the arguments that follow")
     parser.add_argument("--detach", action="store_true", help="print GUEST/SESSION instead of attaching the session")
     parser.add_argument("--name", help="name of the guest (default: derived from the path)")
+    parser.add_argument("--attempt", metavar="NAME", help="work on a private clone, on a branch of this name")
+    parser.add_argument("--with-changes", action="store_true", help="copy uncommitted changes into the new attempt")
     parser.add_argument("--session", metavar="LABEL", help="name of the session, in lists and for `attach`")
     parser.add_argument("--memory", metavar="MIB", help="memory of the guest")
     parser.add_argument("--cores", metavar="N", help="virtual CPUs of the guest")
@@ -61,8 +64,10 @@ def run(args: argparse.Namespace) -> int:
     flags = {name: getattr(args, name) for name in SETTINGS}
     flags |= {"linger": args.linger, "writable_cwd": _writable(args)}
     settings = config.resolve(here.path, os.environ, flags).settings
+    attempt = _attempt(args)
+    default = here.name if attempt is None else project.attempt_guest(here, attempt.name)
     try:
-        name = paths.check_guest_name(args.name) if args.name is not None else here.name
+        name = paths.check_guest_name(args.name) if args.name is not None else default
     except ValueError as error:
         raise UserError(str(error), "a name consists of at most 48 letters, digits and the characters - _ .") from error
     return open_session(
@@ -74,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             argv=_argv(args),
             label=args.session or "",
             detach=args.detach,
+            attempt=attempt,
         )
     )
 
@@ -84,6 +90,22 @@ def _writable(args: argparse.Namespace) -> bool | None:
     if args.read_only and args.writable:
         raise ConfigError("--read-only and --writable exclude each other", "use one of them")
     return False if args.read_only else args.writable
+
+
+def _attempt(args: argparse.Namespace) -> AttemptSpec | None:
+    from ccvm_tui.attempt import names
+    from ccvm_tui.attempt.spec import AttemptSpec
+    from ccvm_tui.errors import ConfigError
+
+    if args.attempt is None:
+        if args.with_changes:
+            raise ConfigError("--with-changes needs --attempt", "a guest of the project itself has all changes")
+        return None
+    if args.writable:
+        raise ConfigError(
+            "--writable and --attempt exclude each other", "the guest of an attempt changes its own clone"
+        )
+    return AttemptSpec(names.check(args.attempt), with_changes=args.with_changes)
 
 
 def _kind(args: argparse.Namespace, settings: Settings) -> SessionKind:

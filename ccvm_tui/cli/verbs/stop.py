@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import time
+from enum import Enum
 
 FILES_SHOWN = 10
 """Names of edited files in the question."""
@@ -23,6 +24,7 @@ FORCED_WITHIN = 5.0
 """Seconds within which a keeper must stop its guest by force, and a killed keeper must end."""
 
 _ANSWER_TIMEOUT = 5.0
+_ATTEMPT_TIMEOUT = 60.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,67 +74,94 @@ def _stop(name: str, *, force: bool) -> None:
         _kill_keeper(name)
 
 
+class _Kept(Enum):
+    """The things that only a guest has, and that can be kept before it is stopped."""
+
+    NOTHING = ""
+    EDITS = "edits"
+    ATTEMPT = "attempt"
+
+
+_HINTS = {
+    _Kept.NOTHING: "",
+    _Kept.EDITS: "`ccvm-tui diff {0}` shows the files, `ccvm-tui apply {0}` keeps them; ",
+    _Kept.ATTEMPT: "`ccvm-tui fetch {0}` gets the commits, `ccvm-tui diff {0}` shows all changes; ",
+}
+_CHOICES = {
+    _Kept.EDITS: ("(d: show the files, a: apply them)", "Nyda"),
+    _Kept.ATTEMPT: ("(d: show the changes, f: fetch the commits)", "Nydf"),
+}
+_VERBS = {"d": "diff", "a": "apply", "f": "fetch"}
+
+
 def _confirmed(name: str) -> bool:
     """Return whether nothing would be lost or the user agrees. Raises UserError if the user cannot be asked."""
     from ccvm_tui.cli import question
     from ccvm_tui.errors import UserError
     from ccvm_tui.text import printable
 
-    losses, edited = asyncio.run(_losses(name))
+    losses, kept = asyncio.run(_losses(name))
     losses = [printable(loss) for loss in losses]
     if not losses:
         return True
     if not question.can_ask():
-        review = f"`ccvm-tui diff {name}` shows the files, `ccvm-tui apply {name}` keeps them; " if edited else ""
-        raise UserError(f"stopping {name} would lose work: {'; '.join(losses)}", f"{review}--yes stops it anyway")
+        hint = f"{_HINTS[kept].format(name)}--yes stops it anyway"
+        raise UserError(f"stopping {name} would lose work: {'; '.join(losses)}", hint)
     for loss in losses:
         print(f"  {loss}", file=sys.stderr)
-    if not edited:
+    if kept is _Kept.NOTHING:
         return question.confirmed(f"Stop {name} anyway?", default=False)
-    while (answer := question.chosen(f"Stop {name} anyway? (d: show the files, a: apply them)", "Nyda")) in ("d", "a"):
-        _review(name, apply=answer == "a")
+    explanation, keys = _CHOICES[kept]
+    while (answer := question.chosen(f"Stop {name} anyway? {explanation}", keys)) in _VERBS:
+        _dispatch(_VERBS[answer], name)
+        if answer == "f":
+            return _confirmed(name)  # perhaps nothing is left to lose
     return answer == "y"
 
 
-def _review(name: str, *, apply: bool) -> None:
-    """Show the edits of a guest, or apply them. Errors are printed."""
+def _dispatch(verb: str, name: str) -> None:
+    """Run another verb for a guest. Errors are printed."""
     from ccvm_tui.cli import parser
     from ccvm_tui.errors import UserError
 
     try:
-        parser.dispatch(["apply" if apply else "diff", name])
+        parser.dispatch([verb, name])
     except UserError as error:
         print(f"ccvm-tui: {error.message}", file=sys.stderr)
 
 
-async def _losses(name: str) -> tuple[list[str], bool]:
-    """Return descriptions of what stopping the guest would lose, and whether edits are among it.
+async def _losses(name: str) -> tuple[list[str], _Kept]:
+    """Return descriptions of what stopping the guest would lose, and the kind of what can be kept.
 
     A keeper of another version and a keeper that hangs cannot be asked, which is reported as a loss.
     """
+    from ccvm_tui.attempt.losses import losses as attempt_losses
     from ccvm_tui.client import connection
     from ccvm_tui.errors import UserError, VersionMismatch
 
     try:
-        async with asyncio.timeout(_ANSWER_TIMEOUT), await connection.connect(name) as keeper:
+        async with asyncio.timeout(_ANSWER_TIMEOUT) as limit, await connection.connect(name) as keeper:
             info = await keeper.info()
             if info.state not in ("running", "paused"):
-                return [], False
+                return [], _Kept.NOTHING
             if info.state == "paused":
-                return [f"{len(info.sessions)} sessions; the guest is paused, so their programs are unknown"], False
-            edited = False
+                lost = f"{len(info.sessions)} sessions; the guest is paused, so their programs are unknown"
+                return [lost, *(attempt_losses(info.attempt) if info.attempt is not None else ())], _Kept.NOTHING
             losses = [f"{session} is running {command}" for session, command in await keeper.busy()]
-            if info.read_only:
-                edits = await keeper.edits()
-                if edited := edits.files > 0:
-                    names = ", ".join(edits.names[:FILES_SHOWN]) + (", …" if edits.files > FILES_SHOWN else "")
-                    files = "1 changed file exists" if edits.files == 1 else f"{edits.files} changed files exist"
-                    losses.append(f"{files} only in the guest: {names}")
-            return losses, edited
+            if info.attempt is not None:
+                limit.reschedule(asyncio.get_running_loop().time() + _ATTEMPT_TIMEOUT)
+                found = attempt_losses(await keeper.check_attempt() or info.attempt)
+                return [*losses, *found], _Kept.ATTEMPT if found else _Kept.NOTHING
+            edits = await keeper.edits() if info.read_only else None
+            if edits is None or not edits.files:
+                return losses, _Kept.NOTHING
+            names = ", ".join(edits.names[:FILES_SHOWN]) + (", …" if edits.files > FILES_SHOWN else "")
+            files = "1 changed file exists" if edits.files == 1 else f"{edits.files} changed files exist"
+            return [*losses, f"{files} only in the guest: {names}"], _Kept.EDITS
     except VersionMismatch as error:
-        return [error.message], False
+        return [error.message], _Kept.NOTHING
     except (UserError, TimeoutError):
-        return ["the guest does not report what its sessions are running"], False
+        return ["the guest does not report what its sessions are running"], _Kept.NOTHING
 
 
 def _kill_keeper(name: str) -> None:

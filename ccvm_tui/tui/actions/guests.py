@@ -18,6 +18,7 @@ from ccvm_tui.client import listing, spawn
 from ccvm_tui.errors import CcvmError, ConfigError, UserError
 from ccvm_tui.guest import GuestState, SessionKind, TermColours, TermSize
 from ccvm_tui.text import plain
+from ccvm_tui.tui.actions import attempts
 from ccvm_tui.tui.actions.ask import Ask
 from ccvm_tui.tui.actions.starter import Starter
 from ccvm_tui.tui.model.fleet import Fleet
@@ -82,15 +83,15 @@ class SessionLauncher:
                 await fleet.change()
         self._open_session(SessionKey(guest.name, session.id))
 
-    async def start_guest(self, project: str, cancelled: threading.Event, kind: SessionKind) -> None:
-        """Start the guest of a project, show its boot, and open its first session.
+    async def start_guest(self, project: str, cancelled: threading.Event, kind: SessionKind, attempt: str = "") -> None:
+        """Start the guest of a project, or of an attempt, show its boot, and open its first session.
 
         ``cancelled`` is the event of ``Starts.begin``. The session is not opened if the user has selected something
         else in the meantime.
         """
         starts = self._model.starts
         try:
-            name = await self._launch(project, cancelled, kind)
+            name = await self._launch(project, cancelled, kind, attempt)
         except (CcvmError, OSError) as error:
             hint = error.hint if isinstance(error, UserError) else ""
             starts.errors[project] = f"{error} → {hint}" if hint else str(error)
@@ -108,7 +109,7 @@ class SessionLauncher:
         if key is not None and (row is None or row.guest == name or (row.project == project and not row.session)):
             self._open_session(key)
 
-    async def _launch(self, project: str, cancelled: threading.Event, kind: SessionKind) -> str:
+    async def _launch(self, project: str, cancelled: threading.Event, kind: SessionKind, attempt: str) -> str:
         """Build what the guest needs, start its keeper, and return the guest's name."""
         model, (size, colours) = self._model, self._terminal()
         loop = asyncio.get_running_loop()
@@ -120,14 +121,15 @@ class SessionLauncher:
         def progress(text: str) -> None:
             loop.call_soon_threadsafe(note, text)
 
-        path = str(projects.resolve(project).path)
+        found = projects.resolve(project)
+        path = str(found.path)
         model.fleet.forget_ends(path)
-        spec = await asyncio.to_thread(self._starter.launch, path, kind, size, progress, cancelled)
+        spec = await asyncio.to_thread(self._starter.launch, path, kind, size, progress, cancelled, attempt)
         if spec.session is not None:
             spec = replace(spec, session=replace(spec.session, colours=colours))
         model.requested_ends.forget_guest(spec.name)
         with contextlib.suppress(OSError):  # the history is a convenience
-            model.history.remember(path, spec.name)
+            model.history.remember(path, found.name)
         model.fleet.projects[spec.name] = path
         await spawn.launch(spec)
         model.fleet.scan()
@@ -156,8 +158,9 @@ async def end_session(model: Model, key: SessionKey, ask: Ask) -> None:
     if busy:
         lines.append(f"It is running: {plain(busy, 100)}")
     if sum(session.exit_status is None for session in guest.sessions) == 1:
-        lines.append("It is the last session: the guest stops with it, unless `linger` is set.")
-    if len(lines) > 1:
+        kept = "it has commits or changes that were not fetched" if guest.is_attempt else "`linger` is set"
+        lines.append(f"It is the last session: the guest stops with it, unless {kept}.")
+    if len(lines) > 1 and not guest.is_attempt:
         lines += await _edits(model.fleet, guest)
     if await ask("End this session?", lines, "end it"):
         model.requested_ends.add_session(key)
@@ -172,7 +175,7 @@ async def stop_guest(model: Model, guest: Guest, ask: Ask, notify: Callable[[str
     lines: list[str] = []
     if guest.state in (GuestState.RUNNING, GuestState.PAUSED):
         lines += await _busy(model.fleet, guest)
-        lines += await _edits(model.fleet, guest)
+        lines += await (attempts.losses if guest.is_attempt else _edits)(model.fleet, guest)
     if lines and not await ask(f"Stop {guest.name}?", lines, "stop it"):
         return
     model.requested_ends.add_guest(guest.name)
@@ -254,8 +257,8 @@ def add_project(model: Model, path: str) -> None:
 
 def forget_project(model: Model, project: str) -> str:
     """Remove a project from the list, if it has no running guest. Return why it remains, or an empty string."""
-    if model.fleet.guest_of_project(project) is not None:
-        return "Stop the guest before you remove the project from the list"
+    if model.fleet.guest_of_project(project) is not None or model.fleet.attempts_of_project(project):
+        return "Stop its guests before you remove the project from the list"
     if project in model.configured:
         return "The project is in config.toml: remove its section there"
     with contextlib.suppress(OSError):

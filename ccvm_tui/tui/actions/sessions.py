@@ -44,7 +44,7 @@ async def copy_selection(
 ) -> str:
     """Copy the selected text as it was shown, even if the program has overwritten it since.
 
-    Lines that are not ``available`` are fetched, unless the session has ended. Return what to tell the user, or an
+    Lines that are not ``available`` are fetched, unless the session has ended. Return the message for the user, or an
     empty string if the selection is empty.
     """
     lines = dict(available)

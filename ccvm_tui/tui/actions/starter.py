@@ -11,7 +11,9 @@ from typing import Protocol
 import msgspec
 
 from ccvm_tui import config, project
+from ccvm_tui.attempt.spec import AttemptSpec
 from ccvm_tui.boot import images
+from ccvm_tui.boot.attempts import planned
 from ccvm_tui.boot.specs import launch_spec, session_spec
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
@@ -21,11 +23,19 @@ class Starter(Protocol):
     """The source of these parameters. Both methods block; call them in a thread. They raise UserError."""
 
     def launch(
-        self, path: str, kind: SessionKind, size: TermSize, report: Callable[[str], None], cancel: threading.Event, /
+        self,
+        path: str,
+        kind: SessionKind,
+        size: TermSize,
+        report: Callable[[str], None],
+        cancel: threading.Event,
+        attempt: str = "",
+        /,
     ) -> LaunchSpec:
         """Return the parameters of the guest of the project in ``path``, with its first session.
 
-        ``report`` receives the progress of everything that takes long, and ``cancel`` ends it.
+        ``attempt`` is the name of an attempt, or empty for the project's own guest. ``report`` receives the progress of
+        everything that takes long, and ``cancel`` ends it.
         """
 
     def session(self, path: str, kind: SessionKind, size: TermSize, /) -> SessionSpec:
@@ -39,15 +49,24 @@ class UserStarter:
         self._active: set[threading.Event] = set()
 
     def launch(
-        self, path: str, kind: SessionKind, size: TermSize, report: Callable[[str], None], cancel: threading.Event
+        self,
+        path: str,
+        kind: SessionKind,
+        size: TermSize,
+        report: Callable[[str], None],
+        cancel: threading.Event,
+        attempt: str = "",
     ) -> LaunchSpec:
         """Return the parameters of the project's guest, with its first session and the image."""
         found = project.resolve(path)
         settings = config.resolve(found.path, os.environ).settings
+        name, wanted = found.name, None
+        if attempt:
+            name, wanted = project.attempt_guest(found, attempt), AttemptSpec(attempt)
         self._active.add(cancel)
         try:
             spec = images.provide(
-                launch_spec(found, found.name, settings, os.environ),
+                planned(launch_spec(found, name, settings, os.environ, wanted), settings),
                 settings,
                 lambda progress: report(f"image: {progress}"),
                 cancel,

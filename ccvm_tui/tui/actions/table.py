@@ -52,6 +52,10 @@ def _in_connected_guest(subject: Subject) -> bool:
     return subject.state is not None
 
 
+def _in_attempt(subject: Subject) -> bool:
+    return _in_running_guest(subject) and subject.guest is not None and subject.guest.is_attempt
+
+
 def _offers_page(subject: Subject) -> bool:
     info = subject.guest.info if subject.guest is not None else None
     return info is not None and bool(info.links)
@@ -109,6 +113,11 @@ ATTENTION = Action("attention", "Next waiting session", "the one that needs you 
 RUN = Action("run", "Start the guest", "of the selected project", "run", "r", applies=_on_stopped_project)
 SHELL = Action("shell", "New shell", "in the selected guest", "shell", "c", leader=True, applies=_in_running_guest)
 AGENT = Action("agent", "New agent", "in the selected guest", "agent", "g", leader=True, applies=_in_running_guest)
+ATTEMPT = Action("attempt", "New attempt", "a private clone of the project in a guest of its own", "attempt", "A")
+FETCH = Action("fetch", "Fetch the commits", "of the attempt, into your repository", "fetch", "F", applies=_in_attempt)
+COMPARE = Action(
+    "compare", "Compare attempts", "the selected one with another of the project", "compare", "C", applies=_in_attempt
+)
 PORTS = Action("ports", "Ports", "forward a port of the guest to this machine", "ports", "f")
 PAGE = Action(
     "page", "Open a page", "that a program in the guest wants to show", "page", "o", leader=True, applies=_offers_page
@@ -159,7 +168,8 @@ CLOSE_ENDED = Action("close_ended", "Close the ended session", label="close", in
 RUN_AGAIN = Action("run_again", "Run the ended session again", label="run again", in_palette=False)
 
 ACTIONS = (
-    OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, PORTS, PAGE, END, STOP,
+    OPEN, DETACH, FOCUS_SESSION, SWITCH, NEXT, PREVIOUS, LAST, ATTENTION, RUN, SHELL, AGENT, ATTEMPT, FETCH,
+    COMPARE, PORTS, PAGE, END, STOP,
     PAUSE, ZOOM, SCROLLBACK, SEARCH, SAVE_SCROLLBACK, LEAVE_COPY_MODE, LOGS, REVIEW, GUARD, EGRESS, SETTINGS, MUTE, ADD,
     FORGET, FILTER, TILE, SIDEBAR, NARROWER, WIDER, DETAILS, PALETTE, HELP, TOUR, QUIT, LEADER_KEYS, CLOSE_ENDED,
     RUN_AGAIN,
@@ -170,7 +180,8 @@ BY_NAME = {action.name: action for action in ACTIONS}
 BY_TREE_KEY = {action.tree_key: action for action in ACTIONS if action.tree_key}
 
 TREE_FOOTER = (
-    OPEN, PAGE, RUN, SHELL, AGENT, END, STOP, PAUSE, REVIEW, LOGS, SETTINGS, FORGET, SWITCH, FILTER, ADD, HELP, QUIT,
+    OPEN, PAGE, RUN, SHELL, AGENT, END, STOP, PAUSE, REVIEW, FETCH, COMPARE, LOGS, SETTINGS, FORGET, SWITCH, FILTER,
+    ADD, HELP, QUIT,
 )  # fmt: skip
 """The actions at the bottom while the tree has the focus, as far as they apply."""
 

@@ -117,6 +117,8 @@ class Egress(DialogScreen[None]):
             text.append(f"{clock}  ", inks.ink("faint", "panel"))
             text.append(f"{plain(attempt.outcome, 8):<8} ", inks.ink(_INKS.get(attempt.outcome, "muted"), "panel"))
             text.append(f"{plain(attempt.host, 253)}:{attempt.port}  ", inks.ink("foreground", "panel"))
+            if attempt.session:
+                text.append(f"{plain(attempt.session, 20)}  ", inks.ink("faint", "panel"))
             moved = f"{size_text(attempt.sent)} out, {size_text(attempt.received)} in"
             detail = moved if attempt.outcome == "closed" else plain(attempt.reason, 200)
             text.append(f"{detail}\n", inks.ink("muted", "panel"))

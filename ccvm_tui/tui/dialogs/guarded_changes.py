@@ -1,4 +1,4 @@
-"""What the guard of a guest has blocked or noticed, and what the guest wanted to write."""
+"""The changes that the guard of a guest has blocked or noticed, with the content that the guest wanted to write."""
 
 from __future__ import annotations
 

@@ -128,8 +128,13 @@ class Fleet:
         return guest.project if guest is not None else self.projects.get(name, "")
 
     def guest_of_project(self, project: str) -> Guest | None:
-        """Return the first running guest of a project."""
-        return next((guest for guest in self.guests.values() if guest.project == project), None)
+        """Return the first running guest of a project that is no attempt."""
+        own = (guest for guest in self.guests.values() if guest.project == project and not guest.is_attempt)
+        return next(own, None)
+
+    def attempts_of_project(self, project: str) -> list[Guest]:
+        """Return the running attempts of a project."""
+        return [guest for guest in self.guests.values() if guest.project == project and guest.is_attempt]
 
     # --- keepers -------------------------------------------------------------------------------------------
 

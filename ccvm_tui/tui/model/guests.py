@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from ccvm_tui.client.connection import Keeper
+from ccvm_tui.client.listing import ATTEMPT_SIGN
 from ccvm_tui.guest import GuestInfo, GuestState, SessionInfo
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Happened
@@ -48,6 +49,11 @@ class Guest:
     events: deque[Happened] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     cpu: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
     memory: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+
+    @property
+    def is_attempt(self) -> bool:
+        """True if the guest works on a clone of the project."""
+        return self.info.attempt is not None if self.info is not None else ATTEMPT_SIGN in self.name
 
     @property
     def sessions(self) -> tuple[SessionInfo, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from ccvm_tui.guest import GuestState, SessionInfo
+from ccvm_tui.guest import AttemptInfo, GuestState, SessionInfo
 from ccvm_tui.text import plain
 from ccvm_tui.tui.model import signs
 from ccvm_tui.tui.model.attention import needs_user, reason
@@ -143,8 +143,24 @@ def _guest_row(project: ProjectEntry, guest: Guest, children: int, folded: Colle
         note = f"{sign.word} {guest.info.accel}"
     if guest.contact is Contact.FOREIGN and guest.version:
         note = f"v{plain(guest.version, 12)}"
-    row = TreeRow(RowKind.GUEST, project.path, guest.name, sign, note, guest.name, children=children)
+    label, attempt = guest.name, guest.info.attempt if guest.info is not None else None
+    if attempt is not None:
+        label = _attempt_label(attempt)
+        note = attempt_note(attempt) if guest.state is GuestState.RUNNING else note
+    row = TreeRow(RowKind.GUEST, project.path, label, sign, note, guest.name, children=children)
     return replace(row, open=row.id not in folded)
+
+
+def attempt_note(attempt: AttemptInfo) -> str:
+    """Return commits ahead and behind, and changed files: ``↑2 ↓1 ±3``, with a star if only the guest has some."""
+    counts = (("↑", attempt.ahead), ("↓", attempt.behind), ("±", attempt.changed))
+    shown = " ".join(f"{sign}{count}" for sign, count in counts if count)
+    return f"{shown}{'*' if attempt.unfetched or attempt.uncommitted else ''}" or "no changes"
+
+
+def _attempt_label(attempt: AttemptInfo) -> str:
+    branch = attempt.branch or "no branch"
+    return plain(attempt.name if branch == attempt.name else f"{attempt.name} ({branch})", 80)
 
 
 def _session_row(project: ProjectEntry, guest: Guest, info: SessionInfo, number: int) -> TreeRow:

@@ -38,6 +38,7 @@ from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.text_selection import TextSelection
 from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
 from ccvm_tui.tui.screens.announce import announce
+from ccvm_tui.tui.screens.attempts import Attempts
 from ccvm_tui.tui.screens.bridges import Bridges
 from ccvm_tui.tui.screens.egress_questions import EgressQuestions
 from ccvm_tui.tui.screens.guest_dialogs import GuestDialogs
@@ -93,6 +94,9 @@ class MainScreen(Screen[None]):
         )
         self._bridges = Bridges(self, self.model.fleet, self._subject, self._notify_briefly, self._clipboard.copy)
         self._guest_dialogs = GuestDialogs(self, self.model.fleet, self._subject, self._notify_briefly)
+        self._attempts = Attempts(
+            self, self.model.fleet, self._subject, self.start_guest, self._open_guest, self._notify_briefly
+        )
         self._egress_questions = EgressQuestions(self)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed, self._host_focused = False, True
@@ -267,7 +271,7 @@ class MainScreen(Screen[None]):
     def _method_of(self, action: Action) -> Callable[[], None]:
         """Return the method of the screen or one of its parts that carries out an action."""
         name = f"action_{action.name}"
-        owners = (self, self._bridges, self._guest_dialogs, self.body, self.main_area)
+        owners = (self, self._bridges, self._guest_dialogs, self._attempts, self.body, self.main_area)
         owner = next(owner for owner in owners if hasattr(owner, name))
         method: Callable[[], None] = getattr(owner, name)
         return method
@@ -298,10 +302,19 @@ class MainScreen(Screen[None]):
         self.tree_view.move_to(guest_row_id(self.model.fleet.project_of(name), name))
         self._preview_row()
 
-    def start_guest(self, project: str, kind: SessionKind) -> None:
-        """Start the guest of a project, unless it is being started."""
+    def start_guest(self, project: str, kind: SessionKind, attempt: str = "") -> bool:
+        """Start the guest of a project or its attempt. Return False if one of the project is being started already."""
         if (cancelled := self.model.starts.begin(project)) is not None:
-            start(self, partial(self._launcher.start_guest, project, cancelled, kind), f"start {project}")
+            start(self, partial(self._launcher.start_guest, project, cancelled, kind, attempt), f"start {project}")
+        return cancelled is not None
+
+    def _open_guest(self, guest: Guest) -> None:
+        """Open the first session of a guest, or a new one."""
+        key = next((key for key in self.model.sessions if key.guest == guest.name), None)
+        if key is not None:
+            self.open_session(key)
+        else:
+            self._start_session(guest, guest.project, guests.default_kind(guest.project))
 
     def _start_session(self, guest: Guest | None, project: str, kind: SessionKind) -> None:
         """Start a session in a guest, or start the guest of a project with it."""

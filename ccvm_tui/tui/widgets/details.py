@@ -10,7 +10,8 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from ccvm_tui.guest import GuestInfo, SessionInfo
+from ccvm_tui.attempt.losses import counted, losses
+from ccvm_tui.guest import AttemptInfo, GuestInfo, SessionInfo
 from ccvm_tui.text import plain, size_text, time_text
 from ccvm_tui.tui.model.guests import Guest
 from ccvm_tui.tui.model.sessions import session_title
@@ -36,6 +37,15 @@ def _ports_text(info: GuestInfo) -> str:
     hosts = {forward.guest: forward.host for forward in info.forwards}
     ports = sorted({*info.usage.ports, *hosts})
     return plain(", ".join(f"{port} ← :{hosts[port]}" if port in hosts else str(port) for port in ports), 200)
+
+
+def _write_attempt(writer: Writer, attempt: AttemptInfo) -> None:
+    writer.pair("attempt", plain(attempt.name, 40))
+    writer.pair("branch", plain(attempt.branch, 60) or "none")
+    writer.pair("commits", f"{attempt.ahead} ahead, {attempt.behind} behind")
+    writer.pair("changed", counted(attempt.changed, "file"))
+    for loss in losses(attempt):
+        writer.line(f"⚠ {plain(loss, 200)}", "warning")
 
 
 class Details(VerticalScroll, can_focus=False):
@@ -98,7 +108,10 @@ class Details(VerticalScroll, can_focus=False):
             writer.line(f"  {plain(info.accel_reason, 200)}", "muted")
         writer.pair("machine", plain(info.machine, 20))
         writer.pair("size", f"{info.cores} cores, {info.memory_mib} MiB")
-        writer.pair("project", "read only" if info.read_only else "read and write")
+        if info.attempt is not None:
+            _write_attempt(writer, info.attempt)
+        else:
+            writer.pair("project", "read only" if info.read_only else "read and write")
         if info.local_dirs:
             writer.pair("local dirs", plain(", ".join(info.local_dirs), 200))
         writer.pair("egress", plain(info.egress.mode, 20))

@@ -27,7 +27,7 @@ _PREPARE_TIMEOUT = 20.0
 
 
 class CannotConfigure(Exception):
-    """The configuration failed. ``hint`` tells the user how to fix it, and may be empty."""
+    """The configuration failed. ``hint`` explains how to fix it, and may be empty."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -109,7 +109,8 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
             workspace.mount_in_home(str(share["tag"]), str(share["path"]), user.owner)
         except (OSError, KeyError) as error:
             raise CannotConfigure(f"{share.get('path')} could not be mounted: {error}") from error
-    directory = str(settings.workspace["path"]) if settings.workspace else account.HOME
+    project = settings.workspace
+    directory = str(project.get("clone") or project["path"]) if project else account.HOME
     programs.configure(user, settings.guest, directory)
     if disk is not None and (problem := scratch.problem(disk)):
         raise CannotConfigure(f"the scratch disk could not be set up: {problem}")
@@ -133,7 +134,9 @@ def _mount_workspace(settings: Settings) -> None:
     if share is None:
         return
     try:
-        workspace.mount(str(share["tag"]), str(share["path"]))
+        workspace.mount(str(share["tag"]), str(share["path"]), writable="clone" not in share)
+        if "clone" in share:
+            workspace.make_empty(str(share["clone"]), settings.user.owner)
     except (OSError, KeyError) as error:
         raise CannotConfigure(
             f"the project's directory could not be mounted: {error}", "does it still exist, and may you read it?"

@@ -26,6 +26,7 @@ from . import ports, redirect, tunnel
 from .files import write
 from .names import FORMAT_ERROR, Addresses, Query
 from .network import GATE_RECORD, NAMESERVER, PROXY
+from .sessions import Sessions
 from .tunnel import Destination
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -133,6 +134,7 @@ class Gate:
         self._lookups: dict[int, tuple[Query, Callable[[bytes], None]]] = {}
         self._numbers = 0
         self._addresses = Addresses()
+        self._sessions = Sessions()
         os.set_blocking(port, False)
 
     def serve(self, transparent: socket, proxy: socket, dns: socket) -> None:
@@ -214,21 +216,22 @@ class Gate:
     def _accept(self, listener: socket, proxy: bool) -> None:
         while True:
             try:
-                descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # creates no other object
+                descriptor, client = listener._accept()  # type: ignore[attr-defined]  # creates no other object
             except OSError:  # no more connections, or too many open files
                 return
             sock = socket(fileno=descriptor)
             sock.setblocking(False)
-            destination = Destination("", 0, True) if proxy else self._destination(sock)
+            server = sock.getsockname()
+            destination = Destination("", 0, True) if proxy else self._destination(*server)
             if destination is None or len(self._streams) >= tunnel.STREAMS_MAX:
                 sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
                 sock.close()
                 continue
+            destination.session = self._sessions.of(client, server)
             self._open(sock, destination)
 
-    def _destination(self, sock: socket) -> Destination | None:
+    def _destination(self, address: str, port: int) -> Destination | None:
         """Return the destination of a redirected connection, or None if its address has no name (any more)."""
-        address, port = sock.getsockname()
         binary = inet_aton(address)
         if not self._addresses.is_synthetic(binary):
             return Destination(address, port)

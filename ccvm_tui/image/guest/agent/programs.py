@@ -15,12 +15,12 @@ from . import wire
 from .account import HOME, SHELL, User
 from .files import write
 from .jsontext import dumps, loads
+from .sessions import CGROUPS
 
 _SETTINGS = "/run/ccvm/programs.json"
 RECORD = "/run/ccvm/programs.pid"
 """The file with the pid of the program server."""
 
-_CGROUPS = "/sys/fs/cgroup/ccvm"
 _DESCRIPTORS = 64  # more than an agent ever has open
 _BACKLOG = 128
 
@@ -82,7 +82,7 @@ def load_context() -> ProgramContext:
 def _serve(listener: socket, context: ProgramContext) -> None:
     from . import supervisor
 
-    os.makedirs(_CGROUPS, exist_ok=True)
+    os.makedirs(CGROUPS, exist_ok=True)
     signal(SIGCHLD, SIG_IGN)  # supervisors are reaped by the kernel
     while True:
         connection, _ = listener._accept()  # type: ignore[attr-defined]  # the method that socket.accept calls
@@ -93,7 +93,7 @@ def _serve(listener: socket, context: ProgramContext) -> None:
         try:
             listener.close()
             signal(SIGCHLD, SIG_DFL)
-            supervisor.run(connection, context, f"{_CGROUPS}/{os.getpid()}.{time.monotonic_ns()}")
+            supervisor.run(connection, context, f"{CGROUPS}/{os.getpid()}.{time.monotonic_ns()}")
         finally:
             os._exit(1)
 
@@ -115,10 +115,10 @@ def _listen(context: ProgramContext) -> socket:
 
 def _sweep() -> None:
     """Remove empty cgroups of programs whose supervisor has exited."""
-    for name in os.listdir(_CGROUPS):
+    for name in os.listdir(CGROUPS):
         supervisor, dot, _ = name.partition(".")
         if dot and not os.path.exists(f"/proc/{supervisor}"):
             try:
-                os.rmdir(f"{_CGROUPS}/{name}")
+                os.rmdir(f"{CGROUPS}/{name}")
             except OSError:  # it still has processes
                 pass

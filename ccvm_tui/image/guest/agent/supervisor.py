@@ -11,6 +11,7 @@ from _signal import SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM  # type: ignore[im
 
 from . import wire
 from .program import Program, command
+from .sessions import cgroup_name
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def run(connection: int, context: ProgramContext, cgroup: str) -> None:
             raise wire.WireError("not a program to start")
         start = wire.Start.parse(body)
         argv = command(start)
+        cgroup = cgroup_name(cgroup, start.session)
         os.mkdir(cgroup)
         program = Program(start, argv, context, cgroup)
     except (wire.WireError, OSError) as error:

@@ -49,9 +49,12 @@ EXISTS, FAILED, MISSING = 0, 2, 3
 NAME_MAX = 1024
 """Maximum length of a destination's name in bytes."""
 
+SESSION_MAX = 20
+"""Maximum length of a session's name in bytes."""
+
 _HEAD = struct.Struct(">BII")
 _NUMBER = struct.Struct(">I")
-_PORT = struct.Struct(">BH")
+_PORT = struct.Struct(">BHB")
 
 
 class TunnelError(Exception):
@@ -62,25 +65,30 @@ class Destination:
     """The destination of a stream: the ``name`` or address that a program connected to, and the port.
 
     If ``proxy`` is true, the program talks to a proxy instead: the destination is in its request, and ``name`` is
-    empty.
+    empty. ``session`` is the program's session as far as the guest knows it: letters and digits, or empty.
     """
 
-    __slots__ = ("name", "port", "proxy")
+    __slots__ = ("name", "port", "proxy", "session")
 
-    def __init__(self, name: str, port: int, proxy: bool = False) -> None:
-        self.name, self.port, self.proxy = name, port, proxy
+    def __init__(self, name: str, port: int, proxy: bool = False, session: str = "") -> None:
+        self.name, self.port, self.proxy, self.session = name, port, proxy, session
 
     def pack(self) -> bytes:
         """Return the body of an OPEN frame."""
-        return _PORT.pack(self.proxy, self.port) + self.name.encode("utf-8", "replace")[:NAME_MAX]
+        session = self.session.encode("ascii", "replace")[:SESSION_MAX]
+        head = _PORT.pack(self.proxy, self.port, len(session))
+        return head + session + self.name.encode("utf-8", "replace")[:NAME_MAX]
 
     @classmethod
     def parse(cls, body: bytes) -> Destination:
         """Parse the body of an OPEN frame. Raises TunnelError if it is malformed."""
-        if not _PORT.size <= len(body) <= _PORT.size + NAME_MAX:
+        if len(body) < _PORT.size:
             raise TunnelError("not a destination")
-        proxy, port = _PORT.unpack_from(body)
-        return cls(body[_PORT.size :].decode("utf-8", "replace"), port, bool(proxy))
+        proxy, port, length = _PORT.unpack_from(body)
+        session, name = body[_PORT.size : _PORT.size + length], body[_PORT.size + length :]
+        if length > SESSION_MAX or len(session) < length or len(name) > NAME_MAX or (session and not session.isalnum()):
+            raise TunnelError("not a destination")
+        return cls(name.decode("utf-8", "replace"), port, bool(proxy), session.decode("ascii"))
 
 
 def frame(kind: int, stream: int, body: bytes | bytearray | memoryview = b"") -> bytes:

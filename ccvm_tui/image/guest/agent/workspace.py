@@ -12,7 +12,7 @@ _LOCAL = "/run/ccvm/memory/local"
 _READ_AHEAD_KIB = 1024
 
 
-def mount(tag: str, path: str) -> None:
+def mount(tag: str, path: str, writable: bool = True) -> None:
     """Mount the share ``tag`` at ``path``. Raises OSError if the mount fails."""
     make_directories(path)
     # The helper uses a separate mount, in which mounts over directories of the project do not hide them.
@@ -20,7 +20,15 @@ def mount(tag: str, path: str) -> None:
     os.mkdir(MOUNTED)
     _mount("-t", "virtiofs", "-o", _SAFE, tag, MOUNTED)
     _mount("-o", "bind", MOUNTED, path)
+    if not writable:
+        _mount("-o", f"remount,bind,ro,{_SAFE}", path)
     _read_ahead(MOUNTED)
+
+
+def make_empty(path: str, owner: tuple[int, int]) -> None:
+    """Create the directory ``path``, in which the user clones the project."""
+    make_directories(path)
+    os.chown(path, *owner)
 
 
 def mount_in_home(tag: str, path: str, owner: tuple[int, int]) -> None:

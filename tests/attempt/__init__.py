@@ -1,0 +1,1 @@
+"""Tests of attempts, with real Git and keepers without a machine."""
