@@ -141,7 +141,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 api.refreshes.append(asked["refresh_token"])
                 held = not api.hold.is_set()
                 if held and not api.rotates_while_held:
-                    api.hold.wait(120)
+                    api.hold.wait(120)  # until the client has been killed: its request does not count
+                    self.reply(503, b"{}")
+                    return
                 if asked["refresh_token"] not in api.refreshable:
                     self.reply(400, b'{"error": "invalid_grant", "error_description": "Refresh token not found"}')
                     return
