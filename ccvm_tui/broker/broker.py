@@ -23,6 +23,7 @@ from ccvm_tui.broker.sentinels import Entry, Fixed, NoCredential, Sentinels
 from ccvm_tui.egress import hosts
 from ccvm_tui.egress.connect import Dial, Intercept
 from ccvm_tui.egress.link import Stream
+from ccvm_tui.egress.outer import Outer
 from ccvm_tui.outbound import Logins as Spec
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -39,8 +40,8 @@ class Broker:
     """The broker of one guest, whose agent is ``agent``.
 
     ``intercepts`` are the hosts that it serves, to which it adds more later. ``on_event`` is called with a text for the
-    user. ``context`` and ``post`` are for connections to hosts. ``writable`` returns the directories to which guests
-    can write.
+    user. ``context``, ``proxies`` and ``post`` are for connections to hosts. ``writable`` returns the directories to
+    which guests can write.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Broker:
         *,
         login: Login | None = None,
         context: ssl.SSLContext | None = None,
+        proxies: Outer | None = None,
         writable: Callable[[], list[str]] = list,
         post: upstream.Post | None = None,
     ) -> None:
@@ -61,7 +63,7 @@ class Broker:
         self._on_event = on_event
         self._intercepts = intercepts
         self.context = context or upstream.client_context()
-        self._post = post or upstream.poster(self.context)
+        self._post = post or upstream.poster(self.context, proxies)
         self._base = base_places(spec.bases)
         self._keys = {key.variable: key for agent_ in AGENTS.values() for key in agent_.login.keys}
         self._keys |= {key.variable: key for key in self._login.keys}

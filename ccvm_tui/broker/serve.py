@@ -91,7 +91,7 @@ class _Use:
     use of another credential after this one was rejected.
     """
 
-    headers: Headers
+    headers: Headers = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     replace: Callable[[], Awaitable[_Use | None]] | None = None
 
@@ -116,7 +116,7 @@ async def serve(stream: Stream, host: str, port: int, dial: Dial, context: ssl.S
         ended.cancel()
         if not serving.done():
             serving.cancel()
-        with contextlib.suppress(StreamLost, ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await serving
 
 
@@ -418,6 +418,8 @@ def _with_token(headers: Headers, plan: Inject, credential: str) -> _Use:
 def _forwarded(headers: Headers, *, identity: bool) -> list[tuple[bytes, bytes]]:
     """Return the headers for the host. With ``identity``, the response must not be compressed."""
     kept = [(name, value) for name, value in headers if name not in _HOP_BY_HOP]
+    if any(name == b"transfer-encoding" for name, _ in kept):  # RFC 9112, 6.3
+        kept = [(name, value) for name, value in kept if name != b"content-length"]
     if identity:
         kept = [(name, value) for name, value in kept if name != b"accept-encoding"]
         kept.append((b"accept-encoding", b"identity"))

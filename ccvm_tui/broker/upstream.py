@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import h11
 
 from ccvm_tui.agents.logins import Place
 from ccvm_tui.broker.tokens import BODY_MAX
+from ccvm_tui.egress import outer
+from ccvm_tui.egress.outer import Outer
 
 TIMEOUT = 30.0
 """Seconds for a request of the keeper itself, and for a handshake."""
@@ -31,7 +33,7 @@ class Reply:
     """A complete response."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 Post = Callable[[Place, bytes], Awaitable[Reply]]
@@ -61,8 +63,8 @@ async def read_whole(reader: asyncio.StreamReader, client: h11.Connection) -> Re
     while True:
         try:
             event = client.next_event()
-        except h11.RemoteProtocolError as error:
-            raise Failed(f"the response is invalid: {error}") from None
+        except h11.RemoteProtocolError:  # its text could contain a part of the response
+            raise Failed("the response is not valid HTTP") from None
         match event:
             case h11.NEED_DATA:
                 client.receive_data(await reader.read(CHUNK))
@@ -87,22 +89,26 @@ def is_encoded(response: h11.Response) -> bool:
     return any(name == b"content-encoding" and value.lower() != b"identity" for name, value in response.headers)
 
 
-def poster(context: ssl.SSLContext) -> Post:
-    """Return a function that sends requests of the keeper itself."""
+def poster(context: ssl.SSLContext, proxies: Outer | None = None) -> Post:
+    """Return a function that sends requests of the keeper itself, through the ``proxies`` of this machine."""
 
     async def post(place: Place, body: bytes) -> Reply:
         try:
             async with asyncio.timeout(TIMEOUT):
-                return await _post(place, body, context)
+                return await _post(place, body, context, proxies or Outer())
         except TimeoutError:
             raise Failed(f"{place.host} did not answer within {TIMEOUT:.0f} s") from None
 
     return post
 
 
-async def _post(place: Place, body: bytes, context: ssl.SSLContext) -> Reply:
+async def _post(place: Place, body: bytes, context: ssl.SSLContext, proxies: Outer) -> Reply:
+    proxy = proxies.proxy_for(place.host, place.port)
     try:
-        reader, writer = await asyncio.open_connection(place.host, place.port)
+        if proxy is not None:
+            reader, writer = await outer.tunnel(proxy, place.host, place.port, CHUNK)
+        else:
+            reader, writer = await asyncio.open_connection(place.host, place.port)
     except OSError as error:
         raise Failed(f"{place.host} cannot be reached: {error.strerror or error}") from None
     try:

@@ -24,6 +24,7 @@ def broker_for(spec: LaunchSpec, intercepts: dict[tuple[str, int], Intercept], o
     if spec.logins.mode != BROKER:
         return None
     from ccvm_tui.broker.broker import Broker
+    from ccvm_tui.egress.outer import Outer
 
     reported: set[str] = set()
 
@@ -33,7 +34,8 @@ def broker_for(spec: LaunchSpec, intercepts: dict[tuple[str, int], Intercept], o
             owner.record_event(Happened(time.time(), "login", text))
 
     writable = partial(writable_roots, spec.project)
-    broker = Broker(spec.logins, spec.sharing.agent, intercepts, report, writable=writable)
+    proxies = Outer.parse(spec.egress.http_proxy, spec.egress.https_proxy, spec.egress.no_proxy)
+    broker = Broker(spec.logins, spec.sharing.agent, intercepts, report, proxies=proxies, writable=writable)
     if spec.session is not None:
         broker.environment(spec.session.env)  # so that the agent's key has its placeholder before files are sent
     return broker

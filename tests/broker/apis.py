@@ -141,7 +141,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 api.refreshes.append(asked["refresh_token"])
                 held = not api.hold.is_set()
                 if held and not api.rotates_while_held:
-                    api.hold.wait(20)
+                    api.hold.wait(120)  # until the client has been killed: its request does not count
+                    self.reply(503, b"{}")
+                    return
                 if asked["refresh_token"] not in api.refreshable:
                     self.reply(400, b'{"error": "invalid_grant", "error_description": "Refresh token not found"}')
                     return
@@ -149,7 +151,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 time.sleep(0.2)  # long enough for a second refresher to interfere
             answer = api.token_response or json.dumps(api.issue()).encode()
             if asked["grant_type"] == "refresh_token" and held:
-                api.hold.wait(20)
+                api.hold.wait(120)
         self.reply(200, answer)
 
     def stream(self, body: bytes) -> None:
@@ -160,7 +162,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for event in events() if b'"messages"' in body else [f"data: {number}\n\n".encode() for number in range(3)]:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
             self.wfile.flush()
-            self.api.hold.wait(20)
+            self.api.hold.wait(120)
         self.wfile.write(b"0\r\n\r\n")
 
     def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
