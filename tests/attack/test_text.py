@@ -19,11 +19,10 @@ from tests.attack.conftest import HOSTILE_NAME, AttackedGuest, Place
 from tests.guest.conftest import COMMAND, ccvm_tui
 from tests.waiting import wait_until
 
-EVIL = "\x1b]0;evil\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\r\n\tb\x00\x7f\u200b" + "a\u0301\u0302\u0303\u0304"
-
 PLANT = r"""
 import os, socket, subprocess, sys
 evil = "\x1b]0;evil\x07\x1b[2J\x9b31m\u202egnp.exe\r\tb\x7f\u200b"
+soft = "\u202egnp.exe\u2066\u200b\u2028b"
 os.makedirs(".git/objects", exist_ok=True); os.makedirs(".git/refs", exist_ok=True); os.makedirs(".git/hooks", exist_ok=True)
 try:
     open(".git/HEAD", "w").write("ref: refs/heads/main\n")
@@ -50,8 +49,8 @@ with open("/dev/kmsg", "w") as log:
 for number in os.listdir("/dev/pts"):
     if number.isdigit():
         with open("/dev/pts/" + number, "w") as terminal:
-            terminal.write("\x1b]0;title " + evil.replace("\x07", "") + "\x07\x1b]7;file://h/tmp/" + "%1b]0;x%07\x07")
-            terminal.write("\x1b]9;" + evil.replace("\x07", "") + "\x07\x1b]777;notify;t" + evil.replace("\x07", "") + ";b\x07")
+            terminal.write("\x1b]9;" + soft + "\x07\x1b]777;notify;" + soft + ";" + soft + "\x07")
+            terminal.write("\x1b]7;file://h/tmp/%1b]0;x%07\x07" + "\x1b]0;" + evil + "\x07\x1b]0;title " + soft + "\x07")
 print("planted")
 """
 
@@ -104,7 +103,7 @@ def spoken(second: AttackedGuest, place: Place) -> AttackedGuest:
     """The guest after it has said hostile things wherever it can. It says them once."""
     if not place.spoken:
         assert second.run("sudo", "python3", "-c", PLANT).stdout == b"planted\n"
-        wait_until(lambda: "title" in second.info["sessions"][0]["title"])
+        wait_until(lambda: "gnp.exe" in second.info["sessions"][0]["title"])
         place.spoken = True
     return second
 

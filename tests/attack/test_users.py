@@ -91,22 +91,6 @@ def test_no_process_of_a_guest_can_be_inspected(opened: AttackedGuest) -> None:
 
 
 @pytest.mark.attack
-@pytest.mark.unmeasured
-def test_the_ssh_port_answers_nobody_while_the_keeper_is_connected(opened: AttackedGuest) -> None:
-    """Even if the directory and the socket are open to all users."""
-    opened.directory.chmod(0o755)
-    opened.directory.parent.chmod(0o755)
-    (opened.directory / "ssh.sock").chmod(0o777)
-    try:
-        assert connect(opened.directory / "ssh.sock", b"SSH-2.0-x\r\n") == ["connected", "TimeoutError"]
-    finally:
-        (opened.directory / "ssh.sock").chmod(0o600)
-        opened.directory.parent.chmod(0o700)
-        opened.directory.chmod(0o700)
-    assert opened.run("true").returncode == 0
-
-
-@pytest.mark.attack
 async def test_the_keeper_answers_no_other_user(local: Launch, home: Path) -> None:
     """It asks the kernel who has connected (SO_PEERCRED), in case its socket has become accessible."""
     keeper = await local("cat", linger=True)
