@@ -19,6 +19,7 @@ from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.selection import Subject
 from ccvm_tui.tui.model.sessions import SessionKey
 from ccvm_tui.tui.model.tree_rows import RowKind, TreeRow
+from ccvm_tui.tui.screens.attempts import Attempts
 from ccvm_tui.tui.screens.bridges import Bridges
 from ccvm_tui.tui.screens.guest_dialogs import GuestDialogs
 from ccvm_tui.tui.screens.main import MainScreen
@@ -33,7 +34,7 @@ SOURCES = Path(ccvm_tui.tui.__file__).parent
 def test_every_action_has_its_method_and_every_method_its_action() -> None:
     methods = [
         name.removeprefix("action_")
-        for owner in (MainScreen, Bridges, GuestDialogs, Body, MainArea)
+        for owner in (MainScreen, Attempts, Bridges, GuestDialogs, Body, MainArea)
         for name in vars(owner)
         if name.startswith("action_")
     ]

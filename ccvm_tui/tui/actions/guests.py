@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from ccvm_tui import claim
 from ccvm_tui import project as projects
 from ccvm_tui.client import listing, spawn
 from ccvm_tui.errors import CcvmError, ConfigError, UserError
 from ccvm_tui.guest import GuestState, SessionKind, TermColours, TermSize
+from ccvm_tui.paths import GuestPaths
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import attempts
 from ccvm_tui.tui.actions.ask import Ask
@@ -30,6 +32,9 @@ from ccvm_tui.tui.model.tree_rows import TreeRow
 
 APPEARANCE_TIMEOUT = 5.0
 """Seconds within which a session that was started must be in its guest's list."""
+
+ABSENCE_TIMEOUT = 1.0
+"""Seconds after which the lock of a guest is examined again that has started and is not known yet."""
 
 BUSY_TIMEOUT = 3.0
 EDITS_TIMEOUT = 5.0
@@ -139,10 +144,15 @@ class SessionLauncher:
     async def _first_session(self, name: str) -> SessionKey | None:
         """Wait for the first session. Return None if the guest ends, or if the session's last screen is shown."""
         model = self._model
-        while (guest := model.fleet.guests.get(name)) is not None and name in model.starts.awaited:
-            if guest.sessions and guest.state is GuestState.RUNNING:
+        while name in model.starts.awaited:
+            guest = model.fleet.guests.get(name)
+            if guest is not None and guest.sessions and guest.state is GuestState.RUNNING:
                 return SessionKey(name, guest.sessions[0].id)
-            await model.fleet.change()
+            if guest is None and not claim.alive(GuestPaths(name).lock):
+                return None
+            with contextlib.suppress(TimeoutError):  # the fleet may have found the guest before its keeper listened
+                async with asyncio.timeout(ABSENCE_TIMEOUT if guest is None else None):
+                    await model.fleet.change()
         return None
 
 
