@@ -101,7 +101,7 @@ class _Requests:
             if request.method == b"CONNECT" and self._fixed is None:
                 await self._connect(request)
                 return False
-            if (request.method, request.target) == (b"GET", b"/") and self._fixed is None:
+            if self._fixed is None and _asks_for_page(request):
                 await self._answer("200 OK", _page(self._connector.refusals))
                 return False
             target = self._target(request)
@@ -240,6 +240,13 @@ class _Requests:
             await self._stream.write(self._server.send(event) or b"")
             if isinstance(event, h11.EndOfMessage):
                 return
+
+
+def _asks_for_page(request: h11.Request) -> bool:
+    """Return whether a request is for the page of the proxy itself, and not a bad one for another host."""
+    header = next((value.decode("ascii", "replace") for name, value in request.headers if name == b"host"), "")
+    own = header.startswith("127.") or header.partition(":")[0] == "localhost"
+    return own and (request.method, request.target) == (b"GET", b"/")
 
 
 def _page(refusals: Collection[str]) -> str:

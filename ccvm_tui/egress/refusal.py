@@ -47,9 +47,10 @@ def explain(guest: str, host: Host, port: int, verdict: Verdict) -> str:
 def http_response(message: str, status: str = "403 Forbidden") -> bytes:
     """Return a complete HTTP response with ``message`` as its text."""
     body = message.encode()
+    refused = "" if status.startswith("2") else "X-Ccvm-Egress: refused\r\n"
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-        "Connection: close\r\nX-Ccvm-Egress: refused\r\n\r\n"
+        f"Connection: close\r\n{refused}\r\n"
     )
     return head.encode() + body
 
