@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
+from asyncssh.packet import PacketDecodeError
 
 from ccvm_tui.errors import BootError
 from ccvm_tui.ssh.keys import GuestKeys
@@ -90,7 +91,7 @@ async def connect(
                 )
         except TimeoutError as error:
             raise BootError(f"the guest's SSH server did not answer within {CONNECT_WITHIN:.0f} s") from error
-        except (OSError, asyncssh.Error) as error:
+        except (OSError, asyncssh.Error, PacketDecodeError) as error:  # the last one is not an asyncssh.Error
             raise BootError(f"cannot log in to the guest: {error}") from error
         on_failure.pop_all()
     return connected

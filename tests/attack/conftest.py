@@ -26,7 +26,7 @@ from tests.share.client import snapshot
 
 PROGRAMS = Path(__file__).parent / "programs"
 
-HOSTILE_NAME = "-a, $(touch pwned) `id`; b='c\" %s,file=/etc/passwd \u202e«é»"
+HOSTILE_NAME = "-a, $(touch pwned) `id`; b='c\" %s,file=secret \u202e«é»"
 """The name of the project's directory, which a repository's author could have chosen."""
 
 API_KEY = "ANTHROPIC_API_KEY"

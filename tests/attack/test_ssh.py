@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,9 +16,6 @@ import pytest
 from ccvm_tui.errors import BootError
 from ccvm_tui.ssh import connection, requests
 from ccvm_tui.ssh.keys import GuestKeys
-from tests.attack.conftest import AttackedGuest
-from tests.guest.conftest import ccvm_tui
-from tests.waiting import wait_until
 
 BRIDGE = "/run/ccvm/bridge/clipboard.sock"
 
@@ -157,25 +153,3 @@ async def test_another_host_key_is_refused(tmp_path: Path) -> None:
     async with asyncssh.listen(sock=listening, server_host_keys=[other.host], encryption_algs=connection.CIPHERS):
         with pytest.raises(BootError, match=r"[Hh]ost key"):
             await connection.connect(tmp_path / "s", "dev", keys, lambda _: None)
-
-
-SERVE_GARBAGE = r"""
-printf '%s\n' '#!/bin/sh' "printf 'SSH-2.0-OpenSSH_10.0\r\n'" 'exec head -c 3000000 /dev/urandom' >/run/garbage
-chmod 755 /run/garbage
-mount --bind /run/garbage "$(command -v sshd || echo /usr/sbin/sshd)"
-nohup sh -c 'sleep 8; umount /usr/sbin/sshd' >/dev/null 2>&1 &
-pkill -KILL sshd
-"""
-
-
-@pytest.mark.attack
-@pytest.mark.unmeasured
-def test_a_guest_that_speaks_no_ssh_is_noticed_and_can_be_used_again(second: AttackedGuest) -> None:
-    keeper = second.keeper
-    before = keeper.memory_info().rss
-    ccvm_tui("exec", second.name, "--", "sudo", "bash", "-c", SERVE_GARBAGE, within=60)
-    ccvm_tui("exec", second.name, "--", "true", within=120)  # with an error, or with success if it is over
-    assert second.info["state"] == "running"
-    wait_until(lambda: ccvm_tui("exec", second.name, "--", "true", within=120).returncode == 0, within=60)
-    assert keeper.memory_info().rss - before < 64 << 20
-    assert not re.search("PRIVATE KEY", (second.directory / "keeper.log").read_text())

@@ -134,8 +134,7 @@ def test_the_json_of_hostile_text_is_valid(spoken: AttackedGuest) -> None:
 @pytest.mark.unmeasured
 def test_the_name_of_a_directory_changes_no_option_and_runs_no_command(victim: AttackedGuest, place: Place) -> None:
     assert victim.project.name == HOSTILE_NAME
-    argv = victim.qemu.cmdline()
-    assert not [argument for argument in argv if "/etc/passwd" in argument and ",,file=" not in argument]
+    assert not [argument for argument in victim.qemu.cmdline() if "file=secret" in argument]
     assert victim.root("pwd").rstrip("\n").endswith(HOSTILE_NAME)
     assert victim.run("bash", "-lc", "pwd").stdout.decode().rstrip("\n").endswith(HOSTILE_NAME)
     assert not list(place.root.glob("**/pwned"))
