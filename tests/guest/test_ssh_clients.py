@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.conftest import RealGuest, Starter, ccvm_tui
+from tests.guest.conftest import RealGuest, ccvm_tui
 from tests.waiting import wait_until
 
 Run = Callable[..., str]
