@@ -59,7 +59,7 @@ refused() {  # refused COMMAND…: the command must fail
 boot() {  # boot DIRECTORY OPTION…: start a guest whose first session has the secret
     directory=$1
     shift
-    (cd "$directory" && ANTHROPIC_API_KEY=$secret ccvm-tui run --detach --linger "$@" --shell) || {
+    (cd "$directory" && ANTHROPIC_API_KEY=$secret CCVM_LOGIN=key ccvm-tui run --detach --linger "$@" --shell) || {
         ccvm-tui logs 2>&1 | tail -n 5
         return 1
     }

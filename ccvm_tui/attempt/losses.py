@@ -1,4 +1,4 @@
-"""What is lost when the guest of an attempt stops, in words. Without input and output."""
+"""The work that is lost when the guest of an attempt stops, in words. Without input and output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Presets: names in ``egress_allowlist`` that stand for the hosts of a package registry or a forge.
+"""Presets: names in ``egress_allowlist`` that mean the hosts of a package registry or a forge.
 
 A registry's hosts are those that its client on this machine uses: a mirror of your company is then listed instead of
 the public one, and no address is written down here that could become outdated. So a preset needs its client, or the

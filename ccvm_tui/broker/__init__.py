@@ -1,7 +1,7 @@
 """Logins that never enter a guest: the keeper puts credentials into requests in place of placeholders.
 
 ==============  ====================================================================================
-``sentinels``   placeholders, and the entries that say what each one stands for
+``sentinels``   placeholders, and the entries with the credential for each
 ``judge``       pure decisions about a request: which credential goes in, and what is refused
 ``tokens``      pure functions for bodies of OAuth requests and responses
 ``scrub``       the removal of credentials from responses, while they are streamed

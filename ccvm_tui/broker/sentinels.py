@@ -1,4 +1,4 @@
-"""Placeholders for credentials, and the entries that say what each one stands for.
+"""Placeholders for credentials, and the entries with the credential for each.
 
 A placeholder is a random text in the form of the credential, so that programs accept it. It is valid for one guest.
 """

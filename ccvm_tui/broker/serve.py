@@ -46,7 +46,7 @@ _ERRORS = {400: "invalid_request_error", 401: "authentication_error", 403: "perm
 
 
 class Logins(Protocol):
-    """What a connection needs of the broker."""
+    """The part of the broker that a connection needs."""
 
     sentinels: Sentinels
     subscription: Subscription | None

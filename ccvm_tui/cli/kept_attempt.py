@@ -1,4 +1,4 @@
-"""The end of a session in an attempt: the guest keeps running while only it has the work, and the user is told so."""
+"""The end of a session in an attempt: the guest keeps running while only it has the work, and a message says so."""
 
 from __future__ import annotations
 

@@ -117,9 +117,9 @@ def _git(settings: Settings, way: str) -> Iterator[Check]:
     if not settings.login_git:
         return
     if way != logins.BROKER:
-        yield Check("git", Status.WARN, "login_git is set, and only used with the broker", "set login to broker")
+        yield Check("login_git", Status.WARN, "login_git is set, and only used with the broker", "set login to broker")
     else:
-        yield Check("git", Status.OK, f"logged in over HTTPS for {', '.join(settings.login_git)}")
+        yield Check("login_git", Status.OK, f"logged in over HTTPS for {', '.join(settings.login_git)}")
 
 
 def _conflicts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:

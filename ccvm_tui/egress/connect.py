@@ -30,7 +30,7 @@ _GIVEN_UP = "the program has given up"
 OUTER_LOOKUP_TIMEOUT = 2.0
 """Seconds for a lookup behind a proxy, where this machine's resolver may not answer for names of the internet."""
 
-REFUSALS_TOLD = 20
+REFUSALS_SHOWN = 20
 """The number of refusals that the proxy's page in the guest shows."""
 
 
@@ -100,7 +100,7 @@ class Connector:
         self._resolver = resolver
         self._intercepts = intercepts
         self._outer = machine_proxies or Outer()
-        self.refusals: deque[str] = deque(maxlen=REFUSALS_TOLD)
+        self.refusals: deque[str] = deque(maxlen=REFUSALS_SHOWN)
         """The newest texts of refusals, oldest first."""
 
     @property
@@ -178,9 +178,9 @@ class Connector:
             target = hosts.text(host, port)
             self._record.fail(attempt, f"{target} cannot be reached: {error.strerror or error}")
             # without the address, which may be of the host's network
-            told = os.strerror(error.errno) if error.errno else "it does not answer"
-            told = str(error) if isinstance(error, OuterRefused) else told
-            raise Unreachable(f"{target} cannot be reached: {told}\n") from error
+            reason = os.strerror(error.errno) if error.errno else "it does not answer"
+            reason = str(error) if isinstance(error, OuterRefused) else reason
+            raise Unreachable(f"{target} cannot be reached: {reason}\n") from error
         else:
             address = hosts.parse(writer.get_extra_info("peername")[0])
             assert not isinstance(address, str)

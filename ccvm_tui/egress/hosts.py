@@ -81,7 +81,7 @@ def _ipv6(text: str) -> Address:
 
 
 def plain(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for (IPv4-mapped), or else ``address``."""
+    """Return the IPv4 address in an IPv4-mapped IPv6 address, or else ``address``."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address

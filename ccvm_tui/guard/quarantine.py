@@ -130,7 +130,7 @@ class Quarantine:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file that only the user can read, and nobody can execute, atomically."""
+    """Write a file that only the user can read, and that is not executable, atomically."""
     temporary = path.with_suffix(".new")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:

@@ -25,7 +25,7 @@ TIMEOUT = 30.0
 """Seconds without a byte after which a transfer counts as cut."""
 
 ATTEMPTS = 5
-"""How often a transfer is continued after a cut, if something was received each time."""
+"""The number of times that a transfer is continued after a cut, if something was received each time."""
 
 Tick = Callable[[str, float | None], None]
 """A function that is called regularly with a description of the progress and its share, from 0 to 1, if known."""

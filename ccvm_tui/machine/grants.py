@@ -1,4 +1,4 @@
-"""What a machine's QEMU may do: the files it may access, the system calls it is denied, and its resource limits.
+"""The permissions of a machine's QEMU: the files it may access, the system calls it is denied, and its resource limits.
 
 Access to all other files of the host is denied. The runtime directory is not among them: QEMU inherits its sockets as
 open file descriptors.

@@ -1,4 +1,4 @@
-"""What Landlock and seccomp do not cover: the network namespace, capabilities, resource limits.
+"""Isolation beyond Landlock and seccomp: the network namespace, capabilities, resource limits.
 
 Every function acts on the calling process, is irreversible for it, and works without privileges. Like ``confine``, this
 module is used by the launcher of QEMU, which imports only the standard library.

@@ -1,4 +1,4 @@
-"""What confines a process, and what the confinement of a guest's processes lacks on this host."""
+"""The protections of a process, and those that the processes of a guest lack on this host."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check(*, landlock: bool, filters: bool, required: bool) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """What the kernel reports about a process.
+    """The protections of a process, as the kernel reports them.
 
     ``filters`` is the number of its seccomp filters, -1 if the kernel does not count them. ``isolated`` is true if its
     network is not that of this process.

@@ -52,7 +52,7 @@ class Denied(StrEnum):
     """A group of system calls."""
 
     KERNEL = "kernel"
-    """What none of the processes needs: other processes' memory, namespaces, mounts, keys, BPF, io_uring (whose
+    """Calls that none of the processes needs: other processes' memory, namespaces, mounts, keys, BPF, io_uring (whose
     operations no filter sees), System V IPC, modules, clocks, and handles that open files without a path."""
     SOCKETS = "sockets"
     """Creating, binding and connecting sockets. Open ones remain usable."""

@@ -22,7 +22,7 @@ FILES_MAX = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What an attempt has done to a file.
+    """The change of a file by an attempt.
 
     ``letter`` is A, M, D or T as in ``git status``. ``added`` and ``removed`` are numbers of lines, -1 if the file is
     binary. ``key`` are mode and name of its object.

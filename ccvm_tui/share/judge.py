@@ -73,7 +73,7 @@ class Judge:
     def names_of(self, fd: int) -> Names:
         """Return the path of an open file or directory on the host, below the shared directory.
 
-        The places of nodes are what the guest has been told, and a hostile guest can make them outdated. Raises OSError
+        The places of nodes are those that the guest knows, and a hostile guest can make them outdated. Raises OSError
         (ESTALE) if the path is elsewhere.
         """
         try:

@@ -50,7 +50,7 @@ class Names:
         parent, name = self._nodes[call.node], fuse.name_at(body)
         found = self._tree.lookup(parent, name)
         if found is None:
-            # the guest may cache only what is known here, because it is told when that changes
+            # the guest may cache only what is known here, because it is notified when that changes
             return fuse.no_entry(self._view.validity(parent) if name in parent.children else 0)
         return self._view.entry(parent, *found)
 

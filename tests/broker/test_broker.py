@@ -232,6 +232,7 @@ TOKEN = "sk-ant-oat01-" + "t" * 40
 PLAIN = {"access_token": TOKEN, "refresh_token": "sk-ant-ort01-" + "r" * 40, "expires_in": 60}
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     "response",
     [
@@ -283,6 +284,7 @@ async def test_unknown_members_of_a_response_do_not_cross(tmp_path: Path, api: A
 # --- placeholders are worth nothing elsewhere
 
 
+@pytest.mark.attack
 async def test_a_placeholder_is_not_swapped_for_other_guests_hosts_and_paths(
     tmp_path: Path, api: Api, credentials: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

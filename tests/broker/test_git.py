@@ -176,6 +176,7 @@ async def test_a_rejected_login_is_asked_for_again(tmp_path: Path, server: Serve
         assert (await guest.git("ls-remote", f"{remote}.git")).returncode == 0
 
 
+@pytest.mark.attack
 async def test_no_program_that_a_guest_could_name_is_run(tmp_path: Path, server: Server) -> None:
     """The user's configuration, or a part of it, is in a project."""
     project, mark = tmp_path / "project", tmp_path / "mark"

@@ -47,9 +47,9 @@ def test_keys_and_conflicts_are_named() -> None:
 
 
 def test_hosts_of_git_are_named() -> None:
-    assert "github.com/me" in rows(Settings(login_git=("github.com/me",)))["git"].detail
-    assert rows(Settings(login_git=("github.com/me",), login="key"))["git"].status == "warn"
-    assert "git" not in rows(Settings())
+    assert "github.com/me" in rows(Settings(login_git=("github.com/me",)))["login_git"].detail
+    assert rows(Settings(login_git=("github.com/me",), login="key"))["login_git"].status == "warn"
+    assert "login_git" not in rows(Settings())
 
 
 def test_a_base_url_is_named_by_its_host_only() -> None:

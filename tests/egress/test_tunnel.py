@@ -114,7 +114,7 @@ async def test_a_stream_carries_bytes_and_ends() -> None:
         assert (tunnel.END, 7, b"") in guest.received
 
 
-async def test_a_stream_that_nobody_reads_does_not_delay_another() -> None:
+async def test_a_stream_that_is_not_read_does_not_delay_another() -> None:
     async def flood(stream: Stream) -> None:
         if stream.number == 1:
             while True:

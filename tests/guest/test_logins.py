@@ -26,6 +26,7 @@ CLAUDE = (
 """Claude Code, which finds a host with the name localhost only through the proxy."""
 
 
+@pytest.mark.attack
 async def test_no_login_enters_the_guest_and_its_programs_are_logged_in(
     home: Path,
     tmp_path: Path,

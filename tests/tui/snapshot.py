@@ -53,7 +53,9 @@ def _described(style: Style | None) -> str:
 def _blotted(text: str, home: Path) -> str:
     text = text.replace(str(home), "~" * len(str(home)))
     text = re.sub(r"\b\d\d:\d\d(:\d\d)?\b", lambda match: "0" * len(match[0]), text)
-    return re.sub(r"ccvm-t\w{8}", "ccvm-t________", text)
+    text = re.sub(r"ccvm-t\w{8}", "ccvm-t________", text)
+    beginning = re.compile(rf"(?<={re.escape(str(home.parent))}/ccvm-t)\w+")  # the rest is behind a dialog
+    return beginning.sub(lambda match: "_" * len(match[0]), text)
 
 
 def kept(name: str) -> str:

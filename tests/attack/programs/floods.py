@@ -55,7 +55,7 @@ def frame(message: object) -> bytes:
 
 
 def control() -> None:
-    """Send events of every kind, and replies that nobody asked for, with text that no terminal should receive."""
+    """Send events of every kind, and unrequested replies, with text that must not reach a terminal."""
     port = stolen("ccvm.control")
     text = "\x1b]52;c;aGk=\x07\u202e\ud800" * 40
     for number in until_deadline():

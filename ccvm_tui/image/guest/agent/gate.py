@@ -102,7 +102,7 @@ class _Stream:
     """A connection of a program.
 
     ``credit`` is the number of bytes that may be sent to the keeper, ``consumed`` the number of bytes that the program
-    has received and the keeper has not been told about.
+    has received and not reported to the keeper yet.
     """
 
     __slots__ = ("consumed", "credit", "ended", "number", "queue", "received_end", "sock", "watched")

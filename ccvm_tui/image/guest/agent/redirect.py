@@ -2,7 +2,7 @@
 
 A route makes every address local, so that connections to any address arrive at this machine's own sockets. A BPF
 program of the type ``sk_lookup`` selects the socket: TCP arrives at the gate's listener, DNS at the gate's socket, and
-other datagrams at none, so that their senders are told at once (ICMP port unreachable). The accepted socket has the
+other datagrams at none, so that their senders get an error at once (ICMP port unreachable). The accepted socket has the
 original destination as its own address. Addresses of this machine, such as 127.0.0.1, are not affected.
 
 Compared with rules of nftables, this needs no package, no modules and no connection tracking, all of which would delay

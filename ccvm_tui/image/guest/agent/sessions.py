@@ -1,4 +1,4 @@
-"""Which session a connection of this guest belongs to, by the cgroup of the program that opened its socket.
+"""The session to which a connection of this guest belongs, by the cgroup of the program that opened its socket.
 
 The kernel reports the cgroup of a socket (sock_diag(7), ``INET_DIAG_CGROUP_ID``) for one query of a few microseconds,
 while a search of all processes' descriptors would take long. The number of a cgroup is the inode number of its
