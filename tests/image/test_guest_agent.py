@@ -152,6 +152,15 @@ def test_stats_are_plausible() -> None:
     assert int(str(stats["processes"])) > 0
 
 
+def test_a_report_is_separated_from_an_incomplete_line_before_it() -> None:
+    assert attention.split(b"", b"waiting s1 a\ndone", 100) == ([b"waiting s1 a"], b"")
+    assert attention.split(b"", b"\0" * 100, 100) == ([], b"\0" * 100)
+    assert attention.split(b"\0" * 100, b"\0" * 100, 100) == ([], b"")
+    lines, beginning = attention.split(b"", b"waiting s1 long", 15)
+    assert attention.split(beginning, b"er\n", 15) == ([b"waiting s1 longer"], b"")
+    assert lines == []
+
+
 @pytest.mark.parametrize(
     ("line", "state", "session", "text"),
     [

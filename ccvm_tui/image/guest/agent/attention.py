@@ -31,6 +31,16 @@ def open_pipe(gid: int) -> int:
     return os.open(PIPE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+def split(beginning: bytes, data: bytes, size: int) -> tuple[list[bytes], bytes]:
+    """Return the lines in ``data``, a read of up to ``size`` bytes, and the beginning of a line for the next call.
+
+    Programs write whole lines at once (pipe(7), PIPE_BUF). If a read has emptied the pipe, the bytes after the last
+    line are no report, and the next report must not be appended to them.
+    """
+    *lines, rest = (beginning + data).split(b"\n")
+    return lines, rest if len(data) == size and len(rest) <= size else b""
+
+
 def parse(line: str) -> dict[str, object] | None:
     """Return the event that a line reports, or None if the line is not valid."""
     state, _, rest = line.strip().partition(" ")

@@ -177,7 +177,7 @@ class Agent:
     def _report_hooks(self, pipe: int) -> None:
         from . import attention
 
-        *lines, self._hooks = (self._hooks + os.read(pipe, _CHUNK)).split(b"\n")
+        lines, self._hooks = attention.split(self._hooks, os.read(pipe, _CHUNK), _CHUNK)
         for line in lines:
             if (event := attention.parse(line.decode(errors="replace"))) is not None:
                 self.send(event)
