@@ -1,4 +1,4 @@
-"""Helpers for asyncio: child processes that are always reaped, and background tasks whose failures are logged."""
+"""Helpers for asyncio: child processes that are always reaped, background tasks whose failures are logged, streams."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,29 @@ class Background:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class ByteReader(Protocol):
+    """The receiving side of a connection."""
+
+    async def read(self, n: int, /) -> bytes:
+        """Return up to ``n`` bytes, and none at the end. Raises OSError if the connection is broken."""
+
+
+class ByteWriter(Protocol):
+    """The sending side of a connection."""
+
+    def write(self, data: bytes, /) -> None:
+        """Queue data."""
+
+    async def drain(self) -> None:
+        """Wait until the queue is short. Raises OSError if the connection is broken."""
+
+    def write_eof(self) -> None:
+        """End the data."""
+
+    def close(self) -> None:
+        """Close the connection."""
 
 
 async def completed(future: asyncio.Future[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The messages of the protocol about what connects a guest with the host: ports, links, clipboard.
+"""The messages of the protocol about what connects a guest with the host: ports, links, clipboard, SSH agent.
 
 They are part of ``ccvm_tui.protocol``.
 """
@@ -33,6 +33,17 @@ class AnswerLink(Message, frozen=True):
 
     link: int
     opened: bool
+
+
+class AnswerSignature(Message, frozen=True):
+    """Answer a question in ``GuestInfo.signatures``.
+
+    With ``allow`` and not ``once``, later signatures for the same purpose are allowed until the session ends.
+    """
+
+    question: int
+    allow: bool
+    once: bool
 
 
 class PrepareSsh(Message, frozen=True):
@@ -91,7 +102,7 @@ class SshFiles(Message, frozen=True):
 
 # --- the parts of the unions in ``protocol`` ----------------------------------------------------------------
 
-Request = GetPorts | AddForward | RemoveForward | AnswerLink | PrepareSsh
+Request = GetPorts | AddForward | RemoveForward | AnswerLink | AnswerSignature | PrepareSsh
 Result = Ports | Forwarded | SshFiles
 FromClient = ClipboardImage
 ToClient = ClipboardWanted | Notice

@@ -187,6 +187,22 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureQuestion:
+    """The question whether a session may use a key of the user's SSH agent for a signature.
+
+    ``key`` is the key's fingerprint and ``comment`` its comment. ``purpose`` is what the signature is for, in words.
+    ``repeatable`` is true if the user can allow this purpose for the rest of the session.
+    """
+
+    number: int
+    session: str
+    key: str
+    comment: str
+    purpose: str
+    repeatable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EgressInfo:
     """The state of a guest's egress.
 
@@ -230,7 +246,8 @@ class GuestInfo:
 
     ``project`` is the shared directory. ``attempt`` is None if the guest works on it, and not on a clone.
     ``accel_reason`` is why that accelerator was chosen. ``agent`` is the image's agent layer, ``version`` that of the
-    keeper's program. ``reason`` is why the guest ended or failed, or empty.
+    keeper's program. ``reason`` is why the guest ended or failed, or empty. ``signatures`` are questions that the user
+    has not answered yet.
     """
 
     name: str
@@ -259,3 +276,4 @@ class GuestInfo:
     links: tuple[Link, ...] = ()
     egress: EgressInfo = field(default_factory=EgressInfo)
     attempt: AttemptInfo | None = None
+    signatures: tuple[SignatureQuestion, ...] = ()

@@ -44,7 +44,8 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     If ``detached`` is false, the caller is about to attach. The keeper then retains the output of a program that has
     already ended until the caller has received it.
 
-    ``env`` may contain secrets. It is sent to the guest over SSH and stored nowhere else.
+    ``env`` may contain secrets. It is sent to the guest over SSH and stored nowhere else. ``ssh_agent`` is the path of
+    the socket of the user's SSH agent if the session may use it, or empty.
     """
 
     kind: SessionKind = SessionKind.SHELL
@@ -56,6 +57,7 @@ class SessionSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     colours: TermColours = UNKNOWN_COLOURS
     name: str = ""
     detached: bool = False
+    ssh_agent: str = ""
 
     def __repr__(self) -> str:
         return f"SessionSpec({self.kind}, argv={self.argv!r})"
@@ -148,7 +150,7 @@ class Control(Message, frozen=True):
     """A connection for requests and replies.
 
     With ``events`` the keeper also sends Info and Happened as they occur, with ``console`` Console. ``asks`` is true if
-    the client shows the user the questions of the guest's egress.
+    the client shows the user the guest's questions: those of its egress, and those about signatures.
     """
 
     events: bool = False

@@ -89,11 +89,12 @@ def session_spec(
     *,
     name: str = "",
     detached: bool = False,
+    ssh_agent: str = "",
 ) -> SessionSpec:
     """Return the parameters of a session for a terminal of ``size``.
 
-    Its environment has the variables of the guest's agent, and the user's API keys. Raises ConfigError if settings
-    contradict each other.
+    ``ssh_agent`` is the socket of the user's SSH agent if the session may use it. The session's environment has the
+    variables of the guest's agent, and the user's API keys. Raises ConfigError if settings contradict each other.
     """
     forwarded = (*_FORWARDED, *_login_variables(settings))
     own = AGENTS[settings.agent].variables if settings.agent in AGENTS else {}
@@ -109,4 +110,5 @@ def session_spec(
         size=size,
         name=name,
         detached=detached,
+        ssh_agent=ssh_agent,
     )

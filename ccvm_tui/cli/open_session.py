@@ -41,7 +41,8 @@ T = TypeVar("T")
 class NewSession:
     """A session to open.
 
-    ``attempt`` are the parameters of an attempt, None for a session in the project's own guest.
+    ``attempt`` are the parameters of an attempt, None for a session in the project's own guest. ``ssh_agent`` is the
+    socket of the user's SSH agent if the session may use it.
     With ``detach`` the session is started, but not attached. With ``destroy``, ``open_session`` returns only after the
     guest has stopped, unless the user has detached or the guest has other sessions. With ``debug`` the guest's console
     is shown while it boots, and stored in a file.
@@ -57,16 +58,17 @@ class NewSession:
     destroy: bool = False
     debug: bool = False
     attempt: AttemptSpec | None = None
+    ssh_agent: str = ""
 
 
 def open_session(wanted: NewSession) -> int:
     """Open a session and return the exit status: the program's, or 0 after detaching.
 
     Without a terminal, agents and commands use the standard streams of this process. Raises UserError if the session
-    cannot be opened, or if a shell is requested without a terminal.
+    cannot be opened, or if a shell or the SSH agent is requested without a terminal.
     """
     in_pipes = not wanted.detach and not has_terminal()
-    if in_pipes and wanted.kind is SessionKind.SHELL:
+    if in_pipes and (wanted.kind is SessionKind.SHELL or wanted.ssh_agent):
         require_terminal()
     try:
         return asyncio.run(_run_in_pipes(wanted) if in_pipes else _run_on_terminal(wanted))
@@ -83,6 +85,7 @@ async def _run_on_terminal(wanted: NewSession) -> int:
         size(),
         name=wanted.label,
         detached=wanted.detach,
+        ssh_agent=wanted.ssh_agent,
     )
     session = (await _start(wanted, spec)).session
     if wanted.detach:

@@ -306,6 +306,10 @@ class Keeper:
         """Accept or reject the offer of a link. An accepted login's callback port is forwarded."""
         await self.ask(bridging.AnswerLink(link, opened), protocol.Done)
 
+    async def answer_signature(self, question: int, *, allow: bool, once: bool) -> None:
+        """Answer a question about a signature, for this one or for all equal ones of the session."""
+        await self.ask(bridging.AnswerSignature(question, allow, once), protocol.Done)
+
     async def prepare_ssh(self) -> str:
         """Prepare the guest for SSH clients, and return the directory with the files for them."""
         return (await self.ask(bridging.PrepareSsh(), bridging.SshFiles)).directory
@@ -328,7 +332,7 @@ class Keeper:
 async def connect(name: str, *, events: bool = False, console: bool = False, asks: bool = False) -> Keeper:
     """Open a control connection. With ``events`` it receives events, with ``console`` also the console of a boot.
 
-    With ``asks`` the caller must show the user the questions of the guest's egress.
+    With ``asks`` the caller must show the user the guest's questions about its egress and about signatures.
 
     Raises the errors of ``Stream.open``.
     """

@@ -7,9 +7,8 @@ import contextlib
 import errno
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
-from ccvm_tui.aio import Background
+from ccvm_tui.aio import Background, ByteReader, ByteWriter
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import Forward
 
@@ -34,29 +33,6 @@ def valid_ports(ports: object) -> tuple[int, ...]:
     if not isinstance(ports, list):
         return ()
     return tuple(port for port in ports[:LISTENING_MAX] if type(port) is int and 0 < port <= PORT_MAX)
-
-
-class ByteReader(Protocol):
-    """The receiving side of a connection."""
-
-    async def read(self, n: int, /) -> bytes:
-        """Return up to ``n`` bytes, and none at the end. Raises OSError if the connection is broken."""
-
-
-class ByteWriter(Protocol):
-    """The sending side of a connection."""
-
-    def write(self, data: bytes, /) -> None:
-        """Queue data."""
-
-    async def drain(self) -> None:
-        """Wait until the queue is short. Raises OSError if the connection is broken."""
-
-    def write_eof(self) -> None:
-        """End the data."""
-
-    def close(self) -> None:
-        """Close the connection."""
 
 
 Connection = tuple[ByteReader, ByteWriter]

@@ -65,7 +65,7 @@ class GuestOwner(Protocol):
         """Handle a change of what ``info`` of the guest returns."""
 
     def can_ask(self) -> bool:
-        """Return whether a client shows questions of the guest's egress to the user."""
+        """Return whether a client shows the guest's questions to the user."""
 
 
 class Guest(Protocol):

@@ -8,7 +8,6 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Protocol
 
 from ccvm_tui import __version__
@@ -24,6 +23,7 @@ from ccvm_tui.keeper.guests import Guest, LocalGuest
 from ccvm_tui.keeper.journal import UNMET_PREREQUISITES, Ending, EventLog, record_end
 from ccvm_tui.keeper.links import Links
 from ccvm_tui.keeper.phases import Phases
+from ccvm_tui.keeper.ssh_agents import SshAgents
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import LOST, Console, Exited, Happened, Info, LaunchSpec, SessionSpec, ToClient
 from ccvm_tui.screen.link import ScreenLink
@@ -95,6 +95,7 @@ class Keeper:
         self.forwards = Forwards(self.guest.connect, self.mark_changed)
         self.links = Links()
         self.clipboard = ClipboardImages(self._ask_client, self.record_event)
+        self.ssh_agents = SshAgents(self.can_ask, self.record_event, self.mark_changed)
 
     def _make_guest(self) -> Guest:
         if not self.spec.image:
@@ -241,17 +242,19 @@ class Keeper:
         return (await self._open(spec, transport)).info()
 
     async def _open(self, spec: SessionSpec, transport: Transport) -> Session:
-        spec = await self.guest.prepare(spec)
         self._session_count += 1
+        id_, spec = f"s{self._session_count}", await self.guest.prepare(spec)
         hooks = Hooks(self.mark_changed, self.record_event, self._session_ended)
         titles, agent = self.spec.waiting_titles, AGENTS.get(self.spec.sharing.agent)
         signs = agent.signs if agent is not None else ()
-        session = Session(f"s{self._session_count}", spec, self.screen, self.spec.scrollback, hooks, titles, signs)
-        self.sessions[session.id] = session
+        spec = await self.ssh_agents.open(id_, spec, transport)
+        session = Session(id_, spec, self.screen, self.spec.scrollback, hooks, titles, signs)
+        self.sessions[id_] = session
         self._sessions_done = False
         async with contextlib.AsyncExitStack() as on_failure:
             on_failure.push_async_callback(session.finish, Exited(LOST, "not started"))
-            on_failure.callback(self.sessions.pop, session.id, None)
+            on_failure.callback(self.ssh_agents.close, id_)
+            on_failure.callback(self.sessions.pop, id_, None)
             await session.start(transport)
             on_failure.pop_all()
         self.record_event(Happened(time.time(), "session", f"{spec.kind} started", session.id))
@@ -266,6 +269,7 @@ class Keeper:
         return self.sessions[id]
 
     def _session_ended(self, session: Session) -> None:
+        self.ssh_agents.close(session.id)
         if self.sessions.get(session.id) is session and self.ending is None:
             self._tasks.start(self._finish_session(session), f"end of {session.id}")
 
@@ -424,6 +428,7 @@ class Keeper:
             links=self.links.all(),
             egress=self._egress_info(),
             attempt=self.attempt.info() if self.attempt is not None else None,
+            signatures=self.ssh_agents.questions(),
         )
 
     def _egress_info(self) -> EgressInfo:
@@ -437,7 +442,7 @@ class Keeper:
         self._broadcast(event)
 
     def can_ask(self) -> bool:
-        """Return whether a client shows questions of the guest's egress to the user."""
+        """Return whether a client shows the guest's questions to the user."""
         return any(listener.asks for listener in self.listeners)
 
     def mark_changed(self) -> None:
@@ -490,8 +495,3 @@ class Keeper:
         """Send output of the guest's console to the listeners during the boot."""
         if self._state is GuestState.BOOTING:
             self._broadcast(Console(data.decode("utf-8", "replace")))
-
-    @property
-    def directory(self) -> Path:
-        """The guest's directory in the runtime directory."""
-        return self.paths.dir

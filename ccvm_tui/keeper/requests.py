@@ -93,6 +93,8 @@ async def answer(keeper: Keeper, request: Request) -> Result:
             keeper.remove_forward(host)
         case bridging.AnswerLink(link=link, opened=opened):
             await keeper.answer_link(link, opened=opened)
+        case bridging.AnswerSignature(question=number, allow=allow, once=once):
+            keeper.ssh_agents.answer(number, allow=allow, once=once)
         case bridging.PrepareSsh():
             await keeper.transport()
             return bridging.SshFiles(await keeper.guest.prepare_ssh())

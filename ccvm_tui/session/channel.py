@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from ccvm_tui.aio import ByteReader, ByteWriter
 from ccvm_tui.guest import TermSize
 from ccvm_tui.protocol import SessionSpec
 
@@ -69,11 +71,29 @@ class Channel(Protocol):
         """Wait until the program has read most of its input or has ended, so that a paste cannot fill the memory."""
 
 
+Serve = Callable[[ByteReader, ByteWriter], Awaitable[None]]
+"""A function that is called with each connection to a listener, which it closes at its end."""
+
+
+class Listener(Protocol):
+    """A unix socket to which programs can connect."""
+
+    @property
+    def path(self) -> str:
+        """The path of the socket, as programs see it."""
+
+    def close(self) -> None:
+        """Accept no further connections."""
+
+
 class Transport(Protocol):
     """A place where programs can be started: a guest, or the host for a keeper without a guest."""
 
     async def start(self, id: str, spec: SessionSpec, owner: ChannelOwner, *, pty: bool) -> Channel:
         """Start a program. ``id`` is the session's id. Raises UserError if the program cannot be started."""
+
+    async def listen(self, name: str, serve: Serve) -> Listener:
+        """Listen on a unix socket with the file name ``name``. Raises OSError if that is not possible."""
 
     async def close(self) -> None:
         """End the programs that depend on this transport."""

@@ -12,8 +12,10 @@ import fcntl
 import functools
 import os
 import pty
+import shutil
 import signal
 import struct
+import tempfile
 import termios
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +24,7 @@ from ccvm_tui.aio import Background
 from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionKind, TermSize
 from ccvm_tui.protocol import SessionSpec
-from ccvm_tui.session.channel import END_SIGNALS, GRACE, INPUT_BACKLOG, OUTPUT_GRACE, Channel, ChannelOwner
+from ccvm_tui.session.channel import END_SIGNALS, GRACE, INPUT_BACKLOG, OUTPUT_GRACE, Channel, ChannelOwner, Serve
 
 _CHUNK = 1 << 16
 _IUTF8 = 0o40000  # asm-generic/termbits-common.h; missing in the termios module
@@ -61,11 +63,34 @@ class LocalTransport:
         terminal = self._terminals.get(session)
         return terminal.foreground() if terminal is not None else ""
 
+    async def listen(self, name: str, serve: Serve) -> LocalListener:
+        """Listen on a socket in a directory of its own. Raises OSError if that is not possible."""
+        path = Path(tempfile.mkdtemp(prefix="ccvm-")) / name
+        return LocalListener(await asyncio.start_unix_server(serve, path), path)
+
     async def close(self) -> None:
         """Kill all programs and wait for their ends."""
         for channel in self._channels:
             channel.kill()
         await self._tasks.finish(KILLED_WITHIN)
+
+
+class LocalListener:
+    """A socket on the host, in a private directory that is removed by ``close``."""
+
+    def __init__(self, server: asyncio.Server, path: Path) -> None:
+        self._server = server
+        self._path = path
+
+    @property
+    def path(self) -> str:
+        """The path of the socket."""
+        return str(self._path)
+
+    def close(self) -> None:
+        """Accept no further connections."""
+        self._server.close()
+        shutil.rmtree(self._path.parent, ignore_errors=True)
 
 
 async def _open_pty(

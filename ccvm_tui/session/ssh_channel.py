@@ -15,16 +15,20 @@ from collections.abc import Awaitable, Callable
 
 import asyncssh
 
-from ccvm_tui.errors import TooLong, UserError
+from ccvm_tui.errors import BootError, TooLong, UserError
 from ccvm_tui.guest import TermSize
 from ccvm_tui.image.guest.agent import wire
 from ccvm_tui.protocol import LOST, SessionSpec
-from ccvm_tui.session.channel import INPUT_BACKLOG, Channel, ChannelOwner
+from ccvm_tui.session.channel import INPUT_BACKLOG, Channel, ChannelOwner, Serve
+from ccvm_tui.ssh.requests import serve_streams
 
 log = logging.getLogger(__name__)
 
 WINDOW = 4 << 20
 """Bytes of output that the guest may send before they are read."""
+
+SOCKETS = "/run/ccvm/bridge"
+"""The directory of the guest's user for sockets on which the keeper listens."""
 
 START_WITHIN = 60.0
 """Seconds for a guest to start a program; generous, because emulated guests are slow and share processors."""
@@ -73,8 +77,34 @@ class SshTransport:
             ) from error
         return _SshChannel(channel, program)
 
+    async def listen(self, name: str, serve: Serve) -> SshListener:
+        """Listen on a socket in the guest, which its user can connect to. Raises OSError if the guest refuses."""
+        path = f"{SOCKETS}/{name}"
+        try:
+            async with asyncio.timeout(START_WITHIN):
+                return SshListener(await serve_streams(await self._connection(), path, serve), path)
+        except (BootError, TimeoutError) as error:
+            raise ConnectionError("the guest does not answer") from error
+
     async def close(self) -> None:
         """Do nothing: the connection belongs to the caller."""
+
+
+class SshListener:
+    """A socket in the guest. It ends with the SSH connection."""
+
+    def __init__(self, listener: asyncssh.SSHListener, path: str) -> None:
+        self._listener = listener
+        self._path = path
+
+    @property
+    def path(self) -> str:
+        """The path of the socket in the guest."""
+        return self._path
+
+    def close(self) -> None:
+        """Accept no further connections."""
+        self._listener.close()
 
 
 def _request(id: str, spec: SessionSpec, env: dict[str, str], *, pty: bool) -> bytes:

@@ -1,7 +1,8 @@
-"""Real SSH clients of the host with a real guest: ssh, scp, sftp, rsync, git."""
+"""Real SSH clients of the host with a real guest: ssh, scp, sftp, rsync, git; and the SSH agent of the host in it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Callable
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ccvm_tui.client import connection
+from ccvm_tui.protocol import Info
 from tests.guest.conftest import RealGuest, ccvm_tui
+from tests.ssh_agents import running_agent
 from tests.waiting import wait_until
 
 Run = Callable[..., str]
@@ -113,3 +117,49 @@ def test_the_server_ends_with_its_client(guest: RealGuest, config: str) -> None:
     client.communicate()
     wait_until(lambda: servers() == before)
     guest.run("pkill", "-f", "sleep 600")  # as with any SSH server, a program without a terminal goes on
+
+
+USE_OF_THE_AGENT = """
+cd /tmp/agent
+ssh-add -L >listed 2>&1
+ssh-add -D >/dev/null 2>&1; echo "remove $?" >log
+for name in one two; do
+    printf %s "$name" >"$name"
+    ssh-keygen -Y sign -n git -f key.pub "$name" >/dev/null 2>&1; echo "sign $?" >>log
+done
+ssh-keygen -Y check-novalidate -n git -s one.sig <one >/dev/null; echo "check $?" >>log
+printf %s "$SSH_AUTH_SOCK" >done
+"""
+
+
+async def test_a_session_uses_the_agent_of_the_host_as_far_as_the_user_confirms_it(
+    guest: RealGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_agent() as agent:
+        monkeypatch.setenv("SSH_AUTH_SOCK", agent.socket)
+        guest.sh(f"mkdir /tmp/agent; echo '{(agent.directory / 'ed25519.pub').read_text()}' >/tmp/agent/key.pub")
+        async with await connection.connect(guest.name, events=True, asks=True) as keeper:
+            options = ("--ssh-agent", "--command", "--", "sh", "-c", USE_OF_THE_AGENT)
+            session = await asyncio.to_thread(guest.open, *options)
+            answered: list[int] = []
+            async with asyncio.timeout(60):
+                async for event in keeper.events():
+                    for question in event.guest.signatures if isinstance(event, Info) else ():
+                        if question.number not in answered:
+                            assert (question.session, question.key) == (session, agent.fingerprint())
+                            await keeper.answer_signature(question.number, allow=not answered, once=True)
+                            answered.append(question.number)
+                    if len(answered) == 2:
+                        break
+            wait_until(lambda: guest.run("test", "-s", "/tmp/agent/done").returncode == 0)
+        assert guest.sh("cat /tmp/agent/listed") == agent.keys
+        log = guest.sh("cat /tmp/agent/log").split("\n")
+        assert (log[1], log[3]) == ("sign 0", "check 0")
+        assert log[0] != "remove 0"
+        assert log[2] != "sign 0"
+        assert agent.keys.count("\n") == 2
+        guest.sh('test -z "$SSH_AUTH_SOCK"')
+        # the session has ended, and its agent with it
+        listing = "export SSH_AUTH_SOCK=$(cat /tmp/agent/done); ssh-add -l"
+        assert guest.run("sh", "-c", listing).returncode == 2
+        guest.sh("rm -r /tmp/agent")

@@ -11,7 +11,7 @@ import pytest
 from ccvm_tui.config import file as config_file
 from ccvm_tui.guest import EgressInfo, GuestInfo, GuestState
 from ccvm_tui.outbound import EgressAttempt, EgressReport
-from ccvm_tui.tui.dialogs import egress_question
+from ccvm_tui.tui.dialogs import held_question
 from ccvm_tui.tui.dialogs.egress_question import EgressQuestion
 from ccvm_tui.tui.model.egress import Connections
 from ccvm_tui.tui.model.guests import Contact, Guest
@@ -78,7 +78,7 @@ async def test_the_egress_screen_shows_connections_totals_and_what_matches(drive
 async def test_a_question_is_answered_with_a_key(
     drive: Drive, home: Path, key: str, answer: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(egress_question, "PAUSE", 0.0)
+    monkeypatch.setattr(held_question, "PAUSE", 0.0)
     async with drive() as dashboard:
         keeper = with_questions(dashboard, home, "new.example:443")
         await dashboard.shows("shop wants to connect to")
@@ -102,7 +102,7 @@ async def test_a_question_that_is_over_closes_its_dialog(drive: Drive, home: Pat
 async def test_typing_does_not_answer_a_question_that_appears_meanwhile(
     drive: Drive, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(egress_question, "PAUSE", 60.0)  # keys are slower on a busy machine
+    monkeypatch.setattr(held_question, "PAUSE", 60.0)  # keys are slower on a busy machine
     async with drive() as dashboard:
         keeper = with_questions(dashboard, home, "new.example:443")
         await dashboard.shows("new.example:443")

@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agent", metavar="NAME", help='agent layer of the image, or "none"')
     parser.add_argument("--read-only", action="store_true", default=None, help="keep edits to the project in the guest")
     parser.add_argument("--writable", action="store_true", default=None, help="let the guest change the project")
+    parser.add_argument("--ssh-agent", action="store_true", help="your SSH agent for the session; you confirm each use")
     parser.add_argument("--linger", action="store_true", default=None, help="keep the guest after its last session")
     parser.epilog = "Arguments after -- are passed to the agent unchanged. Ctrl+\\ d leaves the session running."
 
@@ -55,6 +56,7 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
 def run(args: argparse.Namespace) -> int:
     """Open the session and return the exit status. Raises UserError if the arguments are invalid."""
     from ccvm_tui import config, paths, project
+    from ccvm_tui.boot.ssh_agent import agent_socket
     from ccvm_tui.cli.open_session import NewSession, open_session
     from ccvm_tui.cli.privilege import refuse_root
     from ccvm_tui.errors import UserError
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     flags |= {"linger": args.linger, "writable_cwd": _writable(args)}
     settings = config.resolve(here.path, os.environ, flags).settings
     attempt = _attempt(args)
+    ssh_agent = agent_socket(os.environ) if args.ssh_agent else ""
     default = here.name if attempt is None else project.attempt_guest(here, attempt.name)
     try:
         name = paths.check_guest_name(args.name) if args.name is not None else default
@@ -80,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
             label=args.session or "",
             detach=args.detach,
             attempt=attempt,
+            ssh_agent=ssh_agent,
         )
     )
 

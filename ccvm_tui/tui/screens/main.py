@@ -40,8 +40,8 @@ from ccvm_tui.tui.model.tree_rows import Filter, guest_row_id, project_row_id
 from ccvm_tui.tui.screens.announce import announce
 from ccvm_tui.tui.screens.attempts import Attempts
 from ccvm_tui.tui.screens.bridges import Bridges
-from ccvm_tui.tui.screens.egress_questions import EgressQuestions
 from ccvm_tui.tui.screens.guest_dialogs import GuestDialogs
+from ccvm_tui.tui.screens.questions import Questions
 from ccvm_tui.tui.screens.zoom import zoom
 from ccvm_tui.tui.terminal_io.app import host_of, terminal_app
 from ccvm_tui.tui.widgets.bars import FooterBar, HeaderBar
@@ -97,7 +97,7 @@ class MainScreen(Screen[None]):
         self._attempts = Attempts(
             self, self.model.fleet, self._subject, self.start_guest, self._open_guest, self._notify_briefly
         )
-        self._egress_questions = EgressQuestions(self)
+        self._questions = Questions(self)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed, self._host_focused = False, True
         self._host_title = ""
@@ -131,7 +131,7 @@ class MainScreen(Screen[None]):
         for change in changes:
             self._announce(change)
         self._mark_seen()
-        self._egress_questions.update(self.model.fleet.guests.values())
+        self._questions.update(self.model.fleet.guests.values())
 
     @on(MainArea.Changed)
     @on(Terminal.CopyModeToggled)
