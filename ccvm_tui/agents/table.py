@@ -256,7 +256,7 @@ OPENCODE = Agent(
     private=frozenset({"node_modules"}),
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_API_KEY"),
     additions={"plugin/ccvm.js": hooks.opencode},
-    hosts=("opencode.ai", "models.dev", "api.anthropic.com", "api.openai.com", "openrouter.ai"),
+    hosts=("opencode.ai", "models.opencode.ai", "models.dev", "api.anthropic.com", "api.openai.com", "openrouter.ai"),
     variables={"OPENCODE_DISABLE_AUTOUPDATE": "1"},
     login=logins.OPENCODE,
 )

@@ -17,7 +17,7 @@ from tests.terminals import attached
 
 pytestmark = pytest.mark.unmeasured
 
-SCREENS = {"codex": "Codex"}
+SCREENS = {"codex": "Codex", "gemini": "Gemini CLI", "opencode": "Ask anything"}
 """A text on the first screen of each agent."""
 
 
