@@ -23,7 +23,7 @@ _NAMES = {
     "tcp": "TCP",
     "scopes": "signals and abstract sockets",
 }
-"""What Landlock restricts, for people."""
+"""The restrictions of Landlock, for people."""
 
 _LANDLOCK_PARTIAL = "use a newer kernel: Linux 6.12 restricts all of this"
 

@@ -27,7 +27,7 @@ TURNED_OFF = {
     logins.KEY: "logins by subscription; and each program in the guest can read the API keys",
     logins.NONE: "all logins of the host; one that is made in a guest is lost when it stops",
 }
-"""What does not work, by the way in which guests use logins."""
+"""Limits of each way in which guests use logins."""
 
 _CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 _WIDE = 0o077

@@ -94,7 +94,7 @@ class Place:
     key: str = field(default_factory=lambda: "sk-ant-" + secrets.token_hex(20))
     token: str = field(default_factory=lambda: "sk-ant-oat01-" + secrets.token_hex(20))
     seen: set[str] = field(default_factory=set)
-    """Where the API key was seen in processes of the host while the victim's guest started."""
+    """Places of the API key in processes of the host while the victim's guest started."""
     replies: dict[str, int] = field(default_factory=dict)
     """The error numbers of the replies on the raw device, by request."""
     spoken: bool = False

@@ -1,4 +1,4 @@
-"""What protects a real guest and its host: the guest's own settings, what it does not know, and the host's processes."""
+"""The protection of a real guest and its host: the guest's own settings, what it does not know, and the host's processes."""
 
 from __future__ import annotations
 

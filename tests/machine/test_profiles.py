@@ -1,4 +1,4 @@
-"""What processes cannot do under the confinement of QEMU, of the file server and of the screen process.
+"""The confinement of QEMU, of the file server and of the screen process, tried by processes under it.
 
 A program that is confined like the process tries it, and reports what the kernel answered. The control experiment is the
 same program without confinement.
@@ -113,7 +113,7 @@ Report = tuple[dict[str, str], dict[str, str]]
 
 
 class Surroundings:
-    """What the probe tries to reach: files, sockets, and this process. It inherits an open file, its own status."""
+    """The targets of the probe: files, sockets, and this process. It inherits an open file, its own status."""
 
     def __init__(self, directory: Path) -> None:
         self.outside = directory / "outside"

@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ccvm_tui.review.comparing import Comparison, Row, Side
 
-TROUBLE = 2
-"""The exit status after an error that has no status of its own above 1."""
-
 WIDTH_MIN = 60
 """The minimum width of lines in two columns."""
 
@@ -35,13 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the comparison, and return 1 if the files differ."""
-    from ccvm_tui.errors import UserError
+    from ccvm_tui.cli.trouble import errors_above_one
 
-    try:
+    with errors_above_one():
         return _run(args)
-    except UserError as error:
-        error.exit_status = max(error.exit_status, TROUBLE)
-        raise
 
 
 def _run(args: argparse.Namespace) -> int:

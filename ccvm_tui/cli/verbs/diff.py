@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from ccvm_tui.review.hunks import Hunk
     from ccvm_tui.review.model import Change, Review
 
-TROUBLE = 2
-"""The exit status after an error that has no status of its own above 1."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
@@ -31,13 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the differences, and return 1 if there are any."""
-    from ccvm_tui.errors import UserError
+    from ccvm_tui.cli.trouble import errors_above_one
 
-    try:
+    with errors_above_one():
         return _run(args)
-    except UserError as error:
-        error.exit_status = max(error.exit_status, TROUBLE)
-        raise
 
 
 def _run(args: argparse.Namespace) -> int:
