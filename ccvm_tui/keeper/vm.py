@@ -17,13 +17,13 @@ import msgspec
 
 from ccvm_tui.agents.sanitize import KEY_ENDING
 from ccvm_tui.aio import Background
-from ccvm_tui.attempt.spec import PROJECT
 from ccvm_tui.edits import Edits
 from ccvm_tui.egress.policy import Mode
 from ccvm_tui.errors import BootError, ProtocolError, UserError
 from ccvm_tui.guest import Usage
 from ccvm_tui.image import Image, Runtime, load_image, load_runtime
 from ccvm_tui.keeper import clipboard, egress, logins, scratch
+from ccvm_tui.keeper.configuration import USER, Network, configuration
 from ccvm_tui.keeper.control import GuestAgent, Message
 from ccvm_tui.keeper.forwards import Connection, valid_ports
 from ccvm_tui.keeper.guarding import Guarding
@@ -33,7 +33,6 @@ from ccvm_tui.keeper.shares import Shares, remember_start
 from ccvm_tui.keeper.staging import Staged, messages, stage
 from ccvm_tui.keeper.statistics import with_reported
 from ccvm_tui.machine import Drive, ExitReason, Machine, MachineSpec, accel, limits, protection
-from ccvm_tui.machine.spec import WORKSPACE_TAG
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Happened, LaunchSpec, SessionSpec
 from ccvm_tui.session.channel import Transport
@@ -46,14 +45,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-USER = "dev"
-"""The name of the guest's user."""
-
 CONSOLE_TIMEOUT = 8.0
 """Seconds within which a guest on KVM must print to its console. After that it is assumed not to run at all."""
 
 HELLO_TIMEOUT = 120.0
 """Seconds from the start of the kernel to the agent's ``hello``, even if twenty guests boot under emulation."""
+
+STALL_TIMEOUT = 60.0
+"""Seconds after which a first boot without ``hello`` is given up and repeated: four times what five guests need that
+boot at the same time on two cores."""
 
 READY_TIMEOUT = 60.0
 """Seconds for the configuration of the guest, even if twenty guests boot under emulation."""
@@ -66,6 +66,8 @@ SHARE_EXIT_TIMEOUT = 1.0
 
 POWEROFF_TIMEOUT = 5.0
 """Seconds within which a guest must power off."""
+
+SLOW_HINT = "if this machine is busy, try again when it is not; `ccvm-tui doctor` checks the rest"
 
 STAGING_TIMEOUT = 30.0
 """Seconds within which the user's configuration must be read. A network file system may not answer at all."""
@@ -124,7 +126,8 @@ class VmGuest:
         for message in messages(files):
             self._agent.send(message)
         await start  # the guest can change the project as soon as it is configured
-        self._agent.send(self._configuration())
+        network = Network.GATE if self.egress is not None else Network.of(self._mode)
+        self._agent.send(configuration(self._spec, self._login.keys, self._shares.mounts, network))
         await self._wait_during_boot(self._agent.ready, READY_TIMEOUT, "the guest did not become ready")
         self._owner.begin_phase("login")
         await self._login.connection()
@@ -242,24 +245,30 @@ class VmGuest:
             await self._relaunch(replace(spec, accel="tcg"), reason, image)
 
     async def _await_hello(self, image: Image) -> None:
-        """Wait for the agent's ``hello``, and restart the guest once if its kernel panics before that.
+        """Wait for the agent's ``hello``, and restart the guest once if its kernel panics or stalls before that.
 
         A race between emulated processors sometimes makes the kernel panic (observed about once in 300 starts, on a
-        busy host). At this point the guest has no state, so nothing is lost.
+        busy host) or stop before it prints anything (observed once). The guest has no state yet, so nothing is lost.
         """
         try:
-            await self._hello()
+            await self._hello(STALL_TIMEOUT)
         except BootError as error:
             machine = self._machine
-            if machine is None or machine.exit is None or machine.exit.reason is not ExitReason.PANIC:
+            if machine is None:
+                raise
+            if machine.exit is not None and machine.exit.reason is ExitReason.PANIC:
+                problem = "panicked during boot"
+            elif machine.exit is None and not self._agent.hello.done():
+                problem = f"did not start within {STALL_TIMEOUT:.0f} s"
+            else:
                 raise
             log.warning("the first boot failed; the last lines of its console:\n%s", error.console_tail)
-            self._owner.warn("the guest's kernel panicked during boot; the guest was restarted")
+            self._owner.warn(f"the guest's kernel {problem}; the guest was restarted")
             await self._relaunch(machine.spec, self.facts.accel_reason, image)
-            await self._hello()
+            await self._hello(HELLO_TIMEOUT)
 
-    async def _hello(self) -> None:
-        await self._wait_during_boot(self._agent.hello, HELLO_TIMEOUT, "the guest's kernel did not start its agent")
+    async def _hello(self, within: float) -> None:
+        await self._wait_during_boot(self._agent.hello, within, "the guest's kernel did not start its agent")
 
     async def _relaunch(self, spec: MachineSpec, reason: str, image: Image) -> None:
         assert self._machine is not None
@@ -287,7 +296,7 @@ class VmGuest:
             if end.done():
                 raise BootError(f"the machine exited during boot: {end.result().detail}", "", self.console_tail())
             if not future.done():
-                raise BootError(f"{failure} within {within:.0f} s", "", self.console_tail())
+                raise BootError(f"{failure} within {within:.0f} s", SLOW_HINT, self.console_tail())
             error = future.exception()
             if error is None:
                 return
@@ -298,30 +307,6 @@ class VmGuest:
             raise BootError(message, hint, self.console_tail()) from error
         finally:
             end.cancel()
-
-    def _configuration(self) -> Message:
-        spec, keys = self._spec, self._login.keys
-        return {
-            "type": "configure",
-            "hostname": spec.hostname or spec.name,
-            "guest": spec.name,
-            "user": {"name": USER, "uid": os.getuid(), "gid": os.getgid(), "sudo": spec.sudo},
-            "ssh": {"host_key": keys.host_private, "authorized_key": keys.authorized},
-            "workspace": self._workspace(),
-            "mounts": self._shares.mounts,
-            "time_ns": time.time_ns(),
-            "entropy": os.urandom(64).hex(),
-            "timezone": {"name": spec.timezone.name, "data": base64.b64encode(spec.timezone.data).decode()},
-            "network": "gate" if self.egress is not None else "user" if self._mode is Mode.OPEN else "none",
-            "scratch": self._scratch is not None,
-        }
-
-    def _workspace(self) -> Message:
-        """Return the mounts of the project, which is mounted elsewhere if the guest works on a clone of it."""
-        spec = self._spec
-        if spec.attempt is not None:
-            return {"tag": WORKSPACE_TAG, "path": PROJECT, "clone": spec.project}
-        return {"tag": WORKSPACE_TAG, "path": spec.project, "local_dirs": list(spec.local_dirs)}
 
     # --- the running guest --------------------------------------------------------------------------------
 

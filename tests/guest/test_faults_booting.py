@@ -1,18 +1,22 @@
-"""A kernel that panics while a real guest starts: the first panic is retried, the second is reported."""
+"""A kernel that panics or stalls while a real guest starts: the first time the guest is restarted, then it is reported."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ccvm_tui.client import connection, spawn
 from ccvm_tui.client.ends import end_of
 from ccvm_tui.guest import GuestInfo, GuestState
 from ccvm_tui.image import Image
+from ccvm_tui.keeper import vm
+from ccvm_tui.keeper.guest_directory import GuestDirectory
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import Info, LaunchSpec
 from tests.waiting import eventually
@@ -89,3 +93,43 @@ async def test_the_error_of_a_file_server_that_does_not_start_is_reported(home: 
     end = end_of(spec.name)
     assert end is not None
     assert "the file server of the project did not start: FileNotFoundError" in end.reason
+
+
+class Owner:
+    """The owner of a guest, which stops its QEMU at the beginning of the first phase ``kernel``."""
+
+    def __init__(self) -> None:
+        self.guest: vm.VmGuest
+        self.warnings: list[str] = []
+        self.stopped = 0
+
+    def begin_phase(self, name: str) -> None:
+        if name == "kernel" and not self.stopped:
+            self.stopped = self.guest.facts.qemu_pid
+            os.kill(self.stopped, signal.SIGSTOP)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+async def test_a_guest_whose_kernel_stalls_is_started_again(
+    home: Path, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm, "STALL_TIMEOUT", 2.0)
+    project = home / "project"
+    project.mkdir()
+    spec = LaunchSpec("stalls", str(project), image=str(image.directory), memory_mib=512, cores=2)
+    paths, owner = GuestPaths(spec.name), Owner()
+    directory = GuestDirectory(paths)
+    owner.guest = guest = vm.VmGuest(spec, paths, owner)  # type: ignore[arg-type]
+    try:
+        await guest.boot()
+        assert "the guest's kernel did not start within 2 s; the guest was restarted" in owner.warnings
+        assert guest.facts.qemu_pid != owner.stopped
+    finally:
+        await guest.stop(force=True)
+        directory.release()
+    assert not psutil.pid_exists(owner.stopped)

@@ -66,16 +66,20 @@ def parse(message: dict[str, Any]) -> Settings:
         raise CannotConfigure(f"the host sent incomplete settings: {error!r}") from error
 
 
-def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Callable[[], None]) -> None:
+def apply(
+    settings: Settings,
+    disk: tuple[int, int] | None,
+    on_phase: Callable[[str], None],
+    start_login: Callable[[], None],
+) -> None:
     """Configure the guest.
 
-    ``on_phase`` is called at the start of each phase, and ``start_login`` to start the SSH server. Raises
-    CannotConfigure if a step fails.
+    ``disk`` is the result of ``scratch.start``. ``on_phase`` is called at the start of each phase, and ``start_login``
+    to start the SSH server. Raises CannotConfigure if a step fails.
     """
     user = settings.user
     machine.seed(settings.entropy)
     machine.set_clock(settings.time_ns)
-    disk = scratch.start(user.owner) if settings.scratch else None
     on_phase("user")
     account.create(user)
     login.write_settings(settings.host_key, settings.authorized_key, user.name, user.uid)
@@ -112,8 +116,11 @@ def apply(settings: Settings, on_phase: Callable[[str], None], start_login: Call
     project = settings.workspace
     directory = str(project.get("clone") or project["path"]) if project else account.HOME
     programs.configure(user, settings.guest, directory)
-    if disk is not None and (problem := scratch.problem(disk)):
-        raise CannotConfigure(f"the scratch disk could not be set up: {problem}")
+    if settings.scratch:
+        try:
+            scratch.finish(disk, user.owner)
+        except OSError as error:
+            raise CannotConfigure(f"the scratch disk could not be set up: {error}") from error
 
 
 def _set_up_network(kind: str) -> None:

@@ -38,12 +38,15 @@ class Agent:
         self._hooks = b""
         self._send_hello()
         # imported after hello, while the host prepares its answer
+        from . import scratch
         from .frames import Decoder
 
+        configured = os.path.exists(_CONFIGURED)
+        self._disk = None if configured else scratch.start()
         self._decoder = Decoder()
         # Edge-triggered, because the port reports EPOLLHUP as long as the host's side is closed.
         self._watch(control, self._read_control, select.EPOLLET)
-        if os.path.exists(_CONFIGURED):
+        if configured:
             self._watch_services()
         self._watch(oom_log := oom.open_log(), lambda: self._report_oom(oom_log))
 
@@ -113,7 +116,7 @@ class Agent:
         try:
             settings = configure.parse({**message, "files": self._files})
             self._files = []
-            configure.apply(settings, self._phase, self._start_login)
+            configure.apply(settings, self._disk, self._phase, self._start_login)
         except configure.CannotConfigure as error:
             self.send({"type": "failed", "message": str(error), "hint": error.hint})
             return

@@ -25,8 +25,8 @@ _CIPHER = b"aes-xts-plain64"
 _KEY_BYTES = 64
 _SECTOR = 512
 _BLOCK = 4096
+_ENTROPY_TIMEOUT = 10.0
 _MODULES = ("dm_crypt", "xts", "ext4")
-_DISK_TIMEOUT = 10.0
 
 # linux/dm-ioctl.h: struct dm_ioctl without its data, struct dm_target_spec, and the numbers of ioctls
 _HEADER = struct.Struct("=3I 2I I i 3I Q 128s 129s 7x")
@@ -37,8 +37,14 @@ _DEVICE = 10  # the index of the device number in _HEADER
 _SECURE = 1 << 15  # DM_SECURE_DATA_FLAG: the kernel wipes its copy of the buffer
 
 
-def start(owner: tuple[int, int]) -> tuple[int, int]:
-    """Begin to set up the disk in a process of its own, and return its pid and a pipe, for ``problem``."""
+def start() -> tuple[int, int] | None:
+    """Begin to set up the disk, if there is one, in a separate process. Returns its pid and a pipe, for ``finish``.
+
+    This needs nothing from the host, so it runs while the host prepares the configuration.
+    """
+    disk = _find()
+    if not disk:
+        return None
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
@@ -46,7 +52,7 @@ def start(owner: tuple[int, int]) -> tuple[int, int]:
         return pid, reading
     status = 1
     try:
-        set_up(owner)
+        _set_up(disk)
         status = 0
     except (OSError, ValueError) as error:
         os.write(writing, (str(error) or repr(error)).encode()[:1000])
@@ -54,19 +60,22 @@ def start(owner: tuple[int, int]) -> tuple[int, int]:
         os._exit(status)
 
 
-def problem(started: tuple[int, int]) -> str:
-    """Wait for the process of ``start``, and return an error message, or an empty string if the disk is mounted."""
+def finish(started: tuple[int, int] | None, owner: tuple[int, int]) -> None:
+    """Wait for the process of ``start``, and give the disk to ``owner``. Raises OSError if the disk is not mounted."""
+    if started is None:
+        raise OSError("the host gave this guest no disk")
     pid, reading = started
     _, status = os.waitpid(pid, 0)
     text = os.read(reading, 1000).decode("utf-8", "replace") if status else ""
     os.close(reading)
-    return text or ("its process failed" if status else "")
+    if status:
+        raise OSError(text or "its process failed")
+    os.chown(MOUNTED, *owner)
 
 
-def set_up(owner: tuple[int, int]) -> None:
-    """Encrypt, format and mount the disk, whose files belong to ``owner``. Raises OSError if a step fails."""
+def _set_up(disk: str) -> None:
+    """Encrypt, format and mount the disk. Raises OSError if a step fails."""
     run("/usr/sbin/modprobe", "-a", *_MODULES)
-    disk = _find()
     with open(f"/sys/block/{disk}/size") as file:
         sectors = int(file.read()) * 512 // _BLOCK * _BLOCK // _SECTOR
     device = _map(f"/dev/{disk}", sectors)
@@ -74,7 +83,7 @@ def set_up(owner: tuple[int, int]) -> None:
         "/usr/sbin/mke2fs", "-q", "-t", "ext4", "-m", "0", "-b", str(_BLOCK), "-G", "4096",
         # without a journal and redundant data: after a crash of the guest, the disk is worthless anyway
         "-O", "^has_journal,^resize_inode,^metadata_csum,uninit_bg,sparse_super2",
-        "-E", f"nodiscard,lazy_itable_init=1,num_backup_sb=0,packed_meta_blocks=1,root_owner={owner[0]}:{owner[1]}",
+        "-E", "nodiscard,lazy_itable_init=1,num_backup_sb=0,packed_meta_blocks=1",
         device,
     )  # fmt: skip
     os.makedirs(MOUNTED, 0o755, exist_ok=True)
@@ -86,23 +95,37 @@ def set_up(owner: tuple[int, int]) -> None:
 
 
 def _find() -> str:
-    """Return the name of the disk. Raises FileNotFoundError if it does not appear."""
-    deadline = time.monotonic() + _DISK_TIMEOUT
-    while time.monotonic() < deadline:
-        for disk in os.listdir("/sys/block"):
-            try:
-                with open(f"/sys/block/{disk}/serial") as file:
-                    if file.read().strip() == SERIAL:
-                        return disk
-            except OSError:  # not a virtio disk
-                continue
-        time.sleep(0.01)
-    raise FileNotFoundError("the host gave this guest no scratch disk")
+    """Return the name of the disk, or an empty string. The kernel has found all disks before it mounts the first."""
+    for disk in os.listdir("/sys/block"):
+        try:
+            with open(f"/sys/block/{disk}/serial") as file:
+                if file.read().strip() == SERIAL:
+                    return disk
+        except OSError:  # not a virtio disk
+            continue
+    return ""
+
+
+def _key() -> bytes:
+    """Return a new key from two sources: this kernel, which has no seed of the host yet, and the host itself."""
+    own = os.urandom(_KEY_BYTES)
+    deadline = time.monotonic() + _ENTROPY_TIMEOUT
+    while True:
+        try:
+            with open("/dev/hwrng", "rb", buffering=0) as device:
+                hosts = device.read(_KEY_BYTES)
+        except OSError:  # its module is being loaded
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+            continue
+        if len(hosts) == _KEY_BYTES:
+            return bytes(one ^ other for one, other in zip(own, hosts, strict=True))
 
 
 def _map(disk: str, sectors: int) -> str:
     """Create the encrypted device over ``disk`` with a new key, and return its path."""
-    key = os.urandom(_KEY_BYTES).hex().encode()
+    key = _key().hex().encode()
     parameters = b"%s %s 0 %s 0 2 allow_discards sector_size:%d" % (_CIPHER, key, disk.encode(), _BLOCK)
     control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
     try:
