@@ -90,6 +90,12 @@ def check_installation(prefix: Path, program: Path, environment: dict[str, str],
     assert checks["qemu"]["status"] != "fail"
     assert "ccvm-tui image build" in run("setup", "--dry-run")
     assert "usage: ccvm-tui" in run("--help")
+    # the confined processes of an installed program inherit nothing
+    show = "from ccvm_tui import processes; print(processes.environment())"
+    done = subprocess.run(
+        [prefix / "bin/python", "-c", show], cwd=home, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "{}\n", done.stderr
     (package,) = prefix.glob("lib/python3*/site-packages/ccvm_tui")
     assert (package / "py.typed").exists()
     assert (package / "image/default.toml").exists()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -137,8 +138,11 @@ class HostFile:
         )
 
     def write(self, tokens: Tokens) -> None:
-        """Replace the tokens in the file atomically. Everything else in it is kept. Raises OSError."""
-        content = self._content()
+        """Replace the tokens in the file atomically. Everything else in it is kept.
+
+        Raises OSError, also for a file that is not a JSON object: it is left unchanged.
+        """
+        content = _existing(self._path)
         member = content.get(self._subscription.member)
         content[self._subscription.member] = {
             **(member if isinstance(member, dict) else {}),
@@ -200,6 +204,20 @@ def _content(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+def _existing(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, or an empty one if there is no file. Raises OSError for anything else."""
+    try:
+        text = path.read_text()
+        parsed = json.loads(text) if text.strip() else {}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise OSError(errno.EINVAL, "the file of the login is not a JSON object, and was not changed", str(path))
+    return parsed
 
 
 def _try_flock(fd: int) -> bool:

@@ -3,13 +3,10 @@
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-import ccvm_tui
-from ccvm_tui import aio
+from ccvm_tui import aio, processes
 from ccvm_tui.errors import ProtocolError
 from ccvm_tui.screen import messages
 from ccvm_tui.screen.current_session import CurrentSession
@@ -53,21 +50,12 @@ class Child(asyncio.Protocol):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "ccvm_tui.screen",
-                    str(os.getpid()),
-                    str(self._current.fd),
+                    *processes.command("ccvm_tui.screen", str(os.getpid()), str(self._current.fd)),
                     stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=stderr,
                     pass_fds=(self._current.fd,),
-                    # The process needs the path of this package and nothing else of the keeper's environment.
-                    env={
-                        "PYTHONPATH": str(Path(ccvm_tui.__file__).parent.parent),
-                        **({"PYTHONPYCACHEPREFIX": sys.pycache_prefix} if sys.pycache_prefix else {}),
-                    },
+                    env=processes.environment(),
                     start_new_session=True,
                 )
             except OSError:

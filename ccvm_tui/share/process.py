@@ -8,13 +8,10 @@ import json
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-import ccvm_tui
-from ccvm_tui import aio
+from ccvm_tui import aio, processes
 from ccvm_tui.guard.report import Report, decode
 from ccvm_tui.share.order import ACCEPT, COUNT, LIST, REVIVE, TRUST, Order
 
@@ -94,20 +91,12 @@ class ShareServer:
                 reports=reports_end.fileno(),
             )
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "ccvm_tui.share",
-                order.encode(),
+                *processes.command("ccvm_tui.share", order.encode()),
                 stdin=control_end.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(device_end.fileno(), helper_end.fileno(), reports_end.fileno()),
-                # The process inherits nothing of the environment; it only has to find this package.
-                env={
-                    "PYTHONPATH": str(Path(ccvm_tui.__file__).parent.parent),
-                    **({"PYTHONPYCACHEPREFIX": sys.pycache_prefix} if sys.pycache_prefix else {}),
-                },
+                env=processes.environment(),
                 start_new_session=True,
                 cwd="/",
             )

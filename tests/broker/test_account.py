@@ -181,6 +181,17 @@ async def test_tokens_that_cannot_be_stored_are_used_nevertheless(
     assert len(api.refreshes) == 1
 
 
+@pytest.mark.parametrize("content", ['{"claudeAiOauth": {"accessTok', "[1]", "a note of the user\n"])
+async def test_a_file_of_another_form_is_not_replaced_by_a_new_login(api: Api, expired: Path, content: str) -> None:
+    new = Tokens("new access", "new refresh", time.time() + 3600, {})
+    expired.write_text(content)
+    assert not await account_of(api, expired).replace(new)
+    assert expired.read_text() == content
+    expired.write_text("")
+    assert await account_of(api, expired).replace(new)
+    assert tokens(expired)["accessToken"] == "new access"
+
+
 async def test_a_token_that_is_still_valid_is_used_if_the_host_does_not_answer(api: Api, expired: Path) -> None:
     valid = write_login(expired, api, expires_in=100)["claudeAiOauth"]["accessToken"]
     api.token_response = b"<html>busy</html>"
