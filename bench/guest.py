@@ -64,6 +64,14 @@ async def boot(project: Path) -> dict[str, float]:
     return {"cold boot to ready": ready, "cold boot to prompt": prompt, **phases}
 
 
+COMMITS = """
+cd "$(mktemp -d)" && git init -q .
+for number in 1 2 3 4 5 6 7 8; do
+    echo $number >file && git add file && git -c user.name=a -c user.email=b commit -qm $number
+done
+"""
+
+
 async def attach_to_first_paint(name: str) -> float:
     """Return the seconds from connecting to the first output, without a command's start."""
     start = time.perf_counter()
@@ -127,9 +135,11 @@ async def measure(runs: int) -> dict[str, list[float]]:
             for name, value in plain.items():
                 note(name, value)
             guest = listing.names()[0]
+            commits = partial(ccvm_tui, "exec", guest, "--", "sh", "-ec", COMMITS)
             for _ in range(3):
                 note("attach to first paint (protocol)", await attach_to_first_paint(guest))
                 note("attach to first paint (command)", await asyncio.to_thread(attach_command, guest))
+                note("eight commits in the guest", await asyncio.to_thread(timed, commits))
                 note("ls", await asyncio.to_thread(timed, lambda: ccvm_tui("ls")))
             for name, value in memory(guest).items():
                 note(name, value)

@@ -257,7 +257,12 @@ OPENCODE = Agent(
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_API_KEY"),
     additions={"plugin/ccvm.js": hooks.opencode},
     hosts=("opencode.ai", "models.opencode.ai", "models.dev", "api.anthropic.com", "api.openai.com", "openrouter.ai"),
-    variables={"OPENCODE_DISABLE_AUTOUPDATE": "1"},
+    variables={
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        # It waits for a package of its plugins: for 70 s with npm's defaults, if the npm registry is not reachable.
+        "npm_config_fetch_retry_mintimeout": "1000",
+        "npm_config_fetch_retry_maxtimeout": "2000",
+    },
     login=logins.OPENCODE,
 )
 

@@ -22,7 +22,7 @@ from tests.egress.gates import Way, way_out
 from tests.egress.hosts_of_tests import Names
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.attack
+pytestmark = [pytest.mark.attack, pytest.mark.unmeasured]
 
 ALLOWED, OTHER = "127.0.0.1", "127.0.0.2"
 

@@ -13,6 +13,8 @@ from tests.attempt.projects import commit, git, repository, write
 from tests.conftest import XDG, share_nothing
 from tests.guest.conftest import ccvm_tui, lasting_home, start
 
+pytestmark = pytest.mark.unmeasured
+
 IDENTITY = "git config user.name Agent; git config user.email agent@example.org"
 
 

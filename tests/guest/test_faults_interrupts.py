@@ -19,6 +19,8 @@ from tests.cli.ptys import Pty
 from tests.guest.conftest import BOOT_WITHIN, COMMAND
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.unmeasured
+
 INTERRUPTED = 130
 
 

@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 
 import psutil
+import pytest
 
 from ccvm_tui import framing, protocol
 from ccvm_tui.client.ends import End, end_of
@@ -20,6 +21,8 @@ from tests.cli.ptys import Pty
 from tests.guest.conftest import COMMAND, RealGuest, ccvm_tui
 from tests.terminals import Terminal, attached
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.unmeasured
 
 LOST = 6
 """The exit status of a client whose guest or keeper died."""

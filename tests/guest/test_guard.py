@@ -14,6 +14,8 @@ from ccvm_tui.image import Image
 from tests.guest.conftest import RealGuest, at_home, ccvm_tui, lasting_home
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.unmeasured
+
 SETUP = "git config --global user.name Me; git config --global user.email me@example.org; export GIT_EDITOR=true"
 
 

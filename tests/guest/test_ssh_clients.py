@@ -16,6 +16,8 @@ from tests.guest.conftest import RealGuest, ccvm_tui
 from tests.ssh_agents import running_agent
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.unmeasured
+
 Run = Callable[..., str]
 
 

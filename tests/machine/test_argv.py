@@ -138,7 +138,7 @@ def test_kernel_parameters_of_the_image_take_precedence() -> None:
 
 
 def test_emulated_guests_have_expensive_hardening_disabled() -> None:
-    assert {"mitigations=off", "init_on_alloc=0", "no_timer_check"} <= set(kernel_cmdline(SPEC).split())
+    assert {"mitigations=off", "init_on_alloc=0", "no_timer_check", "norandmaps"} <= set(kernel_cmdline(SPEC).split())
     assert "init_on_alloc=1" in kernel_cmdline(dataclasses.replace(SPEC, cmdline="init_on_alloc=1")).split()
 
 

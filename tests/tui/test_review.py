@@ -13,7 +13,7 @@ from ccvm_tui.tui.model.edits import Edits, Mark
 from ccvm_tui.tui.screens.review import ReviewScreen
 from tests.review.guests import EditedProject, edited_project
 from tests.tui.conftest import Drive, Driven, start_guest
-from tests.tui.test_screens import SIZES, Album
+from tests.tui.test_screens import SIZES, Album, in_each_size
 
 SOURCE = [f"line {number} of the source\n" for number in range(1, 60)]
 
@@ -133,7 +133,7 @@ async def open_review(
     await dashboard.shows("files")
 
 
-@pytest.mark.parametrize("size", SIZES)
+@in_each_size
 async def test_pictures(drive: Drive, home: Path, project: EditedProject, size: str) -> None:
     async with drive(size=SIZES[size]) as dashboard:
         album = Album(dashboard, home, size)
