@@ -12,13 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import psutil
-import pytest
 
 from ccvm_tui.client import connection
 from ccvm_tui.protocol import Info
 from tests.guest.conftest import RealGuest, Starter, ccvm_tui
-
-pytestmark = pytest.mark.unmeasured
 
 
 def own_address() -> str:

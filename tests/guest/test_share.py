@@ -21,8 +21,6 @@ from tests.guest import share_programs
 from tests.guest.conftest import COMMAND, RealGuest, Starter, at_home, lasting_home
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.unmeasured
-
 
 @pytest.fixture(scope="session")
 def share_home() -> Iterator[Path]:
