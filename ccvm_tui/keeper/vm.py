@@ -51,9 +51,9 @@ CONSOLE_TIMEOUT = 8.0
 HELLO_TIMEOUT = 120.0
 """Seconds from the start of the kernel to the agent's ``hello``, even if twenty guests boot under emulation."""
 
-STALL_TIMEOUT = 60.0
-"""Seconds after which a first boot without ``hello`` is given up and repeated: four times what five guests need that
-boot at the same time on two cores."""
+STALL_TIMEOUT = 90.0
+"""Seconds after which a first boot without ``hello`` is given up and repeated. On two cores, five guests that boot at
+the same time need 15, and twenty about 60."""
 
 READY_TIMEOUT = 60.0
 """Seconds for the configuration of the guest, even if twenty guests boot under emulation."""

@@ -108,19 +108,17 @@ def _find() -> str:
 
 def _key() -> bytes:
     """Return a new key from two sources: this kernel, which has no seed of the host yet, and the host itself."""
-    own = os.urandom(_KEY_BYTES)
+    own, hosts = os.urandom(_KEY_BYTES), b""
     deadline = time.monotonic() + _ENTROPY_TIMEOUT
-    while True:
+    while len(hosts) < _KEY_BYTES:
         try:
             with open("/dev/hwrng", "rb", buffering=0) as device:
-                hosts = device.read(_KEY_BYTES)
+                hosts += device.read(_KEY_BYTES - len(hosts))
         except OSError:  # its module is being loaded
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.005)
-            continue
-        if len(hosts) == _KEY_BYTES:
-            return bytes(one ^ other for one, other in zip(own, hosts, strict=True))
+    return bytes(one ^ other for one, other in zip(own, hosts, strict=True))
 
 
 def _map(disk: str, sectors: int) -> str:
