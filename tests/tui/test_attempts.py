@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ccvm_tui.client import listing
 from ccvm_tui.paths import GuestPaths
+from ccvm_tui.tui.screens.comparison import ComparisonScreen
 from tests.attempt.projects import commit, git, repository
 from tests.tui.conftest import Drive, Driven
 
@@ -76,3 +77,11 @@ async def test_a_project_that_is_no_repository_says_so(drive: Drive, home: Path)
         await dashboard.press("A")
         await dashboard.type("x\n")
         await dashboard.shows("is not a Git repository")
+
+
+async def test_a_comparison_that_fails_says_why(drive: Drive) -> None:
+    async with drive() as dashboard:
+        dashboard.app.push_screen(ComparisonScreen("gone-1", "gone-2"))
+        await dashboard.shows("not read")
+        await dashboard.shows("no guest 'gone-1' is running")
+        await dashboard.hides("reading …")

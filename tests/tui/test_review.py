@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ccvm_tui.client import connection
+from ccvm_tui.errors import UserError
 from ccvm_tui.guest import SessionInfo, SessionKind, TermSize
 from ccvm_tui.protocol import SessionSpec
 from ccvm_tui.review import difference
@@ -148,6 +149,26 @@ async def test_pictures(drive: Drive, home: Path, project: EditedProject, size: 
         await dashboard.press("c")
         await dashboard.shows("There is no agent")
     assert not album.different, "\n\n".join(album.different)
+
+
+async def test_the_screen_says_why_nothing_can_be_read_until_it_can(drive: Drive, project: EditedProject) -> None:
+    results: list[Edits | UserError] = [UserError("there is no snapshot", "run git init"), edits_of(project)]
+
+    async def load() -> Edits:
+        if isinstance(result := results.pop(0), UserError):
+            raise result
+        return result
+
+    async with drive() as dashboard:
+        dashboard.app.push_screen(ReviewScreen(project.name, load, list))
+        await dashboard.shows("not read")
+        await dashboard.shows("there is no snapshot")
+        await dashboard.shows("→ run git init")
+        await dashboard.hides("reading …")
+        await dashboard.hides("skip file")
+        await dashboard.press("r")
+        await dashboard.shows("files")
+        await dashboard.hides("there is no snapshot")
 
 
 async def test_chosen_changes_are_applied_and_restored(drive: Drive, project: EditedProject) -> None:

@@ -292,6 +292,11 @@ def review_hints(*, applicable: bool, applied: bool) -> list[KeyHint]:
     ]
 
 
+def unread_hints() -> list[KeyHint]:
+    """Return the keys at the bottom of the review while there is nothing to review."""
+    return [KeyHint("q", "back"), KeyHint("r", "read again"), KeyHint("u", "undo")]
+
+
 def ended_hints(*, repeatable: bool) -> list[KeyHint]:
     """Return the keys below the last screen of a session that has ended."""
     again = [KeyHint("r", "run again", RUN_AGAIN)] if repeatable else []

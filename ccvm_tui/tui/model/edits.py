@@ -49,6 +49,14 @@ class DiffRow:
     number: int = 0
 
 
+def failure_rows(message: str, hint: str) -> list[DiffRow]:
+    """Return the lines that are shown in place of a diff if the edits could not be read."""
+    return [
+        *(DiffRow("problem", line) for line in textwrap.wrap(printable(message), PROBLEM_COLUMNS)),
+        *(DiffRow("note", line) for line in textwrap.wrap(f"→ {printable(hint)}" if hint else "", PROBLEM_COLUMNS)),
+    ]
+
+
 class Edits:
     """The review of one guest's edits. Everything that can be applied is chosen at first."""
 

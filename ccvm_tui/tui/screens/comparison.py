@@ -22,7 +22,7 @@ from ccvm_tui.tui.actions.table import KeyHint
 from ccvm_tui.tui.terminal_io.app import inks_of
 from ccvm_tui.tui.terminal_io.strips import fit
 from ccvm_tui.tui.widgets.bars import FooterBar, Piece, TitleBar
-from ccvm_tui.tui.widgets.controls import start
+from ccvm_tui.tui.widgets.controls import SHOWN_ERRORS, error_text, start
 
 COUNTS = 16
 """Columns for what an attempt has done to a file."""
@@ -86,7 +86,13 @@ class ComparisonScreen(ModalScreen[None]):
         self._comparison = None
         names = " and ".join(plain(name, 60) for name in self._guests)
         self._title.show([Piece(f" {names}", "primary", True), Piece("  reading …", "muted")])
-        self._comparison = await attempts.compare(*self._guests)
+        try:
+            self._comparison = await attempts.compare(*self._guests)
+        except SHOWN_ERRORS as error:
+            self._title.show([Piece(f" {names}", "primary", True), Piece("  not read", "error")])
+            self._files.clear_options()
+            self._lines.update(error_text(error))
+            return
         self._show(self._comparison)
 
     def _show(self, comparison: Comparison) -> None:

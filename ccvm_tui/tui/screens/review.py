@@ -16,13 +16,13 @@ from textual.screen import ModalScreen
 from ccvm_tui.guest import SessionInfo
 from ccvm_tui.text import plain
 from ccvm_tui.tui.actions import review
-from ccvm_tui.tui.actions.table import review_hints
+from ccvm_tui.tui.actions.table import review_hints, unread_hints
 from ccvm_tui.tui.dialogs.comment import Comment
 from ccvm_tui.tui.dialogs.confirm import Confirm
-from ccvm_tui.tui.model.edits import Edits, Mark
+from ccvm_tui.tui.model.edits import Edits, Mark, failure_rows
 from ccvm_tui.tui.model.sessions import session_title
 from ccvm_tui.tui.widgets.bars import FooterBar, Piece, TitleBar
-from ccvm_tui.tui.widgets.controls import start
+from ccvm_tui.tui.widgets.controls import SHOWN_ERRORS, described, start
 from ccvm_tui.tui.widgets.edit_views import DiffView, FileList
 
 WIDE = 110
@@ -81,7 +81,6 @@ class ReviewScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Read the edits."""
-        self._show()
         self.action_reload()
 
     def on_resize(self) -> None:
@@ -99,7 +98,7 @@ class ReviewScreen(ModalScreen[None]):
         edits = self._edits
         if edits is None:
             self._title.show([self._heading(), Piece("  reading …", "muted")])
-            self._footer.show_keys(review_hints(applicable=False, applied=False))
+            self._footer.show_keys(unread_hints())
             return
         marks = [edits.mark(change) for change in edits.changes]
         chosen = sum(mark in (Mark.APPLY, Mark.SOME) for mark in marks)
@@ -134,8 +133,18 @@ class ReviewScreen(ModalScreen[None]):
         if change is not None and edits.hunks_of(change) is None:
             start(self, partial(self._compare, edits, edits.index), "compare", exclusive=True)
 
+    def _show_failure(self, error: Exception) -> None:
+        self._title.show([self._heading(), Piece("  not read", "error")])
+        self._diff.show(failure_rows(*described(error)), 0, frozenset(), Mark.SHOWN, other_file=True)
+
     async def _read(self) -> None:
-        edits = await self._load()
+        try:
+            edits = await self._load()
+        except SHOWN_ERRORS as error:
+            if self._edits is not None:  # the edits that were read before remain on the screen
+                raise
+            self._show_failure(error)
+            return
         if self._edits is not None:
             edits.index = min(self._edits.index, max(0, len(edits.changes) - 1))
         self._edits, self._shown = edits, ""
@@ -179,6 +188,8 @@ class ReviewScreen(ModalScreen[None]):
 
     def action_reload(self) -> None:
         """Read the edits again."""
+        if self._edits is None:
+            self._show()
         start(self, self._read, "read the edits", exclusive=True)
 
     def action_file(self, step: int) -> None:

@@ -27,13 +27,17 @@ class ActionRequested(Message):
     action: Action
 
 
+SHOWN_ERRORS = (CcvmError, OSError, TimeoutError)
+"""Errors of an action that are shown to the user. All others end the app."""
+
+
 def start(node: Widget, work: Callable[[], Awaitable[None]], name: str, *, exclusive: bool = False) -> None:
     """Run ``work`` in the background as long as ``node`` exists, and show its errors to the user."""
 
     async def guarded() -> None:
         try:
             await work()
-        except (CcvmError, OSError, TimeoutError) as error:
+        except SHOWN_ERRORS as error:
             show_error(node, error)
 
     run_in_background(node, guarded, name, group=name if exclusive else "actions", exclusive=exclusive)
@@ -58,11 +62,15 @@ def described(error: Exception) -> tuple[str, str]:
     return str(error) or type(error).__name__, ""
 
 
+def error_text(error: Exception) -> str:
+    """Return what happened, and in another line what to do about it."""
+    message, hint = described(error)
+    return plain(message, 300) + (f"\n→ {plain(hint, 200)}" if hint else "")
+
+
 def show_error(node: Widget, error: Exception) -> None:
     """Show an error to the user, with what to do about it."""
-    message, hint = described(error)
-    text = plain(message, 300) + (f"\n→ {plain(hint, 200)}" if hint else "")
-    node.notify(text, title="That did not work", severity="error", timeout=10, markup=False)
+    node.notify(error_text(error), title="That did not work", severity="error", timeout=10, markup=False)
 
 
 class LineInput(Input):
