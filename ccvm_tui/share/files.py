@@ -64,9 +64,10 @@ class Files:
         def answer() -> None:
             call.answer(self._opened(node, fd, flags, keep=keep))
 
-        if keep or seen is None or flags & os.O_TRUNC or self._tree.shadows_node(node):
+        current = keep and (not node.uncertain or node.index is not None)
+        if current or seen is None or flags & os.O_TRUNC or self._tree.shadows_node(node):
             self._caches.settled(node, answer)
-        else:  # the size that the guest has cached is outdated, and the reply to this request cannot correct it
+        else:  # the size that the guest has cached may be outdated, and the reply to this request cannot correct it
             self._caches.refresh(node, answer)
         return DEFERRED
 

@@ -86,7 +86,7 @@ class Locking:
         state = state_of(os.fstat(fd))
         if node.index is not None:
             return node.index.outdated(fd) or (node.seen is not None and state[2] != node.seen[2])
-        return node.seen is not None and state[::2] != node.seen[::2]
+        return node.seen is not None and (node.uncertain or state[::2] != node.seen[::2])
 
     def _release(self, call: Call, lock: LockRequest) -> Reply:
         """Release a lock, after writing back the guest's changes of the file, including those made through mappings."""

@@ -72,7 +72,8 @@ class Node:
     the guest's reference count. ``fd`` is the descriptor of an open directory, ``watch`` its inotify watch, each -1 for
     none. ``seen`` is the state that the guest's caches reflect, or None before the first reply with attributes.
     ``announced`` is the last state that the guest has produced itself or has received an event for. ``index`` is set
-    for a file that both sides write through mappings.
+    for a file that both sides write through mappings. ``uncertain`` is true if the guest's caches may reflect an older
+    state than ``seen``: of two replies that it receives at the same time, its kernel may ignore the newer one.
 
     ``filled`` is true if the guest may have filled pages of its cache since they were last dropped for a direct write.
     ``unlinked`` is true if the guest has removed a name of the file, or created the file without a name.
@@ -92,6 +93,7 @@ class Node:
     lookups: int = 0
     seen: State | None = None
     announced: State | None = None
+    uncertain: bool = False
     filled: bool = False
     unlinked: bool = False
     fd: int = -1

@@ -330,7 +330,7 @@ class Refresher:
             return [b"mknod", path, str(stat.S_IFMT(info.st_mode)).encode()]
         node, state = instruction.node, state_of(info)
         if node is not None:
-            if instruction.then is None and node.announced == node.seen == state:
+            if instruction.then is None and node.announced == node.seen == state and not node.uncertain:
                 return None  # the guest has been updated meanwhile, for example when it took a lock
             node.announced = state
         if instruction.kind == "attrib":
@@ -411,6 +411,8 @@ class Refresher:
             instruction.delivered = None
             self._queue.appendleft(instruction)
             return
+        if instruction.node is not None and same_content(instruction.delivered, instruction.node.seen):
+            instruction.node.uncertain = False
         instruction.finish()
         if error != b"0":
             self._retry(instruction)

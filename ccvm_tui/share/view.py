@@ -68,7 +68,10 @@ class View:
 
     def attributes(self, node: Node, info: os.stat_result) -> tuple[bytes, int]:
         """Return the encoded attributes of ``node`` and their validity in seconds."""
-        node.seen = state_of(info)
+        state = state_of(info)
+        if node.seen is not None and not same_content(node.seen, state):
+            node.uncertain = True  # an earlier reply, with the previous state, may not have been processed yet
+        node.seen = state
         if node.announced is None:
             node.announced = node.seen
         inode, links = self._tree.identity(node, info)

@@ -90,10 +90,12 @@ class Client:
     """Calls like system calls on paths below the shared directory, which raise OSError with the guest's error number.
 
     Symbolic links are not followed. Checks that Linux makes before it calls a file system are made by the client.
+    ``pid`` is the process in the guest that makes the calls.
     """
 
     def __init__(self, tree: HostTree, refresher: Refresher | None = None) -> None:
         self.tree = tree
+        self.pid = 1
         self.ring = Ring()
         self._callbacks: list[Callable[[], None]] = []
         locks = Locks(lambda: 0.0, lambda _: None)
@@ -124,7 +126,7 @@ class Client:
 
     def request(self, opcode: int, node: int, body: bytes = b"", pieces: int = 1) -> bytes:
         """Send a request, and return the reply without its header."""
-        head = fuse.IN_HEADER.pack(fuse.IN_HEADER.size + len(body), opcode, 7, node, 0, 0, 1, 0, 0)
+        head = fuse.IN_HEADER.pack(fuse.IN_HEADER.size + len(body), opcode, 7, node, 0, 0, self.pid, 0, 0)
         reply = self.raw(head + body, pieces=pieces, wait=opcode == Op.COPY_FILE_RANGE)
         assert reply is not None
         size, error, unique = fuse.OUT_HEADER.unpack_from(reply)

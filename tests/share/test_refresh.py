@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ccvm_tui.share import fuse
 from ccvm_tui.share.edits import EditsTree
 from ccvm_tui.share.host import HostTree
+from ccvm_tui.share.nodes import Node
 from ccvm_tui.share.refresh import QUEUE_MAX, Refresher
 from ccvm_tui.share.watch import Watches
-from tests.share.client import Client
+from tests.share.client import Client, header
 
 FILES = QUEUE_MAX + 1000
 PER_DIRECTORY = 100
+HELPER = 2
 
 
 class Shared:
@@ -31,10 +35,14 @@ class Shared:
         if store is not None:
             tree = EditsTree(str(path), 64, *followed, store=str(store), capacity=1 << 20)
         self.client = Client(tree, self._refresher)
-        self._refresher.receive(b"hello 1\n")
+        self._refresher.receive(b"hello %d\n" % HELPER)
 
-    def instructions(self) -> list[tuple[bytes, bytes]]:
-        """Return the operation and path of each instruction, until none is left."""
+    def instructions(self, *, overtaken: bool = False) -> list[tuple[bytes, bytes]]:
+        """Return the operation and path of each instruction, until none is left.
+
+        If they are ``overtaken``, a file is changed and looked up between the request and the completion of its
+        instruction.
+        """
         found = []
         self._refresher.handle_events(self._watches)
         while self._sent:
@@ -42,8 +50,62 @@ class Shared:
             number, operation, path, *_ = bytes(self._sent[4 : 4 + length]).split(b"\0")
             del self._sent[: 4 + length]
             found.append((operation, path))
+            if operation == b"modify":
+                self._modify(path)
+            if overtaken:
+                (self.path / os.fsdecode(path)).write_text("changed again")
+                self.client.find(path)
             self._refresher.receive(b"done %s 0\n" % number)
         return found
+
+    def _modify(self, path: bytes) -> None:
+        """Request what the kernel of the guest requests when the helper modifies a file."""
+        node: Node | None = self.client.tree.nodes.root
+        for name in path.split(b"/"):
+            node = node and node.children.get(name)
+        if node is not None:
+            self.client.pid = HELPER
+            self.client.set(node.id, times=(0, 0))
+            self.client.pid = 1
+
+    def opened(self, path: bytes) -> bool:
+        """Open a file, and return whether the request is answered before the helper completes an instruction."""
+        node = self.client.tree.nodes.root.children[path]
+        assert node is not None
+        body = fuse.OPEN_IN.pack(os.O_RDONLY, 0)
+        head = header(fuse.Op.OPEN, node.id, 40 + len(body))
+        return self.client.raw(head + body) is not None
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Shared]:
+    """A shared directory with one file, which the guest has looked up."""
+    (tmp_path / "file").write_text("one")
+    shared = Shared(tmp_path, None)
+    shared.client.find(b"file")
+    assert shared.opened(b"file")
+    yield shared
+    shared.client.close()
+
+
+def test_a_file_is_refreshed_when_it_is_opened_if_replies_with_two_states_may_have_been_processed_in_any_order(
+    small: Shared,
+) -> None:
+    """The guest's kernel ignores the attributes in a reply if it has processed another one since the request."""
+    (small.path / "file").write_text("two, and longer")
+    small.client.find(b"file")
+    assert not small.opened(b"file")
+    assert small.instructions() == [(b"modify", b"file")]
+    assert small.opened(b"file")
+    assert small.instructions() == []
+
+
+def test_a_file_is_refreshed_again_if_a_reply_overtook_the_helper(small: Shared) -> None:
+    (small.path / "file").write_text("two")
+    assert small.instructions(overtaken=True) == [(b"modify", b"file")]
+    assert not small.opened(b"file")
+    assert small.instructions() == [(b"modify", b"file")]
+    assert small.opened(b"file")
 
 
 @pytest.fixture(params=["writable", "read-only"])
