@@ -7,9 +7,8 @@ can crash the process, so only the screen process, which can be restarted, may i
 import json
 from typing import Any, Final
 
-from pyghostty._ffi import ffi, lib
-
 from ccvm_tui.errors import CcvmError
+from ccvm_tui.terminal.ghostty import ffi, lib
 
 Handle = Any
 """A GhosttyTerminal; pointers of cffi have no static type."""
@@ -149,7 +148,7 @@ def _fill_sizes(pointer: Any) -> None:
             _fill_sizes(ffi.addressof(pointer[0], name))
 
 
-# cffi cannot pass a union by value; pyghostty declares struct twins with the same calling convention.
+# The names with an S at the end are the structs that replace unions; see ``ghostty``.
 _grid_ref = ffi.cast(
     "GhosttyResult(*)(GhosttyTerminal, GhosttyPointS, GhosttyGridRef*)",
     ffi.addressof(lib, "ghostty_terminal_grid_ref"),
@@ -163,11 +162,6 @@ _tracked_set = ffi.cast(
     ffi.addressof(lib, "ghostty_tracked_grid_ref_set"),
 )
 
-ffi.cdef(
-    "typedef struct { GhosttyTerminalScrollViewportTag tag; struct { uint64_t row; uint64_t _pad; } value; }"
-    " GhosttyTerminalScrollViewportS;"
-)
-assert ffi.sizeof("GhosttyTerminalScrollViewportS") == ffi.sizeof("GhosttyTerminalScrollViewport")
 _scroll_viewport = ffi.cast(
     "void(*)(GhosttyTerminal, GhosttyTerminalScrollViewportS)", ffi.addressof(lib, "ghostty_terminal_scroll_viewport")
 )
