@@ -179,7 +179,18 @@ def victim(place: Place, image: Image, monkeypatch: pytest.MonkeyPatch, untouche
 def second(place: Place, image: Image, monkeypatch: pytest.MonkeyPatch, untouched: None) -> AttackedGuest:  # noqa: ARG001
     """A guest with an allowlist and placeholders for logins, on a PCI bus: root can use devices without drivers."""
     guest, _ = _guest(
-        place, "second", image, monkeypatch, "--machine", "q35", "--egress", "allowlist", "--memory", "512"
+        place,
+        "second",
+        image,
+        monkeypatch,
+        "--machine",
+        "q35",
+        "--egress",
+        "allowlist",
+        "--memory",
+        "512",
+        "--cores",
+        "1",
     )
     return guest
 

@@ -25,6 +25,19 @@ from tests.conftest import XDG, share_nothing, stop_all
 BOOT_WITHIN = 240
 
 
+@pytest.fixture(autouse=True)
+def one_core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give guests one core, unless a test gives them another number of cores.
+
+    The guests of two test processes that run at the same time have together no more cores than the host. If they had two
+    each, their kernels would spin while they wait for a lock whose holder the host does not run: a boot and some work take
+    1.5 times as long.
+    """
+    if "home" in request.fixturenames:
+        request.getfixturevalue("home")  # it deletes such variables
+    monkeypatch.setenv("CCVM_CORES", "1")
+
+
 @dataclass(frozen=True)
 class RealGuest:
     """A running guest, with its name and its project's directory."""
@@ -147,6 +160,21 @@ def spare(spare_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> Re
 
 
 @pytest.fixture(scope="session")
+def writable_home() -> Iterator[Path]:
+    with lasting_home() as home:
+        yield home
+
+
+@pytest.fixture
+def shared(writable_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
+    """A guest with two cores for tests of the project's directory, which is writable and empty."""
+    guest = at_home(writable_home, writable_home / "project", monkeypatch, "--cores", "2")
+    for entry in guest.project.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    return guest
+
+
+@pytest.fixture(scope="session")
 def read_only_home() -> Iterator[Path]:
     with lasting_home() as home:
         yield home
@@ -154,8 +182,8 @@ def read_only_home() -> Iterator[Path]:
 
 @pytest.fixture
 def read_only(read_only_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
-    """A guest with a read-only project, in which each test uses its own directory."""
-    return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only")
+    """A guest with two cores and a read-only project, in which each test uses its own directory."""
+    return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only", "--cores", "2")
 
 
 Starter = Callable[..., RealGuest]

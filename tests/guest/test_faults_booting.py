@@ -54,7 +54,7 @@ def broken(image: Image) -> Iterator[WithoutInitrd]:
 def spec(home: Path, broken: WithoutInitrd) -> LaunchSpec:
     project = home / "project"
     project.mkdir()
-    return LaunchSpec("panics", str(project), image=str(broken.directory), memory_mib=512, cores=2, linger=True)
+    return LaunchSpec("panics", str(project), image=str(broken.directory), memory_mib=512, cores=1, linger=True)
 
 
 async def until(keeper: connection.Keeper, condition: Callable[[GuestInfo], bool]) -> GuestInfo:
@@ -87,7 +87,7 @@ async def test_a_kernel_that_always_panics_is_reported_with_its_console(spec: La
 
 
 async def test_the_error_of_a_file_server_that_does_not_start_is_reported(home: Path, image: Image) -> None:
-    spec = LaunchSpec("shareless", str(home / "gone"), image=str(image.directory), memory_mib=512, cores=2, linger=True)
+    spec = LaunchSpec("shareless", str(home / "gone"), image=str(image.directory), memory_mib=512, cores=1, linger=True)
     assert await spawn.launch(spec)
     await eventually(lambda: not GuestPaths(spec.name).dir.exists())
     end = end_of(spec.name)
@@ -121,7 +121,7 @@ async def test_a_guest_whose_kernel_stalls_is_started_again(
     monkeypatch.setattr(vm, "STALL_TIMEOUT", 2.0)
     project = home / "project"
     project.mkdir()
-    spec = LaunchSpec("stalls", str(project), image=str(image.directory), memory_mib=512, cores=2)
+    spec = LaunchSpec("stalls", str(project), image=str(image.directory), memory_mib=512, cores=1)
     paths, owner = GuestPaths(spec.name), Owner()
     directory = GuestDirectory(paths)
     owner.guest = guest = vm.VmGuest(spec, paths, owner)  # type: ignore[arg-type]

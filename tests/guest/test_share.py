@@ -16,34 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from ccvm_tui.image import Image
 from tests.guest import share_programs
-from tests.guest.conftest import COMMAND, RealGuest, Starter, at_home, lasting_home
+from tests.guest.conftest import COMMAND, RealGuest, Starter
 from tests.waiting import wait_until
-
-
-@pytest.fixture(scope="session")
-def share_home() -> Iterator[Path]:
-    with lasting_home() as home:
-        yield home
-
-
-@pytest.fixture
-def shared(share_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
-    """A guest for these tests, with an empty, writable project."""
-    return _emptied(at_home(share_home, share_home / "project", monkeypatch))
 
 
 @pytest.fixture(params=["writable", "read-only"])
 def either(request: pytest.FixtureRequest) -> RealGuest:
     """A guest with a writable project, then one with a read-only project."""
     guest: RealGuest = request.getfixturevalue("shared" if request.param == "writable" else "read_only")
-    return guest
-
-
-def _emptied(guest: RealGuest) -> RealGuest:
-    for entry in guest.project.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     return guest
 
 

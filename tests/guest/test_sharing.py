@@ -102,7 +102,8 @@ def test_the_users_configuration_is_in_the_guest_and_secrets_are_not(
 def agent_project(home: Path, user: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001
     """A project of a user who has answered the questions of Claude Code's first start on the host.
 
-    Guests share the conversations and have an API key, whose use the user has approved on the host.
+    Guests share the conversations and have an API key, whose use the user has approved on the host. They have no network,
+    and know no API that Claude Code would wait for: with the real one's address it retries for 20 s before its main screen.
     """
     assert shutil.which("claude") or shutil.which("npm"), "the layer needs claude or npm on this machine"
     images.build(Store(), images.load_recipe(), ("claude",), lambda _: None)
@@ -114,6 +115,7 @@ def agent_project(home: Path, user: Path, image: Image, monkeypatch: pytest.Monk
     state["customApiKeyResponses"] = {"approved": [key[-20:]], "rejected": []}
     (user / ".claude.json").write_text(json.dumps(state))
     monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("CCVM_PERSIST_PROJECTS", "1")
     return project
 

@@ -111,7 +111,7 @@ async def booted(
         machine=machine,
         accel="tcg",
         memory_mib=memory,
-        cores=2,
+        cores=1,
         shares=(Share(),),
         network=network,  # type: ignore[arg-type]
         seccomp=True,
