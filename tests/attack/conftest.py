@@ -125,7 +125,7 @@ class Place:
         (self.configuration / "CLAUDE.md").write_text("Be brief.\n")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def place() -> Iterator[Place]:
     with lasting_home() as root:
         place = Place(root)

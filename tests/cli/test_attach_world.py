@@ -56,7 +56,8 @@ def messed(start: Start, on_terminal: Open, then: str = "exec cat") -> tuple[str
 
 
 def killed(start: Start, on_terminal: Open) -> Pty:
-    _, terminal = messed(start, on_terminal, "head -c 1 >/dev/null; kill -9 $$")
+    # other input: replies to the modes that report something when they are set
+    _, terminal = messed(start, on_terminal, 'until [ "$(head -c 1)" = x ]; do :; done; kill -9 $$')
     assert terminal.ended() == 137
     return terminal
 

@@ -135,7 +135,7 @@ def at_home(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, *options
     return start(project, "--linger", *options)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_home() -> Iterator[Path]:
     with lasting_home() as home:
         yield home
@@ -147,7 +147,7 @@ def guest(shared_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> R
     return at_home(shared_home, shared_home / "a project, it's «shared»", monkeypatch)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def spare_home() -> Iterator[Path]:
     with lasting_home() as home:
         yield home
@@ -159,7 +159,7 @@ def spare(spare_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> Re
     return at_home(spare_home, spare_home / "project", monkeypatch, "--memory", "512")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def writable_home() -> Iterator[Path]:
     with lasting_home() as home:
         yield home
@@ -174,7 +174,7 @@ def shared(writable_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -
     return guest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def read_only_home() -> Iterator[Path]:
     with lasting_home() as home:
         yield home

@@ -116,8 +116,8 @@ async def test_sessions_survive_a_killed_screen_process(local: Launch) -> None:
         terminal.type("echo af''ter\r")
         await terminal.until("after")
     async with attached(keeper.name) as again:
-        again.type("stty size\r")
-        await again.until("24 80")
+        again.type("until [ \"$(stty size)\" = '24 80' ]; do sleep 0.05; done; echo re''stored\r")
+        await again.until("restored")
 
 
 async def test_concurrent_launches_start_one_keeper(home: Path) -> None:
