@@ -174,8 +174,8 @@ async def test_shift_enter_in_a_terminal_that_knows_modify_other_keys_alone(home
 
 
 async def test_nothing_of_a_killed_program_stays_in_the_outer_terminal(home: Path) -> None:
-    # other input: replies to the modes that report something when they are set
-    script = f'stty raw -echo; head -c 1 >/dev/null; {MESS}; until [ "$(head -c 1)" = x ]; do :; done; kill -9 $$'
+    # the key arrives as an escape sequence that ends with "u"; modes that report something when they are set precede it
+    script = f'stty raw -echo; head -c 1 >/dev/null; {MESS}; until [ "$(head -c 1)" = u ]; do :; done; kill -9 $$'
     await start_guest(home, "messy", "sh", "-c", script, title="program", sessions=2)
     async with OuterTerminal(home, colours=DARK) as outer:
         await outer.until("2 sessions")
