@@ -30,8 +30,7 @@ def one_core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Give guests one core, unless a test gives them another number of cores.
 
     The guests of two test processes that run at the same time have together no more cores than the host. If they had two
-    each, their kernels would spin while they wait for a lock whose holder the host does not run: a boot and some work take
-    1.5 times as long.
+    each, their kernels would spin while they wait for a lock whose holder the host does not run; see ``bench/parallel.py``.
     """
     if "home" in request.fixturenames:
         request.getfixturevalue("home")  # it deletes such variables

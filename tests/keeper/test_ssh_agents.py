@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ccvm_tui.client import connection
@@ -19,6 +20,9 @@ from tests import ssh_agents
 from tests.conftest import Launch
 from tests.ssh_agents import COMMENT, RealAgent
 from tests.waiting import INTERVAL, WITHIN, eventually
+
+REQUEST_MIN = 120
+"""Fewer bytes than a request for a signature has, and more than a program writes before it."""
 
 GIT = "sign a Git commit, tag or push"
 
@@ -70,6 +74,19 @@ async def questions(keeper: Keeper, count: int = 1) -> tuple[SignatureQuestion, 
         while len(found := (await keeper.info()).signatures) != count:
             await asyncio.sleep(INTERVAL)
     return found
+
+
+async def requested(keeper: Keeper, count: int) -> None:
+    """Wait until a number of programs have requested a signature, and the keeper has handled that."""
+    process = psutil.Process((await keeper.info()).keeper_pid)
+
+    def waiting() -> bool:
+        programs = [child for child in process.children(recursive=True) if child.name() == "ssh-keygen"]
+        return len(programs) == count and all(one.io_counters().write_chars > REQUEST_MIN for one in programs)
+
+    await eventually(waiting)
+    for _ in range(5):  # the keeper handles what arrived before a question like this one in the meantime
+        await keeper.info()
 
 
 async def status(work: Path, name: str) -> str:
@@ -129,8 +146,8 @@ async def test_equal_questions_are_one(local: Launch, agent: RealAgent, work: Pa
     keeper = await local("cat", linger=True)
     async with dashboard(keeper):
         await start(keeper, agent, f"{work}/sign one & {work}/sign same & {work}/sign two & wait")
-        found = await questions(keeper, 2)
-        for question in found:
+        await requested(keeper, 3)
+        for question in await questions(keeper, 2):
             await keeper.answer_signature(question.number, allow=True, once=True)
         assert [await status(work, name) for name in ("one", "two", "same")] == ["0", "0", "0"]
 
