@@ -88,8 +88,12 @@ class Schedule(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests with guests first, since their groups take longest: the last process then ends soon after the others."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/guest/", "tests/attack/")))
+    """Run the longest files and groups first, so that the last process ends soon after the others.
+
+    These are the groups with guests, and the files with terminals, which leave the processor to the guests most of the time.
+    """
+    order = (("tests/guest/", "tests/attack/"), ("tests/tui/", "tests/fidelity/"), ("tests/image/",), ("",))
+    items.sort(key=lambda item: next(at for at, start in enumerate(order) if item.nodeid.startswith(start)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

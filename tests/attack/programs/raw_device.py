@@ -12,6 +12,7 @@ import ctypes
 import json
 import mmap
 import os
+import signal
 import struct
 import sys
 import time
@@ -103,11 +104,15 @@ class Device:
     def set(self, offset: int, kind: type[Any], value: int) -> None:
         kind.from_buffer(self._registers, self._common + offset).value = value
 
-    def start(self) -> None:
-        """Reset the device and set up its second queue, that of ordinary requests."""
+    def stop(self) -> None:
+        """Reset the device, which then reads no memory of this program any more. The kernel reuses it after the exit."""
         self.set(STATUS, U8, 0)
         while self.get(STATUS, U8):
             pass
+
+    def start(self) -> None:
+        """Reset the device and set up its second queue, that of ordinary requests."""
+        self.stop()
         self.set(STATUS, U8, ACKNOWLEDGE | DRIVER)
         for half, features in ((0, 0), (1, 1)):  # VIRTIO_F_VERSION_1
             self.set(DRIVER_FEATURE_SELECT, U32, half)
@@ -249,15 +254,19 @@ def flood(device: Device) -> None:
 
 
 def circle(device: Device) -> None:
-    """Offer a chain of descriptors without an end."""
+    """Offer a chain of descriptors without an end, and keep it until the guest ends."""
     device.offer([(device.pages[4], 40, NEXT, 1), (device.pages[4], 40, NEXT, 0)])
+    signal.pause()
 
 
 def beyond(device: Device) -> None:
-    """Offer a descriptor outside of the guest's memory."""
+    """Offer a descriptor outside of the guest's memory, and keep it until the guest ends."""
     device.offer([(1 << 45, 4096, NEXT, 1), (device.pages[6], 2048, WRITE, 0)])
+    signal.pause()
 
 
 if __name__ == "__main__":
     attack = {function.__name__: function for function in (requests, huge, flood, circle, beyond)}[sys.argv[1]]
-    attack(Device(find_device()))
+    attacked = Device(find_device())
+    attack(attacked)
+    attacked.stop()
