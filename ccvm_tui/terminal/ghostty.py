@@ -1,6 +1,6 @@
 """The interface to libghostty-vt: its C declarations, ``ffi``, and the library, ``lib``, from the package pyghostty.
 
-pyghostty parses 80 KB of C declarations in each process that imports it, which takes 150 ms and 9 MB. ``declarations``
+pyghostty parses 80 KB of C declarations in each process that imports it, which takes 150 ms and 3 MB. ``declarations``
 contains the parsed ones of one version (``python -m tools.declarations``). Those of any other version are parsed.
 """
 
