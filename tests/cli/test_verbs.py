@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ccvm_tui import claim, paths
@@ -62,6 +63,20 @@ def test_ls_imports_neither_textual_nor_asyncio() -> None:
     assert done.stdout.endswith("[]\n")
 
 
+def start_busy(start: Start, here: Path) -> str:
+    """Start a guest whose shell runs ``sleep`` as its job in the foreground, and return its name."""
+    guest = start("bash", "-c", "set -m; sleep 1000 & echo $! >job; fg")
+    wait_for_text(here / "job", "\n")
+    job = psutil.Process(int((here / "job").read_text()))
+
+    def in_foreground() -> bool:
+        fields = Path(f"/proc/{job.pid}/stat").read_text().rpartition(")")[2].split()
+        return job.name() == "sleep" and fields[5] == str(job.pid)  # the terminal's process group
+
+    wait_until(in_foreground, lambda: "sleep is not in the foreground")
+    return guest
+
+
 def test_an_idle_guest_is_stopped_without_a_question(start: Start, ccvm_tui: Run) -> None:
     guest = start("cat")
     done = ccvm_tui("stop")
@@ -73,8 +88,7 @@ def test_an_idle_guest_is_stopped_without_a_question(start: Start, ccvm_tui: Run
 
 
 def test_stop_without_a_terminal_refuses_to_lose_work(start: Start, ccvm_tui: Run, here: Path) -> None:
-    guest = start("bash", "-c", "set -m; sleep 1000 & echo $! >job; fg")
-    wait_for_text(here / "job", "\n")
+    guest = start_busy(start, here)
     refused = ccvm_tui("stop", guest)
     assert refused.returncode == 1
     assert b"s1 is running sleep" in refused.stderr
@@ -95,8 +109,7 @@ def test_the_dashboard_refuses_a_terminal_without_a_cursor(
 
 
 def test_stop_asks_for_confirmation_on_a_terminal(start: Start, on_terminal: Open, here: Path) -> None:
-    guest = start("bash", "-c", "set -m; sleep 1000 & echo $! >job; fg")
-    wait_for_text(here / "job", "\n")
+    guest = start_busy(start, here)
     no = on_terminal("stop")
     no.until("s1 is running sleep")
     no.until("[y/N]")
