@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -121,12 +122,13 @@ def lasting_home() -> Iterator[Path]:
     shutil.rmtree(root, ignore_errors=True)
 
 
-def at_home(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> RealGuest:
+def at_home(home: Path, directory: str, monkeypatch: pytest.MonkeyPatch, *options: str) -> RealGuest:
     """Return the guest of a lasting home, and boot it if it is not running."""
     for name in XDG:
         monkeypatch.setenv(name, str(home / name))
     monkeypatch.setenv("HOST_ONLY", "a value of the host's environment, which no guest has")
     share_nothing(monkeypatch)
+    project = home / directory
     if names := listing.names():
         return RealGuest(names[0], project)
     project.mkdir(exist_ok=True)
@@ -134,55 +136,41 @@ def at_home(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, *options
     return start(project, "--linger", *options)
 
 
+HomeOf = Callable[[str], Path]
+
+
 @pytest.fixture(scope="package")
-def shared_home() -> Iterator[Path]:
-    with lasting_home() as home:
-        yield home
+def home_of() -> Iterator[HomeOf]:
+    """``home_of("spare")`` is the home of a guest that several tests use, created for the first of them."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda _: stack.enter_context(lasting_home()))
 
 
 @pytest.fixture
-def guest(shared_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
+def guest(home_of: HomeOf, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """The shared guest. A test must leave it unchanged."""
-    return at_home(shared_home, shared_home / "a project, it's «shared»", monkeypatch)
-
-
-@pytest.fixture(scope="package")
-def spare_home() -> Iterator[Path]:
-    with lasting_home() as home:
-        yield home
+    return at_home(home_of("shared"), "a project, it's «shared»", monkeypatch)
 
 
 @pytest.fixture
-def spare(spare_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
+def spare(home_of: HomeOf, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest with little memory that a test may break. If it survives, the next test uses it: open new sessions."""
-    return at_home(spare_home, spare_home / "project", monkeypatch, "--memory", "512")
-
-
-@pytest.fixture(scope="package")
-def writable_home() -> Iterator[Path]:
-    with lasting_home() as home:
-        yield home
+    return at_home(home_of("spare"), "project", monkeypatch, "--memory", "512")
 
 
 @pytest.fixture
-def shared(writable_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
+def shared(home_of: HomeOf, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest with two cores for tests of the project's directory, which is writable and empty."""
-    guest = at_home(writable_home, writable_home / "project", monkeypatch, "--cores", "2")
+    guest = at_home(home_of("writable"), "project", monkeypatch, "--cores", "2")
     for entry in guest.project.iterdir():
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     return guest
 
 
-@pytest.fixture(scope="package")
-def read_only_home() -> Iterator[Path]:
-    with lasting_home() as home:
-        yield home
-
-
 @pytest.fixture
-def read_only(read_only_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
+def read_only(home_of: HomeOf, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest with two cores and a read-only project, in which each test uses its own directory."""
-    return at_home(read_only_home, read_only_home / "project", monkeypatch, "--read-only", "--cores", "2")
+    return at_home(home_of("read-only"), "project", monkeypatch, "--read-only", "--cores", "2")
 
 
 Starter = Callable[..., RealGuest]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from ccvm_tui.image import Image
-from tests.guest.conftest import RealGuest, at_home, ccvm_tui, lasting_home
+from tests.guest.conftest import HomeOf, RealGuest, at_home, ccvm_tui
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.unmeasured
@@ -19,16 +17,10 @@ pytestmark = pytest.mark.unmeasured
 SETUP = "git config --global user.name Me; git config --global user.email me@example.org; export GIT_EDITOR=true"
 
 
-@pytest.fixture(scope="session")
-def guard_home() -> Iterator[Path]:
-    with lasting_home() as home:
-        yield home
-
-
 @pytest.fixture
-def guarded(guard_home: Path, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
+def guarded(home_of: HomeOf, image: Image, monkeypatch: pytest.MonkeyPatch) -> RealGuest:  # noqa: ARG001 - it must exist
     """A guest for these tests, whose project is a repository with a commit."""
-    guest = at_home(guard_home, guard_home / "project", monkeypatch)
+    guest = at_home(home_of("guard"), "project", monkeypatch)
     if not (guest.project / ".git").exists():
         git(guest, "init", "-q", "-b", "main")
         git(guest, "add", "-A")
