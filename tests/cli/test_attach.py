@@ -72,7 +72,9 @@ def test_the_leader_in_a_paste_is_sent_to_the_program(start: Start, on_terminal:
 
 
 def test_a_new_size_is_forwarded(start: Start, on_terminal: Open) -> None:
-    start("bash", "-c", "trap 'stty size' WINCH; stty size; while :; do read -r -t 0.05; done")
+    # bash loses a signal that it receives while it runs the trap for an earlier one, so the trap does not print
+    show_new_sizes = "trap new=1 WINCH; new=1; while :; do [ ! $new ] || { new=; stty size; }; read -r -t 0.05; done"
+    start("bash", "-c", show_new_sizes)
     terminal = on_terminal("attach", cols=100, rows=30)
     terminal.until("30 100")
     terminal.resize(91, 27)

@@ -75,7 +75,6 @@ attempts = {
     "write inside": lambda: open(inside, "a"),
     "read inside": lambda: open(inside).read(),
     "inherited pipe": lambda: os.write(1, b""),
-    "thread": thread,
     "unix socket": lambda: connect(socket.AF_UNIX, socket.SOCK_STREAM, unix),
     "tcp": lambda: connect(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", tcp)),
     "udp": lambda: connect(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", udp)),
@@ -92,6 +91,7 @@ attempts = {
     "key": lambda: call("keyctl", 0, -3, 1),
     "shared memory": lambda: call("shmget", 0, 4096, 0o600),
     "limit": lambda: __import__("resource").setrlimit(7, (1 << 16, 1 << 16)),
+    "thread": thread,  # the last, since a process that still has two threads cannot enter a namespace
 }
 found = {}
 for name, attempt in attempts.items():

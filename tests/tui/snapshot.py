@@ -12,6 +12,7 @@ import string
 from pathlib import Path
 
 from rich.style import Style
+from textual._context import visible_screen_stack
 from textual.app import App
 from textual.strip import Strip
 
@@ -21,8 +22,10 @@ LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 
 
 def visible_strips(app: App[int]) -> list[Strip]:
-    """Return the lines of the current screen."""
-    return app.screen._compositor.render_strips()[: app.size.height]  # noqa: SLF001 - Textual has no public access
+    """Return the lines of the current screen, with the screens that it does not cover behind it."""
+    # Textual has no public access to a picture. A dialog that is drawn here before the app draws it needs the stack.
+    visible_screen_stack.set(app._background_screens)  # noqa: SLF001
+    return app.screen._compositor.render_strips()[: app.size.height]  # noqa: SLF001
 
 
 def picture(app: App[int], home: Path) -> str:
