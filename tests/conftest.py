@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from ccvm_tui.client import connection, listing, spawn
 from ccvm_tui.errors import CcvmError
@@ -59,7 +60,23 @@ The longest beginning counts. Groups of similar duration can run at the same tim
 
 
 class Schedule(LoadScopeScheduling):
-    """The distribution of tests among processes (``pytest -n``): those of a file, or of a group of files, to one."""
+    """The distribution of tests among processes (``pytest -n``): those of a file, or of a group of files, to one.
+
+    At most as many processes as the host has cores run groups, which have guests. Guests keep a core busy, and many other
+    tests wait most of the time, so both together use the cores best.
+    """
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        groups = set(TOGETHER.values())
+        busy = sum(
+            not all(done for name, tests in units.items() if name in groups for done in tests.values())
+            for other, units in self.assigned_work.items()
+            if other is not node
+        )
+        wanted = busy < (os.cpu_count() or 1)
+        if chosen := next((name for name in self.workqueue if (name in groups) == wanted), None):
+            self.workqueue.move_to_end(chosen, last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
