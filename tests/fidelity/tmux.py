@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import select
 import subprocess
+import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +17,9 @@ from tests.fidelity.cells import Cell, parse, trimmed
 from tests.waiting import wait_until
 
 TERM = "tmux-256color"
+
+COMMAND_WITHIN = 20.0
+"""Seconds within which tmux must answer."""
 
 _FLAGS = (
     "alternate_on", "cursor_flag", "insert_flag", "keypad_cursor_flag", "keypad_flag", "mouse_all_flag",
@@ -99,7 +105,7 @@ class Pane:
 
     def paste(self, text: str) -> None:
         """Paste text, in brackets if the program has requested them."""
-        self._server.run("load-buffer", "-b", "clip", "-", data=text)
+        self._server.load("clip", text)
         self._server.run("paste-buffer", "-p", "-r", "-d", "-b", "clip", "-t", self.id)
 
     def resize(self, size: TermSize) -> None:
@@ -143,36 +149,79 @@ class Pane:
 
 
 class Tmux:
-    """A tmux server. The programs in its panes inherit only ``environment``."""
+    """A tmux server. The programs in its panes inherit only ``environment``.
+
+    Commands go through one client in control mode, because tests run them thousands of times. It is attached to a session of
+    its own, without output.
+    """
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self.socket = directory / "tmux"
-        self._configuration = directory / "tmux.conf"
-        self._configuration.write_text(_CONFIGURATION)
+        configuration = directory / "tmux.conf"
+        configuration.write_text(_CONFIGURATION)
+        self._argv = ("tmux", "-S", str(self.socket), "-f", str(configuration))
         self._environment = dict(environment)
+        self._client = subprocess.Popen(
+            [*self._argv, "-C", "new-session", "--", "cat"],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert self._client.stdin
+        assert self._client.stdout
+        self._commands, self._replies = self._client.stdin, self._client.stdout
+        self._lines: deque[bytes] = deque([b""])  # received, of which the last one is incomplete
+        self._reply()  # that of new-session
 
     def open(self, argv: tuple[str, ...], size: TermSize, directory: Path) -> Pane:
         """Open a terminal that runs ``argv``, in a session of its own."""
         shape = ("-x", str(size.cols), "-y", str(size.rows), "-c", str(directory))
         return Pane(self, self.run("new-session", "-d", "-P", "-F", "#{pane_id}", *shape, "--", *argv).strip())
 
-    def run(self, *arguments: str, data: str | None = None) -> str:
+    def run(self, *arguments: str) -> str:
         """Run a tmux command, or several separated by ";", and return the output."""
-        done = subprocess.run(
-            ["tmux", "-S", self.socket, "-f", self._configuration, *arguments],
-            env=self._environment,
-            input=data,
-            stdin=subprocess.DEVNULL if data is None else None,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=20,
-        )
-        assert done.returncode == 0, f"tmux {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
+        assert not any("\n" in argument for argument in arguments), "a line is one command"
+        line = " ".join(";" if argument == ";" else _quoted(argument) for argument in arguments)
+        self._commands.write(line.encode(errors="surrogateescape") + b"\n")
+        self._commands.flush()
+        return "".join(self._reply() for _ in range(1 + arguments.count(";")))
+
+    def load(self, buffer: str, data: str) -> None:
+        """Store data, which may have several lines, in a buffer."""
+        command = [*self._argv, "load-buffer", "-b", buffer, "-"]
+        subprocess.run(command, env=self._environment, input=data.encode(), check=True, timeout=COMMAND_WITHIN)
 
     def close(self) -> None:
-        subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True)
+        subprocess.run([*self._argv, "kill-server"], capture_output=True)
+        self._client.communicate()
+
+    def _reply(self) -> str:
+        """Return the output of the next command. Notifications, which come between the outputs, are ignored."""
+        while not (line := self._line()).startswith(b"%begin "):
+            assert not line.startswith(b"%exit"), f"the tmux server has ended: {line!r}"
+        ends = {b"%end" + line.removeprefix(b"%begin"): False, b"%error" + line.removeprefix(b"%begin"): True}
+        output = b""
+        while (line := self._line()) not in ends:
+            output += line
+        text = output.decode(errors="surrogateescape")
+        assert not ends[line], f"tmux: {text}"
+        return text
+
+    def _line(self) -> bytes:
+        deadline = time.monotonic() + COMMAND_WITHIN
+        while len(self._lines) == 1:
+            readable, _, _ = select.select([self._replies], [], [], max(deadline - time.monotonic(), 0))
+            assert readable, "tmux does not answer"
+            data = os.read(self._replies.fileno(), 1 << 16)
+            assert data, f"the client of tmux has ended: {self._lines}"
+            self._lines.extend((self._lines.pop() + data).split(b"\n"))
+        return self._lines.popleft() + b"\n"
+
+
+def _quoted(argument: str) -> str:
+    """Quote an argument for tmux, which interprets nothing between single quotes."""
+    return "'" + argument.replace("'", "'\\''") + "'"
 
 
 def environment(home: Path) -> dict[str, str]:
