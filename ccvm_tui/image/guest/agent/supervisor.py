@@ -229,6 +229,8 @@ class Supervisor:
         except OSError:
             self._disconnect()
             return
+        if self._finished():  # the caller has the status: if it disconnects now, nothing is killed
+            return
         try:
             data = os.read(self._connection, _CHUNK)
         except BlockingIOError:
