@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ccvm_tui.client import connection
-from ccvm_tui.protocol import Data, Exited, Signal
+from ccvm_tui.protocol import INPUT_WINDOW, Data, Exited, Signal
 
 WITHIN = 60.0
 
@@ -39,9 +41,9 @@ class Running:
                 assert await self._receive() is None, self.printed
         return self.printed[1].splitlines()
 
-    async def ended(self) -> int:
+    async def ended(self, within: float = WITHIN) -> int:
         """Wait for the program to end, and return its status, or -1 if the connection to the guest was lost."""
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(within):
             while True:
                 if (exited := await self._receive()) is not None:
                     return exited.status
@@ -60,9 +62,21 @@ async def running(guest: str, *argv: str, env: Mapping[str, str] | None = None) 
         yield Running(stream)
 
 
-async def ran(guest: str, *argv: str, env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
-    """Run a program with an empty input, and return its status, standard output and standard error."""
+async def ran(
+    guest: str, *argv: str, env: Mapping[str, str] | None = None, data: bytes = b"", within: float = WITHIN
+) -> tuple[int, bytes, bytes]:
+    """Run a program with the input ``data``, and return its status, standard output and standard error."""
+    assert len(data) < INPUT_WINDOW
     async with running(guest, *argv, env=env) as program:
+        if data:
+            program.type(data)
         program.type(b"")
-        status = await program.ended()
+        status = await program.ended(within)
         return status, program.printed[1], program.printed[2]
+
+
+def completed(guest: str, *argv: str, data: bytes = b"", within: float = WITHIN) -> subprocess.CompletedProcess[bytes]:
+    """Run a program as ``ran`` does, and block until it has ended. It has its own event loop, so coroutines can call it."""
+    with ThreadPoolExecutor(1) as thread:
+        status, output, errors = thread.submit(asyncio.run, ran(guest, *argv, data=data, within=within)).result()
+    return subprocess.CompletedProcess(argv, status, output, errors)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import secrets
 import shlex
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,6 @@ from ccvm_tui.project.directory import guest_name
 from tests.attack.searching import Watch
 from tests.conftest import XDG, share_nothing
 from tests.guest.conftest import RealGuest, lasting_home, start
-from tests.programs import running
 from tests.share.client import snapshot
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -38,19 +35,6 @@ RSS_GROWTH_MAX = 96 << 20
 @dataclass(frozen=True)
 class AttackedGuest(RealGuest):
     """A guest in which an attacker is root."""
-
-    def run(self, *argv: str, data: bytes = b"", within: float = 60) -> subprocess.CompletedProcess[bytes]:
-        """Run a program in the guest, without a process of the command line."""
-
-        async def run() -> tuple[int, bytes, bytes]:
-            async with asyncio.timeout(within):
-                async with running(self.name, *argv) as program:
-                    program.type(data)
-                    program.type(b"")
-                    status = await program.ended()
-                    return status, program.printed[1], program.printed[2]
-
-        return subprocess.CompletedProcess(argv, *asyncio.run(run()))
 
     def root(self, script: str, *arguments: str, within: float = 60) -> str:
         """Run a shell script as root, which must succeed, and return its output."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from ccvm_tui.guest import TermSize
@@ -15,22 +17,32 @@ pytestmark = pytest.mark.unmeasured
 
 SMALL, MIDDLE, LARGE = TermSize(40, 12), TermSize(80, 24), TermSize(100, 30)
 
-Rows = tuple[tuple[Cell, ...], ...]
+Part = tuple[tuple[tuple[Cell, ...], ...], tuple[int, int]]
+"""Rows and the cursor in them."""
 
 
-def part(screen: Screen, top: int, size: TermSize) -> Rows:
-    """Return the part of a screen from row ``top`` that fits a size. All characters must be one cell wide."""
-    return trimmed([row[: size.cols] for row in screen.rows[top : top + size.rows]])
+def whole(screen: Screen) -> Part:
+    return screen.rows, screen.cursor
 
 
-def shows(terminal: Attached, rows: Rows, cursor: tuple[int, int]) -> None:
+def lowest(screen: Screen) -> Part:
+    """Return the part of a screen that fits ``SMALL``, with the cursor in the last row. All characters must be one cell wide."""
+    x, y = screen.cursor
+    top = y - SMALL.rows + 1
+    return trimmed([row[: SMALL.cols] for row in screen.rows[top : y + 1]]), (x, SMALL.rows - 1)
+
+
+def shows(window: Attached, leader: Attached, part: Callable[[Screen], Part] = whole) -> None:
+    """Wait until the window shows that part of what the leader shows."""
+
     def equal() -> bool:
-        screen = terminal.look()
-        return screen.rows == rows and screen.cursor == cursor
+        return whole(window.look()) == part(leader.look())
 
-    wait_until(
-        equal, lambda: f"expected cursor {cursor} and other rows, got {terminal.look().cursor}:\n{terminal.look().text}"
-    )
+    def message() -> str:
+        found, wanted = window.look(), leader.look()
+        return f"cursor {found.cursor}:\n{found.text}\nbut the leader shows: cursor {wanted.cursor}:\n{wanted.text}"
+
+    wait_until(equal, message)
 
 
 def test_a_window_shows_what_fits_and_follows_the_cursor(local: LocalSetup) -> None:
@@ -39,10 +51,9 @@ def test_a_window_shows_what_fits_and_follows_the_cursor(local: LocalSetup) -> N
     for terminal in (small, large, leader):
         terminal.pane.until("$")
     leader.pane.type("clear; seq 14; python3 programs/colours.py\r")
-    screen = leader.pane.until("what comes next")
-    shows(large, screen.rows, screen.cursor)
-    x, y = screen.cursor
-    shows(small, part(screen, y - SMALL.rows + 1, SMALL), (x, SMALL.rows - 1))
+    leader.pane.until("what comes next $")
+    shows(large, leader)
+    shows(small, leader, lowest)
 
 
 def test_typing_in_a_window_makes_its_terminal_the_leader(local: LocalSetup) -> None:
@@ -57,7 +68,7 @@ def test_typing_in_a_window_makes_its_terminal_the_leader(local: LocalSetup) -> 
     small.pane.type("Gzt")
     screen = small.pane.until("22,")
     assert len(screen.rows) == SMALL.rows
-    shows(leader, screen.rows, screen.cursor)
+    shows(leader, small)
     leader.pane.type("\x0c")
     wait_until(lambda: len(leader.look().rows) == MIDDLE.rows, lambda: f"the leader shows\n{leader.look().text}")
     leader.pane.type("k")

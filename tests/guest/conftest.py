@@ -22,6 +22,7 @@ from ccvm_tui.client import listing
 from ccvm_tui.image import Image
 from ccvm_tui.paths import GuestPaths
 from tests.conftest import XDG, share_nothing, stop_all
+from tests.programs import completed
 
 BOOT_WITHIN = 240
 
@@ -46,8 +47,12 @@ class RealGuest:
     project: Path
 
     def run(self, *argv: str, data: bytes = b"", within: float = 60) -> subprocess.CompletedProcess[bytes]:
+        """Run a program in the guest, without a process of the command line."""
+        return completed(self.name, *argv, data=data, within=within)
+
+    def exec(self, *argv: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run a program in the guest with ``ccvm-tui exec``."""
-        return ccvm_tui("exec", self.name, "--", *argv, data=data, within=within)
+        return ccvm_tui("exec", self.name, "--", *argv, data=data)
 
     def sh(self, script: str, within: float = 60) -> str:
         """Run a shell script in the guest, which must succeed, and return its output."""

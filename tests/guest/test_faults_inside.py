@@ -35,7 +35,7 @@ async def test_a_lost_connection_ends_sessions_with_a_reason_and_is_reestablishe
     session = spare.open()
     async with attached(spare.name, session) as terminal:
         await at_prompt(terminal)
-        killing = spare.run("sudo", "pkill", "-9", "sshd")
+        killing = spare.exec("sudo", "pkill", "-9", "sshd")
         assert killing.returncode == 6
         assert b"the connection to the guest was lost" in killing.stderr
         exited = await terminal.ended()

@@ -118,13 +118,13 @@ def test_orphans_are_reaped(guest: RealGuest) -> None:
 
 def test_exec_is_binary_safe_and_passes_the_status(guest: RealGuest) -> None:
     data = bytes(range(256)) * 2000
-    result = guest.run("sh", "-c", "cat; echo oops >&2; exit 42", data=data)
+    result = guest.exec("sh", "-c", "cat; echo oops >&2; exit 42", data=data)
     assert (result.stdout, result.stderr, result.returncode) == (data, b"oops\n", 42)
 
 
 @pytest.mark.parametrize("word", ["", "a b", "it's", '"', "$HOME", "*", "--", "ünïcode", "a\nb", "\\"])
 def test_arguments_arrive_byte_for_byte(guest: RealGuest, word: str) -> None:
-    result = guest.run("printf", "%s|", word, "end")
+    result = guest.exec("printf", "%s|", word, "end")
     assert result.stdout.decode() == f"{word}|end|"
 
 
