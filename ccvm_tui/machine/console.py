@@ -45,10 +45,14 @@ class BoundedLog:
             self._file = path.open("wb", buffering=0)
 
     def write(self, data: bytes) -> None:
-        """Append ``data``. A failure to write the file is logged once and otherwise ignored."""
+        """Append ``data``, or its end if it is longer than a file may be.
+
+        A failure to write the file is logged once and otherwise ignored.
+        """
         self._tail += data
         if len(self._tail) > 2 * self._tail_limit:
             del self._tail[: -self._tail_limit]
+        data = data[-self._limit :]
         try:
             if self._written + len(data) > self._limit:
                 self._rotate()

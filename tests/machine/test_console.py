@@ -22,6 +22,15 @@ def test_a_log_has_at_most_two_files(tmp_path: Path) -> None:
     log.close()
 
 
+def test_of_data_that_exceed_the_limit_the_end_is_kept(tmp_path: Path) -> None:
+    log = BoundedLog(tmp_path / "log", limit=100)
+    log.write(b"first\n")
+    log.write(bytes(range(250)))
+    assert (tmp_path / "log").read_bytes() == bytes(range(150, 250))
+    assert (tmp_path / "log.1").read_bytes() == b"first\n"
+    log.close()
+
+
 def test_a_new_log_replaces_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("old")
     (tmp_path / "log.1").write_text("older")
