@@ -31,7 +31,7 @@ def is_placeholder(text: str) -> bool:
 
 
 class NoCredential(Exception):
-    """There is no credential at the moment. The text tells the user what to do."""
+    """There is no credential at the moment. The text says what the user can do."""
 
 
 class Source(Protocol):

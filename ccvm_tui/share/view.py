@@ -176,7 +176,7 @@ class View:
         return node is not None and info is not None and node.is_of(info)
 
     def is_removed(self, directory: Node) -> bool:
-        """Whether ``directory`` is no longer where the guest takes it to be."""
+        """Return whether ``directory`` is no longer where the guest takes it to be."""
         return directory.parent is not None and not self.is_current(directory.parent, directory.name)
 
     def drop(self, number: int, lookups: int) -> None:

@@ -2,7 +2,7 @@
 
 ===========  ================================================================
 ``wire``     the messages that guests may use, as pure functions
-``purpose``  what a signature is for, as far as the signed data tell it
+``purpose``  what a signature is for, as far as the signed data show it
 ``agent``    the filter between a guest and the agent
 ===========  ================================================================
 """

@@ -1,4 +1,4 @@
-"""The purpose of a signature, as far as the data that are to be signed tell it."""
+"""The purpose of a signature, as far as the data that are to be signed show it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_names_that_do_not_exist_take_a_bounded_amount_of_memory(
 
     lookups(3000)
     assert sum(len(client.tree.nodes[directory].children) for directory in directories) <= 1000
-    # what is not recorded must not be cached, because the guest would not be told that it was created
+    # what is not recorded must not be cached, because the guest would not be notified when it is created
     assert lookups(3000)[2500:] == [0] * 500
 
 

@@ -93,7 +93,7 @@ async def test_hosts_without_proxy_are_reached_directly(tmp_path: Path) -> None:
         assert proxy.heads == []
 
 
-async def test_the_proxys_refusal_is_told(tmp_path: Path) -> None:
+async def test_the_proxys_refusal_is_reported(tmp_path: Path) -> None:
     async with behind_proxy(tmp_path) as (out, proxy):
         proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
         received = await send(out, b"CONNECT outside.example:443 HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -105,10 +105,10 @@ async def test_the_page_of_the_gates_proxy_lists_refusals(tmp_path: Path) -> Non
         page = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:3128\r\n\r\n"
         assert b"No connection of this guest has been refused" in await send(out, page)
         await send(out, b"CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: x\r\n\r\n")
-        told = await send(out, page)
-        assert told.startswith(b"HTTP/1.1 200 ")
-        assert b"its address 10.0.0.1 is private" in told
-        assert f"ccvm-tui egress {GUEST} --allow 10.0.0.1:443".encode() in told
+        reply = await send(out, page)
+        assert reply.startswith(b"HTTP/1.1 200 ")
+        assert b"its address 10.0.0.1 is private" in reply
+        assert f"ccvm-tui egress {GUEST} --allow 10.0.0.1:443".encode() in reply
 
 
 @pytest.mark.parametrize(

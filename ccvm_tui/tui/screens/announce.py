@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from textual.screen import Screen
-
 from ccvm_tui.config import Settings
 from ccvm_tui.text import plain
 from ccvm_tui.tui.model import attention
 from ccvm_tui.tui.model.model import Model
 from ccvm_tui.tui.model.sessions import session_title
-from ccvm_tui.tui.terminal_io.app import host_of
+from ccvm_tui.tui.terminal_io.app import TerminalApp
 
 
-def announce(screen: Screen[None], change: attention.Change, model: Model, settings: Settings) -> None:
+def announce(app: TerminalApp, change: attention.Change, model: Model, settings: Settings) -> None:
     """Notify the user of a session that needs them, unless it is muted."""
     if model.is_muted(change.key):
         return
     title = f"{session_title(model.sessions[change.key])} · {change.key.guest}"
-    screen.notify(plain(change.text, 200), title=plain(title, 80), timeout=6, markup=False)
+    app.notify(plain(change.text, 200), title=plain(title, 80), timeout=6, markup=False)
     if model.settings_of(change.key.guest, settings).notifications:
-        host_of(screen).write(attention.notification(title, change.text))
+        app.host.write(attention.notification(title, change.text))

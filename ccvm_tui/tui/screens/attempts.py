@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from textual.screen import Screen
+from textual.app import App
 
 from ccvm_tui import project as projects
 from ccvm_tui.guest import SessionKind
@@ -29,14 +30,14 @@ class Attempts:
 
     def __init__(
         self,
-        screen: Screen[None],
+        app: App[Any],
         fleet: Fleet,
         subject: Callable[[], Subject],
         start_guest: Callable[[str, SessionKind, str], bool],
         open_guest: Callable[[Guest], None],
         notify: Callable[[str], None],
     ) -> None:
-        self._screen = screen
+        self._app = app
         self._fleet = fleet
         self._subject = subject
         self._start_guest = start_guest
@@ -46,11 +47,11 @@ class Attempts:
     def action_attempt(self) -> None:
         """Let the user name a new attempt of the selected project, and start its guest."""
         if project := self._subject().project:
-            self._screen.app.push_screen(NewAttempt(Path(project).name), partial(self._start, project))
+            self._app.push_screen(NewAttempt(Path(project).name), partial(self._start, project))
 
     def _start(self, project: str, name: str | None) -> None:
         if name is not None:
-            start(self._screen, partial(self._start_or_open, project, name), "attempt")
+            start(self._app, partial(self._start_or_open, project, name), "attempt")
 
     async def _start_or_open(self, project: str, name: str) -> None:
         guest = self._fleet.guests.get(projects.attempt_guest(projects.resolve(project), name))
@@ -66,10 +67,10 @@ class Attempts:
             self._notify("Select an attempt: A starts one")
         else:
             self._notify(f"Fetching from {guest.name} …")
-            start(self._screen, partial(self._fetch, guest.name), f"fetch {guest.name}")
+            start(self._app, partial(self._fetch, guest.name), f"fetch {guest.name}")
 
     async def _fetch(self, guest: str) -> None:
-        self._screen.notify(await attempts.fetch(guest), title=f"Fetched from {guest}", timeout=10, markup=False)
+        self._app.notify(await attempts.fetch(guest), title=f"Fetched from {guest}", timeout=10, markup=False)
 
     def action_compare(self) -> None:
         """Show the selected attempt beside another one of the project, which the user chooses if there are several."""
@@ -83,8 +84,8 @@ class Attempts:
         if len(others) == 1:
             self._compare(one, others[0])
         else:
-            self._screen.app.push_screen(OtherAttempt(others), partial(self._compare, one))
+            self._app.push_screen(OtherAttempt(others), partial(self._compare, one))
 
     def _compare(self, one: Guest, other: Guest | None) -> None:
         if other is not None:
-            self._screen.app.push_screen(ComparisonScreen(one.name, other.name))
+            self._app.push_screen(ComparisonScreen(one.name, other.name))

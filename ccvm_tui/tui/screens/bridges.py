@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
-from textual.screen import Screen
+from textual.app import App
 
 from ccvm_tui.protocol import Happened
 from ccvm_tui.tui.actions import bridges
@@ -25,13 +26,13 @@ class Bridges:
 
     def __init__(
         self,
-        screen: Screen[None],
+        app: App[Any],
         fleet: Fleet,
         subject: Callable[[], Subject],
         notify: Callable[[str], None],
         copy: Callable[[bytes], Awaitable[bool]],
     ) -> None:
-        self._screen = screen
+        self._app = app
         self._fleet = fleet
         self._subject = subject
         self._notify = notify
@@ -40,19 +41,19 @@ class Bridges:
     def offered(self, guest: str, event: Happened, key: str) -> None:
         """Notify the user of a page that a program wants to open."""
         address = event.text.rpartition(" ")[2]
-        self._screen.notify(bridges.offer_text(guest, address, key), timeout=10, markup=False)
+        self._app.notify(bridges.offer_text(guest, address, key), timeout=10, markup=False)
 
     def action_ports(self) -> None:
         """Let the user choose a port of the selected guest."""
         if (guest := self._subject().guest) is not None:
-            start(self._screen, partial(self._show_ports, guest.name), f"ports {guest.name}")
+            start(self._app, partial(self._show_ports, guest.name), f"ports {guest.name}")
 
     async def _show_ports(self, guest: str) -> None:
         found = await bridges.ports(self._fleet, guest)
         if not found:
             self._notify("No program of the guest listens on a port")
             return
-        chosen: Port | None = await self._screen.app.push_screen_wait(Ports(found))
+        chosen: Port | None = await self._app.push_screen_wait(Ports(found))
         if chosen is not None:
             await bridges.forward_or_remove(self._fleet, guest, chosen, self._notify)
 
@@ -60,13 +61,13 @@ class Bridges:
         """Ask the user about the newest page that the selected guest offers."""
         if (guest := self._subject().guest) is not None and guest.info is not None:
             work = partial(bridges.answer_offer, self._fleet, guest.info, self._ask, self._notify, self._copy_address)
-            start(self._screen, work, f"page {guest.name}")
+            start(self._app, work, f"page {guest.name}")
 
     async def _ask(self, question: str, lines: Sequence[str], yes: str) -> bool:
-        return await self._screen.app.push_screen_wait(Confirm(question, lines, yes)) is True
+        return await self._app.push_screen_wait(Confirm(question, lines, yes)) is True
 
     def _copy_address(self, address: bytes) -> None:
-        start(self._screen, partial(self._copy_quietly, address), "copy address")
+        start(self._app, partial(self._copy_quietly, address), "copy address")
 
     async def _copy_quietly(self, address: bytes) -> None:
         await self._copy(address)

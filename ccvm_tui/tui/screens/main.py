@@ -92,12 +92,12 @@ class MainScreen(Screen[None]):
             self._clipboard,
             self._notify_briefly,
         )
-        self._bridges = Bridges(self, self.model.fleet, self._subject, self._notify_briefly, self._clipboard.copy)
-        self._guest_dialogs = GuestDialogs(self, self.model.fleet, self._subject, self._notify_briefly)
+        self._bridges = Bridges(self.app, self.model.fleet, self._subject, self._notify_briefly, self._clipboard.copy)
+        self._guest_dialogs = GuestDialogs(self.app, self.model.fleet, self._subject, self._notify_briefly)
         self._attempts = Attempts(
-            self, self.model.fleet, self._subject, self.start_guest, self._open_guest, self._notify_briefly
+            self.app, self.model.fleet, self._subject, self.start_guest, self._open_guest, self._notify_briefly
         )
-        self._questions = Questions(self)
+        self._questions = Questions(self.app)
         self._methods = {action.name: self._method_of(action) for action in ACTIONS}
         self._composed, self._host_focused = False, True
         self._host_title = ""
@@ -190,7 +190,7 @@ class MainScreen(Screen[None]):
     def _announce(self, change: attention.Change) -> None:
         """Notify the user of a session that needs them, unless they are looking at it."""
         if change.key != self.main_area.focused_session or not self._host_focused:
-            announce(self, change, self.model, self.settings)
+            announce(terminal_app(self), change, self.model, self.settings)
 
     def _mark_seen(self) -> None:
         """Report to the keeper that the user has seen why the focused session needs them."""
@@ -439,7 +439,8 @@ class MainScreen(Screen[None]):
         """Give the host terminal to the selected session until it detaches."""
         key = self._subject().session or self.model.selection.current
         if key is not None and self.main_area.ended_pane is None:
-            start(self, partial(zoom, self, self.model.fleet, key, self.open_session), "zoom", exclusive=True)
+            work = partial(zoom, terminal_app(self), self.model.fleet, key, self.open_session)
+            start(self, work, "zoom", exclusive=True)
 
     def action_settings(self) -> None:
         """Show the settings of the selected project."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from textual.screen import Screen
+from textual.app import App
 
 from ccvm_tui.client.connection import Keeper
 from ccvm_tui.config.edit import add_to_project
@@ -39,10 +39,10 @@ class _Question(Generic[Decision]):
 
 
 class Questions:
-    """Shows a dialog on ``screen`` for each open question, and sends the answers to the keepers."""
+    """Shows a dialog in ``app`` for each open question, and sends the answers to the keepers."""
 
-    def __init__(self, screen: Screen[None]) -> None:
-        self._screen = screen
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
         self._shown: tuple[Key, DialogScreen[Any]] | None = None
         self._left: set[Key] = set()
         """Questions that the user has left without an answer, or has just answered."""
@@ -60,7 +60,7 @@ class Questions:
             if key not in self._left:
                 dialog = question.dialog()
                 self._shown = key, dialog
-                start(self._screen, partial(self._ask, question, dialog), f"question of {key[0]}")
+                start(self._app, partial(self._ask, question, dialog), f"question of {key[0]}")
                 return
 
     def _of(self, guest: Guest) -> Iterator[_Question[Any]]:
@@ -86,7 +86,7 @@ class Questions:
 
     async def _ask(self, question: _Question[Any], dialog: DialogScreen[Any]) -> None:
         try:
-            decision = await self._screen.app.push_screen_wait(dialog)
+            decision = await self._app.push_screen_wait(dialog)
         finally:
             self._shown = None
         if decision is None or question.unique:
@@ -102,7 +102,7 @@ class Questions:
         await keeper.answer_egress(target, allow=not refused, once=once)
         if decision is egress_question.Decision.PROJECT:
             path = add_to_project(project, "egress_allowlist", (target,))
-            self._screen.notify(f"Added to {path}", timeout=4, markup=False)
+            self._app.notify(f"Added to {path}", timeout=4, markup=False)
 
 
 async def _answer_signature(keeper: Keeper, question: SignatureQuestion, decision: signature_question.Decision) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from rich.text import Text
 from textual import events
+from textual.app import App
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.widget import Widget
@@ -31,7 +32,7 @@ SHOWN_ERRORS = (CcvmError, OSError, TimeoutError)
 """Errors of an action that are shown to the user. All others end the app."""
 
 
-def start(node: Widget, work: Callable[[], Awaitable[None]], name: str, *, exclusive: bool = False) -> None:
+def start(node: Widget | App[Any], work: Callable[[], Awaitable[None]], name: str, *, exclusive: bool = False) -> None:
     """Run ``work`` in the background as long as ``node`` exists, and show its errors to the user."""
 
     async def guarded() -> None:
@@ -68,7 +69,7 @@ def error_text(error: Exception) -> str:
     return plain(message, 300) + (f"\n→ {plain(hint, 200)}" if hint else "")
 
 
-def show_error(node: Widget, error: Exception) -> None:
+def show_error(node: Widget | App[Any], error: Exception) -> None:
     """Show an error to the user, with what to do about it."""
     node.notify(error_text(error), title="That did not work", severity="error", timeout=10, markup=False)
 

@@ -64,7 +64,7 @@ class TunnelError(Exception):
 class Destination:
     """The destination of a stream: the ``name`` or address that a program connected to, and the port.
 
-    If ``proxy`` is true, the program talks to a proxy instead: the destination is in its request, and ``name`` is
+    If ``proxy`` is true, the program connects to a proxy instead: the destination is in its request, and ``name`` is
     empty. ``session`` is the program's session as far as the guest knows it: letters and digits, or empty.
     """
 
