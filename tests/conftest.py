@@ -18,11 +18,12 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from ccvm_tui.client import connection, listing, spawn
-from ccvm_tui.errors import CcvmError
+from ccvm_tui.errors import CcvmError, NoSuchGuest
 from ccvm_tui.guest import SessionKind
 from ccvm_tui.image import NO_LAYER, Image, Runtime, Store, build, load_recipe
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 from tests import process_coverage
+from tests.waiting import wait_until
 
 # There is no deadline, because the time that an example takes depends on what else the machine is doing.
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -146,6 +147,19 @@ def stop_all(runtime: str) -> None:
         for guest in listing.names():
             with contextlib.suppress(CcvmError):
                 listing.stop_any(guest, force=True)
+
+
+def wait_for_start(guest: str) -> None:
+    """Wait until a guest, whose keeper has been started, has its first session, or has ended."""
+
+    def has_started() -> bool:
+        try:
+            state: str = listing.ask_once(guest)["state"]
+        except NoSuchGuest:
+            return True
+        return state != "booting"
+
+    wait_until(has_started, lambda: f"{guest} still boots")
 
 
 Launch = Callable[..., Awaitable[connection.Keeper]]

@@ -88,6 +88,6 @@ def _authenticate(document: bytes, signature: bytes, key: bytes, url: str) -> No
         Ed25519PublicKey.from_public_bytes(key).verify(signature, document)
     except InvalidSignature as error:
         raise ImageError(
-            f"{url} is not signed with the key in image_key: it may have been replaced by another person",
+            f"{url} is not signed with the key in image_key: it may have been tampered with",
             "compare image_key with the key that the image's publisher announces",
         ) from error

@@ -19,6 +19,7 @@ from ccvm_tui.guest import AttemptInfo, SessionKind
 from ccvm_tui.paths import GuestPaths
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 from tests.attempt.projects import repository
+from tests.conftest import wait_for_start
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,10 @@ def attempt(here: Path) -> Iterator[Start]:
         )  # fmt: skip
         assert asyncio.run(spawn.launch(spec))
         started.append(guest)
-        asyncio.run(_running(guest))
+        wait_for_start(guest)
         return Attempt(guest, GuestPaths(guest).local_clone)
 
     yield start
     for guest in started:
         with contextlib.suppress(CcvmError):
             listing.stop_any(guest, force=True)
-
-
-async def _running(guest: str) -> None:
-    async with await connection.connect(guest) as keeper:
-        await keeper.ports()  # it waits for the end of the boot

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from ccvm_tui import project
-from ccvm_tui.client import listing, spawn
-from ccvm_tui.errors import NoSuchGuest
+from ccvm_tui.client import spawn
 from ccvm_tui.guest import SessionKind
 from ccvm_tui.protocol import LaunchSpec, SessionSpec
 from tests.cli.ptys import Pty
-from tests.waiting import wait_until
+from tests.conftest import wait_for_start
 
 COMMAND = (sys.executable, "-P", "-m", "ccvm_tui")
 
@@ -47,19 +46,10 @@ def start(here: Path) -> Start:
         session = SessionSpec(SessionKind.COMMAND, argv, {"PS1": "$ "}, detached=True)
         spec = LaunchSpec(place.name, str(place.path), session=session, linger=linger)
         assert asyncio.run(spawn.launch(spec))
-        wait_until(lambda: has_started(place.name))
+        wait_for_start(place.name)
         return place.name
 
     return run
-
-
-def has_started(guest: str) -> bool:
-    """Return whether a guest, whose keeper has been started, has its first session or has ended."""
-    try:
-        state: str = listing.ask_once(guest)["state"]
-    except NoSuchGuest:
-        return True
-    return state != "booting"
 
 
 @pytest.fixture

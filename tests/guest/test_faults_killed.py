@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -126,10 +127,12 @@ async def test_a_kernel_panic_is_reported(spare: RealGuest) -> None:
 
 async def vim_shows(terminal: Terminal, text: str) -> None:
     """Wait for ``text`` while pressing Esc. After changes of size, vim sometimes handles input only at the next key."""
-    async with asyncio.timeout(15):
-        while text not in terminal.text:
-            await asyncio.sleep(0.3)
-            terminal.type("\x1b")
+    for _ in range(50):
+        with contextlib.suppress(AssertionError):
+            await terminal.until(text, within=0.3)
+            return
+        terminal.type("\x1b")
+    await terminal.until(text)
 
 
 async def test_sessions_survive_a_killed_screen_process(spare: RealGuest) -> None:

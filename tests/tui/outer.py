@@ -6,11 +6,11 @@ import asyncio
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import sys
 import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,13 +123,12 @@ class OuterTerminal:
 
     async def type(self, text: str | bytes) -> None:
         data = text.encode() if isinstance(text, str) else text
-        end = time.monotonic() + WITHIN
         while data:
-            assert time.monotonic() < end, "the program takes no input"
             try:
                 data = data[os.write(self.master, data) :]
             except BlockingIOError:
-                await asyncio.sleep(0.005)
+                _, writable, _ = await asyncio.to_thread(select.select, [], [self.master], [], WITHIN)
+                assert writable, "the program takes no input"
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

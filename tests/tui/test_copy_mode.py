@@ -31,7 +31,8 @@ async def test_new_output_does_not_move_the_lines_in_view(drive: Drive, home: Pa
         before = dashboard.lines()[2:-1]
         dashboard.terminal.send(b"\n")
         await dashboard.until(lambda: dashboard.terminal.grid.history > 300)
-        await dashboard.pilot.pause(0.2)
+        dashboard.terminal.refresh()
+        await dashboard.pilot.pause()
         assert [line[33:] for line in dashboard.lines()[2:-1]] == [line[33:] for line in before]
         await dashboard.press("q")
         await dashboard.shows("│50")

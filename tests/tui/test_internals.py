@@ -29,6 +29,7 @@ import ccvm_tui.tui
 from ccvm_tui.tui.model.key_names import character_name
 from ccvm_tui.tui.terminal_io import internals
 from ccvm_tui.tui.terminal_io.internals import HookedApp, SelfRenderingStrip, with_sgr
+from tests.waiting import eventually
 
 LIBRARIES = ("textual", "rich")
 
@@ -132,7 +133,7 @@ async def test_the_hooks_are_called_around_every_update_within_synchronized_outp
         assert internals.driver_of(app) is app._driver
         assert internals.uses_synchronized_output(app)
         app.query_one("#below", Static).update("changed")
-        await pilot.pause(0.1)
+        await eventually(lambda: any("changed" in call for call in app.calls) and app.calls[-1] == "\x1b[?2026l")
         begin = app.calls.index("\x1b[?2026h")
         assert app.calls[begin + 1] == "begin"
         assert "changed" in app.calls[begin + 2]
@@ -146,9 +147,9 @@ async def test_an_exception_is_reported_and_prints_nothing(capfd: pytest.Capture
         raise ZeroDivisionError
 
     async def run() -> None:
-        async with app.run_test() as pilot:
+        async with app.run_test():
             app.call_later(fail)
-            await pilot.pause(0.1)
+            await eventually(lambda: "ZeroDivisionError()" in app.calls)
 
     with pytest.raises(ZeroDivisionError):
         await run()

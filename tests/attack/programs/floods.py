@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import socket
 import sys
 import threading
@@ -46,7 +47,7 @@ def write(fd: int, data: bytes) -> None:
         try:
             data = data[os.write(fd, data) :]
         except BlockingIOError:
-            time.sleep(0.001)
+            select.select([], [fd], [])
 
 
 def frame(message: object) -> bytes:
@@ -111,7 +112,7 @@ def names() -> None:
         try:
             s.sendto(number.to_bytes(4, "big")[2:] + b"\1\0\0\1\0\0\0\0\0\0" + question, ("198.18.0.1", 53))
         except OSError:
-            time.sleep(0.001)
+            select.select([], [s], [], 1)
     print(number)
 
 
